@@ -1,0 +1,1 @@
+"""One-shot learning on Omniglot: drawings, cluttered scenes, networks and their protocols."""

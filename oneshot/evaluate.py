@@ -1,0 +1,68 @@
+"""How well a trained network segments and finds the target, scene by scene."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from oneshot.batches import PixelStatistics, code, decode
+from oneshot.metrics import foreground, iou, localised
+from oneshot.scenes import Scenes
+from oneshot.speed import Speed
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Intersection over union, and whether the target was found, of every scene in order."""
+
+    iou: Float[np.ndarray, " n"]
+    hits: Bool[np.ndarray, " n"]
+
+
+def evaluate(
+    net: nn.Module,
+    scenes: Scenes,
+    statistics: PixelStatistics,
+    *,
+    batch_size: int = 50,
+    speed: Speed | None = None,
+) -> Evaluation:
+    """Segment every scene; `statistics` are those of `test-train` at the same level, as published.
+
+    `net` takes scenes and targets and gives two-class logits.
+    """
+    ious, hits = [], []
+    for predicted, true in segment_batches(net, scenes, statistics, batch_size, speed or Speed()):
+        ious.append(iou(predicted, true))
+        hits.append(localised(predicted, true))
+    return Evaluation(torch.cat(ious).cpu().numpy(), torch.cat(hits).cpu().numpy())
+
+
+def segment(
+    net: nn.Module,
+    scenes: Scenes,
+    statistics: PixelStatistics,
+    *,
+    batch_size: int = 50,
+    speed: Speed | None = None,
+) -> Bool[np.ndarray, "n h w"]:
+    """The predicted mask of every scene."""
+    batches = segment_batches(net, scenes, statistics, batch_size, speed or Speed())
+    return torch.cat([predicted for predicted, _ in batches]).cpu().numpy()
+
+
+@torch.inference_mode()
+def segment_batches(
+    net: nn.Module, scenes: Scenes, statistics: PixelStatistics, batch_size: int, speed: Speed
+) -> Iterator[tuple[Bool[Tensor, "b h w"], Bool[Tensor, "b h w"]]]:
+    """Predicted and true masks, batch by batch, on the device."""
+    net.to(speed.device).eval()
+    run = torch.compile(net) if speed.compiled else net
+    coded = code([scenes], device=speed.device)
+    for first in range(0, len(coded), batch_size):
+        batch = decode(coded, slice(first, first + batch_size), statistics, speed.memory_format)
+        with speed.autocast():
+            yield foreground(run(batch.images, batch.targets)), batch.masks

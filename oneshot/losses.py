@@ -1,0 +1,80 @@
+"""What segmentation networks are trained to make small."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from oneshot.batches import Batch
+from oneshot.nets.siamese_unet import SiameseUNet, weight_decay_loss
+
+
+def pixel_loss(logits: Float[Tensor, "b 2 h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
+    """Softmax cross-entropy, the mean over all pixels."""
+    # With two classes it is the softplus of how far the wrong class is ahead.
+    ahead = logits[:, 0].float() - logits[:, 1].float()
+    return F.softplus(torch.where(masks, ahead, -ahead)).mean()
+
+
+class MatchingLoss(nn.Module):
+    """Auxiliary: asks the codes themselves to find characters, before any decoder has learnt to use them.
+
+    The correlations of a target's code with all locations of all scenes of the batch, times exp(learned) /
+    sqrt(channels), go through a softmax whose goal is the locations that show the character, in proportion to
+    its visible pixels there. Characters that are entirely hidden are left out.
+
+    Not published: it uses more supervision than the paper (labels and target images of distractors). Without
+    such a push the target code collapses within 20 steps, and the network segments every character alike.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self,
+        target_codes: Float[Tensor, "b k c"],
+        scene_codes: Float[Tensor, "b c h w"],
+        visible: Float[Tensor, "b k h w"],
+    ) -> Float[Tensor, ""]:
+        b, k, c = target_codes.shape
+        locations = scene_codes.transpose(0, 1).reshape(c, -1)
+        correlations = (target_codes.flatten(0, 1) @ locations).float()
+        log_shares = F.log_softmax(correlations * self.log_scale.exp() / c**0.5, dim=1).view(b, k, b, -1)
+        # The character is sought in all scenes, but lies in its own.
+        own_scene = torch.arange(b, device=visible.device)
+        log_shares = log_shares[own_scene, :, own_scene]
+        pixels = visible.flatten(2)
+        n_pixels = pixels.sum(2)
+        losses = -(pixels * log_shares).sum(2) / n_pixels.clamp(min=1e-6)
+        return losses.sum() / (n_pixels > 0).sum().clamp(min=1)
+
+
+class SegmentationLoss(nn.Module):
+    """A Siamese-U-Net and its loss: cross-entropy and weight decay, plus the matching loss if any.
+
+    With `matching_weight` 0 this is the published loss.
+    """
+
+    def __init__(self, net: SiameseUNet, matching_weight: float = 0.0) -> None:
+        super().__init__()
+        self.net = net
+        self.matching_weight = matching_weight
+        self.matching = MatchingLoss() if matching_weight else None
+
+    def forward(self, batch: Batch) -> Float[Tensor, ""]:
+        if self.matching is None:
+            logits = self.net(batch.images, batch.targets)
+            return pixel_loss(logits, batch.masks) + weight_decay_loss(self.net)
+        if batch.others is None or batch.visible is None:
+            raise ValueError(
+                "the matching loss needs batches with other targets: give the feed render_targets"
+            )
+        b = len(batch)
+        images = torch.cat([batch.targets, batch.others.flatten(0, 1)])
+        codes = self.net.encode_target(images)
+        target_codes, other_codes = codes[:b], codes[b:].unflatten(0, batch.others.shape[:2])
+        skips = self.net.encode_scene(batch.images)
+        logits = self.net.decode(self.net.match(target_codes, skips[-1]), skips)
+        matching = self.matching(torch.cat([target_codes[:, None], other_codes], 1), skips[-1], batch.visible)
+        return pixel_loss(logits, batch.masks) + weight_decay_loss(self.net) + self.matching_weight * matching

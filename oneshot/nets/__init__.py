@@ -1,0 +1,9 @@
+"""The networks, by the name that parameters and weight files use."""
+
+from torch import nn
+
+from oneshot.nets.siamese_unet import SiameseUNet
+
+NETS: dict[str, type[nn.Module]] = {
+    "siamese_unet": SiameseUNet,
+}

@@ -1,0 +1,135 @@
+"""params.yaml, checked: unknown keys, wrong types and impossible values are named in one sentence."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from oneshot.errors import ParameterError
+
+RecipeName = Literal["published", "fast"]
+ClutterLevel = Literal[4, 8, 16, 32, 64, 128, 256]
+
+
+class Section(BaseModel):
+    """Fixed once read; unknown keys are refused; numbers written as text (1e-05 in YAML) are read as numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Omniglot(Section):
+    mirror: str | None
+
+
+class Render(Section):
+    n_workers: int
+
+
+class RecipeNumbers(Section):
+    lr: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    matching_weight: float = Field(ge=0)
+
+
+class SiameseUNet(Section):
+    recipes: dict[RecipeName, RecipeNumbers]
+    log_every: int = Field(ge=1)
+    checkpoint_seconds: float = Field(ge=0)
+
+
+class Synthetic(Section):
+    n_train_alphabets: int = Field(ge=1)
+    n_eval_alphabets: int = Field(ge=1)
+    n_test_alphabets: int = Field(ge=1)
+    n_characters: int = Field(ge=2)
+
+
+class SetSize(Section):
+    n_jobs: int = Field(ge=1, le=5)
+    job_scenes: int = Field(ge=1, le=2000)
+
+
+class Phase(Section):
+    clutter_levels: tuple[ClutterLevel, ...] = Field(min_length=1)
+    n_scenes: int = Field(ge=1)
+
+
+class Training(Section):
+    recipe: RecipeName
+    feature_maps: int = Field(ge=1)
+    n_jobs: int = Field(ge=1, le=1000)
+    n_epochs: int | None = Field(ge=1)
+    nets: dict[str, tuple[Phase, ...]]
+
+
+class Evaluate(Section):
+    n_scenes: int = Field(ge=2)
+    batch_size: int = Field(ge=1)
+
+
+class Scale(Section):
+    source: Literal["omniglot", "synthetic"]
+    synthetic: Synthetic | None
+    render: SetSize
+    siamese_unet: Training
+    evaluate: Evaluate
+
+
+class Params(Section):
+    """All of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
+
+    scale_name: str = Field(alias="scale")
+    seed: int = Field(ge=0, lt=2**32)
+    lr: float | None = Field(gt=0)
+    omniglot: Omniglot
+    render: Render
+    siamese_unet: SiameseUNet
+    scales: dict[str, Scale]
+
+    @property
+    def scale(self) -> Scale:
+        return self.scales[self.scale_name]
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the parameters.
+
+    Raises
+        ParameterError: the file is missing or no YAML, or a value is unknown, missing or out of range.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"there is no {path} in this folder: run the command at the project's top level.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
+    return check_params(values, str(path))
+
+
+def check_params(values: Any, name: str = "params.yaml") -> Params:
+    try:
+        params = Params.model_validate(values)
+    except ValidationError as error:
+        raise ParameterError(f"{name}: {describe(error)}.") from None
+    if params.scale_name not in params.scales:
+        known = ", ".join(params.scales)
+        raise ParameterError(f"{name}: scale is {params.scale_name!r}, which is none of {known}.")
+    if params.scale.source == "synthetic" and params.scale.synthetic is None:
+        raise ParameterError(f"{name}: scales.{params.scale_name}.synthetic is empty, but its source is synthetic.")
+    return params
+
+
+def describe(error: ValidationError) -> str:
+    """All that is wrong, in one sentence."""
+    problems = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"]) or "the file"
+        if problem["type"] == "extra_forbidden":
+            problems.append(f"{place} is not a known parameter")
+        elif problem["type"] == "missing":
+            problems.append(f"{place} is missing")
+        else:
+            message = problem["msg"][0].lower() + problem["msg"][1:]
+            problems.append(f"{place} is {problem['input']!r}, but {message}")
+    return "; ".join(problems)

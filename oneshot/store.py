@@ -1,0 +1,57 @@
+"""Parts on disk: the scenes of one job as a Zarr 3 group in one zip file, the same bytes at every writing.
+
+A zip file, because a part is then one name that a rename puts in place whole, and carries a checksum of every
+member. Zarr's own zip store stamps the time of writing into it and fails obscurely on damaged files, so the
+group passes through memory; anyone can open it with ``zarr.open_group(zarr.storage.ZipStore(path))``.
+"""
+
+import json
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec
+from zarr.core.buffer.cpu import Buffer
+from zarr.storage import MemoryStore
+
+from oneshot.errors import PartError
+from oneshot.files import replacing
+from oneshot.scenes import Scenes
+
+CHUNK_SCENES = 2000  # a part is one chunk: reading it costs seven requests, and the smallest overhead
+COMPRESSION = BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every member
+
+
+def write_part(path: Path, scenes: Scenes, attributes: dict[str, Any]) -> None:
+    """Write scenes and JSON attributes as one part, whole or not at all."""
+    members: dict[str, Any] = {}
+    group = zarr.create_group(MemoryStore(members), attributes=attributes)
+    for field in fields(Scenes):
+        array = getattr(scenes, field.name)
+        chunks = (min(CHUNK_SCENES, len(array)), *array.shape[1:])
+        group.create_array(field.name, data=array, chunks=chunks, compressors=COMPRESSION)
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            archive.writestr(zipfile.ZipInfo(name, EARLIEST), members[name].to_bytes())
+
+
+def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str, Any]]:
+    """Read a part, or its first ``n_scenes``, and its attributes.
+
+    Raises:
+        PartError: the part is missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: Buffer.from_bytes(archive.read(name)) for name in archive.namelist()}
+        group = zarr.open_group(MemoryStore(members), mode="r")
+        arrays = [np.asarray(group[field.name][:n_scenes]) for field in fields(Scenes)]
+        return Scenes(*arrays), dict(group.attrs)
+    except FileNotFoundError:
+        raise PartError(f"{path} is missing: run the stage render, which draws it again.") from None
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise PartError(f"{path} is damaged ({error}): delete it and run the stage render again.") from error

@@ -1,0 +1,63 @@
+"""Evaluate the trained networks on the test sets of one clutter level."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from oneshot.batches import pixel_statistics
+from oneshot.evaluate import Evaluation, evaluate, segment
+from oneshot.files import replacing
+from oneshot.metrics import iou_of_all_ink, mean_of_hits, mean_of_values
+from oneshot.params import load_params
+from oneshot.sets import read_set
+from oneshot.weights import load_weights
+from stages.command import run
+from stages.places import METRICS, PREDICTIONS, SCENES, net_folder
+
+SPLITS = ("test-train", "test-one-shot")
+SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
+
+
+def main(clutter_level: int) -> None:
+    params = load_params()
+    size = params.scale.evaluate
+    sets = {split: read_set(SCENES, clutter_level, split, size.n_scenes) for split in SPLITS}
+    statistics = pixel_statistics(sets["test-train"])
+    metrics: dict[str, Any] = {
+        "scale": params.scale_name,
+        "clutter_level": clutter_level,
+        "all_ink": {
+            split: {"iou": asdict(mean_of_values(iou_of_all_ink(scenes)))} for split, scenes in sets.items()
+        },
+    }
+    arrays: dict[str, np.ndarray] = {}
+    for net in (f"level_{clutter_level}", "joint"):
+        about = json.loads((net_folder(net) / "about.json").read_text())
+        if not about["trained"]:
+            continue
+        network, _ = load_weights(net_folder(net) / "weights.safetensors")
+        metrics[net] = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
+        for split, scenes in sets.items():
+            result = evaluate(network, scenes, statistics, batch_size=size.batch_size)
+            metrics[net][split] = summarise(result)
+            arrays[f"{net}/{split}/iou"], arrays[f"{net}/{split}/hits"] = result.iou, result.hits
+            arrays[f"{net}/{split}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics)
+    with replacing(METRICS / f"segmentation-{clutter_level}.json") as file:
+        file.write((json.dumps(metrics, indent=1) + "\n").encode())
+    with replacing(PREDICTIONS / f"segmentation-{clutter_level}.npz") as file:
+        np.savez(file, **arrays)
+
+
+def summarise(result: Evaluation) -> dict[str, Any]:
+    """Means with their number of scenes and 95 % intervals."""
+    return {"iou": asdict(mean_of_values(result.iou)), "localisation": asdict(mean_of_hits(result.hits))}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clutter_level", type=int)
+    arguments = parser.parse_args()
+    run(lambda: main(arguments.clutter_level))

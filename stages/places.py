@@ -1,0 +1,20 @@
+"""Where the pipeline's files lie, relative to the project's top level, from which every stage runs."""
+
+from pathlib import Path
+
+RAW = Path("data/raw")
+DRAWINGS = Path("data/drawings/drawings.npz")
+SCENES = Path("data/scenes")
+MANIFESTS = Path("data/manifests")
+MODELS = Path("models")
+RUNS = Path("runs")  # what a killed training run goes on from; neither DVC's nor Git's
+METRICS = Path("metrics")
+CURVES = Path("plots")
+PREDICTIONS = Path("predictions")
+TABLES = Path("tables")
+FIGURES = Path("figures")
+README = Path("README.md")
+
+
+def net_folder(net: str) -> Path:
+    return MODELS / "siamese_unet" / net

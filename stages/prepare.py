@@ -1,0 +1,71 @@
+"""Pack all drawings into one array, and prove that they are the published ones."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oneshot.errors import ChecksumError
+from oneshot.files import replacing
+from oneshot.omniglot import Drawings, read_archives, save_drawings
+from oneshot.params import load_params
+from oneshot.synthetic import draw_alphabets
+from stages.command import run
+from stages.places import DRAWINGS, MANIFESTS, RAW
+
+FACTS = Path("data/published/omniglot.json")
+MANIFEST = MANIFESTS / "drawings.json"
+
+
+def main() -> None:
+    params = load_params()
+    published = json.loads(FACTS.read_text())["drawings"]
+    if params.scale.source == "synthetic":
+        sizes = params.scale.synthetic
+        n_alphabets = {
+            "train": sizes.n_train_alphabets,
+            "eval": sizes.n_eval_alphabets,
+            "test": sizes.n_test_alphabets,
+        }
+        drawings = draw_alphabets(np.random.default_rng(params.seed), n_alphabets, sizes.n_characters)
+    else:
+        archives = RAW / "images_background.zip", RAW / "images_evaluation.zip"
+        drawings = read_archives(*archives, published["n_characters"])
+    manifest = describe(drawings)
+    if drawings.source == "omniglot" and manifest["sha256"] != published["sha256"]:
+        raise ChecksumError(
+            f"the drawings in {RAW} have the SHA-256 {manifest['sha256']}, not the published "
+            f"{published['sha256']}: delete {RAW} and run the stage download again"
+        )
+    save_drawings(DRAWINGS, drawings)
+    with DRAWINGS.open("rb") as file:
+        manifest["file_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    with replacing(MANIFEST) as file:
+        file.write((json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def describe(drawings: Drawings) -> dict[str, Any]:
+    """What the manifest says of drawings: counts and SHA-256, whole and by character set."""
+    character_sets = {
+        name: {
+            "n_alphabets": len(set(drawings.of(name).alphabets.tolist())),
+            "n_characters": len(drawings.of(name)),
+            "sha256": drawings.of(name).sha256(),
+        }
+        for name in dict.fromkeys(drawings.character_sets.tolist())
+    }
+    n_characters, n_drawers = drawings.bits.shape[:2]
+    return {
+        "source": drawings.source,
+        "n_characters": n_characters,
+        "n_drawers": n_drawers,
+        "n_drawings": n_characters * n_drawers,
+        "sha256": drawings.sha256(),
+        "character_sets": character_sets,
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,41 @@
+"""Where and how long something was computed: beside the metrics, and nothing depends on it."""
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+from oneshot.files import replacing
+from stages.places import METRICS
+
+PACKAGES = ("torch", "numpy", "numba", "pillow", "zarr")
+
+
+def write_provenance(name: str, **facts: float) -> None:
+    """metrics/provenance/NAME.json: seconds or counts, machine, versions, and Git's revision."""
+    about = {
+        **facts,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "packages": {package: installed_version(package) for package in PACKAGES},
+        "git_revision": git_revision(),
+    }
+    with replacing(METRICS / "provenance" / f"{name}.json") as file:
+        file.write((json.dumps(about, indent=1) + "\n").encode())
+
+
+def installed_version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git_revision() -> str | None:
+    """The commit, marked if the tree differs from it; None outside a checkout or without Git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

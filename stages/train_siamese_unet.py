@@ -1,0 +1,106 @@
+"""Train one Siamese-U-Net on the published training set, whose scenes are rendered as it goes."""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from oneshot.files import replacing
+from oneshot.params import Params, load_params
+from stages.command import run
+from stages.fingerprint import fingerprint
+from stages.places import CURVES, DRAWINGS, MANIFESTS, RUNS, net_folder
+from stages.provenance import write_provenance
+
+CURVE_FIELDS = ("step", "n_scenes", "loss", "lr")
+
+
+def main(net: str) -> None:
+    params = load_params()
+    folder, curve = net_folder(net), CURVES / f"train-{net}.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    if params.scale.siamese_unet.nets.get(net):
+        about, points = train(params, net, folder / "weights.safetensors")
+    else:
+        print(f"{net} is not trained at scale {params.scale_name}")
+        about, points = {"trained": False}, []
+    with replacing(folder / "about.json") as file:
+        file.write((json.dumps(about, indent=1) + "\n").encode())
+    write_curve(curve, points)
+
+
+def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list[Any]]:
+    """Train, or go on from where a killed run of the same parameters, data and code was."""
+    # Imported here, since torch takes seconds to load, which nets that are not trained need not wait for.
+    import torch
+    from tqdm import tqdm
+
+    from oneshot.batches import pixel_statistics
+    from oneshot.feed import Feed, Phase
+    from oneshot.fit import fit
+    from oneshot.losses import SegmentationLoss
+    from oneshot.nets.siamese_unet import SiameseUNet
+    from oneshot.recipes import recipe_named
+    from oneshot.training_set import TrainingSet
+    from oneshot.weights import WeightsInfo, save_weights
+
+    training = params.scale.siamese_unet
+    numbers = params.siamese_unet.recipes[training.recipe]
+    recipe = recipe_named(training.recipe, params.lr or numbers.lr, numbers.batch_size)
+    training_set = TrainingSet(DRAWINGS)
+    phases = [Phase(phase.clutter_levels, phase.n_scenes) for phase in training.nets[net]]
+    statistics = pixel_statistics(training_set.render_job(phases[0].clutter_levels[0], 0))
+    feed = Feed(
+        training_set.render_job, phases, statistics, batch_size=recipe.batch_size, seed=params.seed,
+        n_jobs=training.n_jobs, render_targets=training_set.render_targets if numbers.matching_weight else None,
+    )  # fmt: skip
+    network = SiameseUNet(training.feature_maps).initialise(torch.Generator().manual_seed(params.seed))
+    run_folder = RUNS / f"train-{net}" / fingerprint(params, net)
+    with tqdm(total=feed.n_scenes, desc=f"{net}, {recipe.name}", unit="scene", smoothing=0.05) as bar:
+
+        def show(point: Any) -> None:
+            bar.set_postfix(loss=f"{point.loss:.4f}", refresh=False)
+            bar.update(point.n_scenes - bar.n)
+
+        progress = fit(
+            SegmentationLoss(network, numbers.matching_weight), feed, recipe,
+            checkpoint=run_folder / "checkpoint.safetensors", n_epochs=training.n_epochs,
+            log_every=params.siamese_unet.log_every,
+            checkpoint_seconds=params.siamese_unet.checkpoint_seconds, on_log=show,
+        )  # fmt: skip
+    info = WeightsInfo("siamese_unet", training.feature_maps, recipe.name, statistics, progress.n_scenes)
+    save_weights(weights, network, info)
+    shutil.rmtree(run_folder)
+    write_provenance(f"train-{net}", seconds=progress.seconds)
+    about = {
+        "trained": True,
+        "recipe": recipe.name,
+        "matching_weight": numbers.matching_weight,
+        "lr": recipe.lr,
+        "batch_size": recipe.batch_size,
+        "feature_maps": training.feature_maps,
+        "n_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "phases": [phase.model_dump() for phase in training.nets[net]],
+        "n_scenes_seen": progress.n_scenes,
+        "n_steps": progress.n_steps,
+        "seed": params.seed,
+        "pixel_mean": statistics.mean,
+        "pixel_std": statistics.std,
+    }
+    return about, progress.curve
+
+
+def write_curve(path: Path, points: list[Any]) -> None:
+    """The training curve, deterministic fields only."""
+    with replacing(path) as file:
+        lines = [",".join(CURVE_FIELDS)]
+        lines += [",".join(repr(getattr(point, field)) for field in CURVE_FIELDS) for point in points]
+        file.write(("\n".join(lines) + "\n").encode())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("net", help="level_4 to level_256, or joint")
+    arguments = parser.parse_args()
+    run(lambda: main(arguments.net))

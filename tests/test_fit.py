@@ -1,0 +1,210 @@
+"""Training learns, resumes bit for bit, and stops on numbers that are none; evaluation scores every scene."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from oneshot.batches import PixelStatistics, code, decode, pixel_statistics
+from oneshot.errors import TrainingError
+from oneshot.evaluate import evaluate
+from oneshot.feed import Feed, Phase
+from oneshot.fit import LogPoint, fit
+from oneshot.losses import SegmentationLoss
+from oneshot.metrics import foreground, iou, localised
+from oneshot.nets.siamese_unet import SiameseUNet
+from oneshot.recipes import recipe_named, warm_up_and_cosine
+from oneshot.speed import Speed
+from oneshot.weights import WeightsError
+from tests.fake_scenes import fake_scenes, fake_targets
+
+STATISTICS = PixelStatistics(20.0, 50.0)
+N_STEPS = 24
+
+
+class KilledError(Exception):
+    """Stands for a power cut."""
+
+
+def make_run(name: str, lr: float | None = None, n_scenes: int = 4 * N_STEPS):
+    recipe = recipe_named(name, lr=lr, batch_size=4)
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    feed = Feed(
+        lambda level, job: fake_scenes(20, level, seed=job),
+        [Phase((4,), n_scenes)],
+        STATISTICS,
+        batch_size=recipe.batch_size,
+        seed=1,
+        n_jobs=3,
+        n_job_scenes=20,
+        n_window_jobs=1,
+        render_targets=fake_targets if recipe.matching_weight else None,
+    )
+    return SegmentationLoss(net, recipe.matching_weight), feed, recipe
+
+
+def without_time(points: list[LogPoint]) -> list[LogPoint]:
+    return [replace(point, seconds=0.0) for point in points]
+
+
+@pytest.mark.parametrize("name", ["published", "fast"])
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, tmp_path):
+    loss, feed, recipe = make_run(name)
+    whole = fit(loss, feed, recipe, checkpoint=tmp_path / "whole", log_every=3, checkpoint_seconds=0.0)
+    assert whole.step == N_STEPS
+
+    def kill_at_step_12(point):
+        if point.step == 12:
+            raise KilledError
+
+    interrupted, feed, recipe = make_run(name)
+    with pytest.raises(KilledError):
+        fit(
+            interrupted, feed, recipe, checkpoint=tmp_path / "killed", log_every=3, checkpoint_seconds=0.0,
+            on_log=kill_at_step_12,
+        )  # fmt: skip
+    resumed, feed, recipe = make_run(name)
+    points: list[LogPoint] = []
+    progress = fit(
+        resumed, feed, recipe, checkpoint=tmp_path / "killed", log_every=3, checkpoint_seconds=0.0,
+        on_log=points.append,
+    )  # fmt: skip
+
+    assert without_time(points) == without_time(progress.curve) == without_time(whole.curve)
+    torch.testing.assert_close(resumed.state_dict(), loss.state_dict(), atol=0, rtol=0)
+    for entry in ("whole", "killed"):
+        shutil.copy(tmp_path / entry, tmp_path / f"{entry}.safetensors")
+    assert tensors_of(tmp_path / "killed") == tensors_of(tmp_path / "whole")
+
+
+def tensors_of(path):
+    """Raw bytes of every tensor of a checkpoint, the optimisers' state included."""
+    from oneshot.weights import load_tensors
+
+    tensors, _ = load_tensors(path)
+    assert any(name.startswith("optimizer.0.") for name in tensors)
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_log_points_tell_the_mean_loss_the_scenes_and_the_rate(tmp_path):
+    losses: list[float] = []
+    loss, feed, recipe = make_run("fast")
+    loss.register_forward_hook(lambda module, inputs, output: losses.append(output.item()))
+    curve = fit(loss, feed, recipe, checkpoint=tmp_path / "run", log_every=5).curve
+    assert [point.step for point in curve] == [5, 10, 15, 20, 24]
+    assert [point.n_scenes for point in curve] == [20, 40, 60, 80, 96]
+    starts = [0, 5, 10, 15, 20]
+    assert [point.loss for point in curve] == pytest.approx(
+        [np.mean(losses[start : start + 5]) for start in starts], rel=1e-6
+    )
+    rates = [2e-3 * warm_up_and_cosine(point.step - 1, N_STEPS) for point in curve]
+    assert [point.lr for point in curve] == pytest.approx(rates)
+    seconds = [point.seconds for point in curve]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    loss, feed, recipe = make_run("published")
+    first = fit(loss, feed, recipe, checkpoint=tmp_path / "run")
+    again, feed, recipe = make_run("published")
+    assert fit(again, feed, recipe, checkpoint=tmp_path / "run") == first
+    torch.testing.assert_close(again.state_dict(), loss.state_dict(), atol=0, rtol=0)
+
+
+def test_checkpoints_are_no_more_frequent_than_asked(tmp_path):
+    loss, feed, recipe = make_run("published")
+    found = []
+    fit(
+        loss, feed, recipe, checkpoint=tmp_path / "run", log_every=1, checkpoint_seconds=3600.0,
+        on_log=lambda point: found.append((tmp_path / "run").exists()),
+    )  # fmt: skip
+    assert not any(found)
+    assert (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("where", ["loss", "weights"])
+def test_divergence_ends_in_one_sentence_and_keeps_the_last_good_checkpoint(where, tmp_path):
+    loss, feed, recipe = make_run("published")
+    kept: list[bytes] = []
+
+    def spoil_after_step_6(point):
+        if point.step == 6:
+            kept.append((tmp_path / "run").read_bytes())
+            if where == "loss":
+                loss.register_forward_hook(lambda module, inputs, output: output * torch.nan)
+            else:
+                # One infinite weight that no finite loss has seen yet.
+                spoil = feed.batches
+
+                def last_batch(step=0):
+                    yield from spoil(step)
+
+                loss.net.decoder.layers[-1].weight.register_hook(lambda gradient: gradient * torch.nan)
+
+    with pytest.raises(TrainingError, match=r"diverged by step 7 .*lower the learning rate from 0\.0005"):
+        fit(
+            loss, feed, recipe, checkpoint=tmp_path / "run", log_every=1, checkpoint_seconds=0.0,
+            on_log=spoil_after_step_6,
+        )  # fmt: skip
+    # Step 6 was written after its log point; step 7 was not.
+    assert len(kept) == 1
+    resumed, feed, recipe = make_run("published")
+    assert fit(resumed, feed, recipe, checkpoint=tmp_path / "run").step == N_STEPS
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    loss, feed, recipe = make_run("published")
+    fit(loss, feed, recipe, checkpoint=tmp_path / "run")
+    for changes, message in [
+        ({"name": "fast"}, "recipe 'published', not 'fast'"),
+        ({"name": "published", "lr": 1e-3}, "lr 0.0005, not 0.001"),
+        ({"name": "published", "n_scenes": 100}, "n_steps 24, not 25"),
+    ]:
+        with pytest.raises(TrainingError, match=message):
+            fit(*make_run(**changes), checkpoint=tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / "run").write_bytes(b"half")
+    with pytest.raises(WeightsError, match="damaged"):
+        fit(*make_run("published"), checkpoint=tmp_path / "run")
+
+
+@pytest.mark.parametrize(("name", "lr"), [("published", 3e-3), ("fast", 2e-3)])
+def test_one_batch_is_overfitted(name, lr, tmp_path):
+    recipe = recipe_named(name, lr=lr, batch_size=4)
+    scenes = fake_scenes(4, 4, seed=0)
+    statistics = pixel_statistics(scenes)
+    net = SiameseUNet(4).initialise(torch.Generator().manual_seed(0))
+    feed = Feed(
+        lambda level, job: scenes, [Phase((4,), 4 * 150)], statistics, batch_size=4, seed=0, n_jobs=1,
+        n_job_scenes=4, render_targets=fake_targets if recipe.matching_weight else None,
+    )  # fmt: skip
+    fit(SegmentationLoss(net, recipe.matching_weight), feed, recipe, checkpoint=tmp_path / "run")
+    scores = evaluate(net, scenes, statistics)
+    assert scores.iou.min() > 0.9
+    assert scores.hits.all()
+
+
+def test_evaluation_scores_every_scene_in_order_whatever_the_batch_size():
+    scenes = fake_scenes(7, 4, seed=3)
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    batch = decode(code([scenes]), slice(0, 7), STATISTICS)
+    predicted = foreground(net(batch.images, batch.targets))
+    for batch_size in (7, 3):
+        scores = evaluate(net, scenes, STATISTICS, batch_size=batch_size)
+        np.testing.assert_allclose(scores.iou, iou(predicted, batch.masks).numpy(), atol=1e-6)
+        np.testing.assert_array_equal(scores.hits, localised(predicted, batch.masks).numpy())
+
+
+def test_channels_last_training_follows_the_plain_path(tmp_path):
+    curves = []
+    for channels_last in (False, True):
+        loss, feed, recipe = make_run("published")
+        feed.speed = Speed(channels_last=channels_last)
+        curves.append(fit(loss, feed, recipe, checkpoint=tmp_path / str(channels_last), log_every=4).curve)
+    plain, turned = ([point.loss for point in curve] for curve in curves)
+    assert turned == pytest.approx(plain, abs=1e-3)

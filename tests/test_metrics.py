@@ -1,0 +1,116 @@
+"""Threshold, IoU, localisation and intervals, on hand-drawn grids and against plain NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from oneshot.metrics import centre, foreground, iou, localised, mean_of_hits, mean_of_values
+from tests.oracle.siamese_unet_numpy import softmax
+
+
+def grid(*rows: str) -> torch.Tensor:
+    return torch.tensor([[pixel == "#" for pixel in row] for row in rows])[None]
+
+
+def dot(row: int, column: int, size: int = 32) -> torch.Tensor:
+    mask = torch.zeros(1, size, size, dtype=torch.bool)
+    mask[0, row, column] = True
+    return mask
+
+
+def test_foreground_is_a_softmax_probability_above_0_3():
+    logits = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = softmax(logits.numpy(), 1)[:, 1] > 0.3
+    np.testing.assert_array_equal(foreground(logits).numpy(), expected)
+
+
+@pytest.mark.parametrize(("probability", "is_foreground"), [(0.29, False), (0.31, True), (0.49, True)])
+def test_foreground_threshold_is_not_one_half(probability, is_foreground):
+    logits = torch.tensor([math.log(1 - probability), math.log(probability)]).view(1, 2, 1, 1)
+    assert foreground(logits).item() is is_foreground
+
+
+@pytest.mark.parametrize(
+    ("predicted", "true", "expected"),
+    [
+        (grid("##.", "##.", "..."), grid(".##", ".##", "..."), 2 / 6),
+        (grid("##.", "##.", "..."), grid("##.", "##.", "..."), 1),
+        (grid("#..", "...", "..."), grid("...", "...", "..#"), 0),
+        (grid("...", "...", "..."), grid("...", "...", "..#"), 0),
+        (grid("#..", "...", "..."), grid("...", "...", "..."), 0),
+        (grid("...", "...", "..."), grid("...", "...", "..."), 1),
+    ],
+)
+def test_iou_of_hand_drawn_grids(predicted, true, expected):
+    assert iou(predicted, true).item() == pytest.approx(expected)
+
+
+def test_centre_of_mass_is_floored():
+    assert centre(grid("#...", "....", "....", "...#")).tolist() == [[1, 1]]
+    assert centre(grid("...#", "....", "....", "....")).tolist() == [[0, 3]]
+    assert centre(grid("....", ".###", ".###", "....")).tolist() == [[1, 2]]
+
+
+def test_centre_of_mass_equals_scipys():
+    masks = torch.rand(20, 24, 31, generator=torch.Generator().manual_seed(1)) < 0.1
+    expected = [np.floor(ndimage.center_of_mass(mask)) for mask in masks.numpy()]
+    np.testing.assert_array_equal(centre(masks).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "hit"),
+    [(10, 10, True), (14, 10, True), (15, 10, False), (10, 5, False), (13, 13, True), (13, 14, False)],
+)
+def test_localised_means_less_than_five_pixels(row, column, hit):
+    assert localised(dot(row, column), dot(10, 10)).item() is hit
+
+
+def test_localisation_floors_before_it_measures():
+    """Centres 4.5 and 0 apart by 4.5; floored, 4. Centres 5 and 0.5: 4.5 apart, but floored 5."""
+    between = dot(4, 0) | dot(5, 0)
+    assert localised(between, dot(0, 0)).item() is True
+    assert localised(dot(5, 0), dot(0, 0) | dot(1, 0)).item() is False
+
+
+def test_an_empty_mask_is_never_localised():
+    empty = torch.zeros(1, 32, 32, dtype=torch.bool)
+    near_origin = dot(1, 1)
+    assert localised(empty, near_origin).item() is False
+    assert localised(near_origin, empty).item() is False
+    assert localised(empty, empty).item() is False
+
+
+def test_scenes_are_scored_apart():
+    predicted, true = torch.cat([dot(3, 3), dot(20, 20)]), torch.cat([dot(3, 3), dot(3, 3)])
+    assert iou(predicted, true).tolist() == [1, 0]
+    assert localised(predicted, true).tolist() == [True, False]
+
+
+def test_mean_has_students_interval():
+    mean = mean_of_values(np.array([0.1, 0.2, 0.4, 0.9], np.float32))
+    deviation = math.sqrt(sum((x - 0.4) ** 2 for x in (0.1, 0.2, 0.4, 0.9)) / 3)
+    half = 3.182446 * deviation / 2  # t(0.975, 3 degrees of freedom), from a printed table
+    assert (mean.value, mean.low, mean.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half), abs=1e-6)
+    assert mean.n == 4
+
+
+def test_mean_of_one_value_leaves_everything_open():
+    mean = mean_of_values(np.array([0.5], np.float32))
+    assert (mean.value, mean.low, mean.high, mean.n) == (0.5, 0, 1, 1)
+
+
+def test_share_of_hits_has_wilsons_interval():
+    mean = mean_of_hits(np.array([True] * 8 + [False] * 2))
+    z, p, n = 1.959964, 0.8, 10
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert (mean.value, mean.low, mean.high) == pytest.approx((0.8, middle - half, middle + half), abs=1e-6)
+
+
+def test_share_of_hits_stays_within_0_and_1_where_all_hit():
+    mean = mean_of_hits(np.ones(20, bool))
+    assert mean.value == mean.high == 1
+    assert 0.8 < mean.low < 1

@@ -1,0 +1,159 @@
+"""Schedules, starts and optimisers of the two recipes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from oneshot.batches import Batch
+from oneshot.errors import ParameterError
+from oneshot.losses import SegmentationLoss
+from oneshot.muon import Muon, orthogonalised
+from oneshot.nets.siamese_unet import SiameseUNet, layer_norm
+from oneshot.recipes import RECIPES, halvings, muon_and_adam, prepare_fast, recipe_named, warm_up_and_cosine
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_batch(n: int) -> Batch:
+    images = torch.randn(n, 3, 32, 32, generator=generator(1))
+    targets = torch.randn(n, 3, 32, 32, generator=generator(2))
+    return Batch(images, targets, images[:, 0] > 1)
+
+
+def test_published_recipe_is_as_published():
+    recipe = recipe_named("published")
+    net = SiameseUNet(2).initialise(generator())
+    (adam,) = recipe.optimizers(SegmentationLoss(net), recipe.lr)
+    assert isinstance(adam, torch.optim.Adam)
+    defaults = {name: adam.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
+    assert defaults == {"lr": 5e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0}
+    assert (recipe.batch_size, recipe.matching_weight, recipe.prepare) == (250, 0, None)
+
+
+def test_published_rate_is_halved_at_the_start_of_epochs_10_15_and_17_of_20():
+    factors = [halvings(step, 160_000, n_epochs=20) for step in range(0, 160_000, 8000)]
+    assert factors == [1] * 10 + [0.5] * 5 + [0.25] * 2 + [0.125] * 3
+    changes = (79_999, 80_000, 119_999, 120_000, 135_999, 136_000)
+    assert [halvings(step, 160_000, 20) for step in changes] == [1, 0.5, 0.5, 0.25, 0.25, 0.125]
+
+
+def test_five_epochs_halve_at_2_3_and_4():
+    assert [halvings(epoch * 10, 50, n_epochs=5) for epoch in range(5)] == [1, 1, 0.5, 0.25, 0.125]
+
+
+def test_without_epochs_the_halvings_follow_the_steps():
+    assert [halvings(step, 80) for step in (0, 39, 40, 59, 60, 69, 70, 79)] == [
+        1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125
+    ]  # fmt: skip
+
+
+def test_fast_rate_warms_up_for_a_tenth_and_falls_to_zero():
+    factors = [warm_up_and_cosine(step, 1000) for step in range(1000)]
+    assert factors[0] == pytest.approx(0.01)
+    assert factors[99] == factors[100] == 1
+    assert factors[550] == pytest.approx(0.5)
+    assert factors[999] < 1e-5
+    assert all(before < after for before, after in zip(factors[:99], factors[1:100], strict=True))
+    assert all(before > after for before, after in zip(factors[100:], factors[101:], strict=False))
+
+
+def test_fast_recipe_gives_every_parameter_to_one_optimiser():
+    recipe = recipe_named("fast", lr=1e-3)
+    net = SiameseUNet(2).initialise(generator())
+    loss = SegmentationLoss(net, recipe.matching_weight)
+    adam, muon = recipe.optimizers(loss, recipe.lr)
+    names = {id(parameter): name for name, parameter in loss.named_parameters()}
+    of_adam, of_muon = (
+        {names[id(parameter)] for parameter in optimizer.param_groups[0]["params"]}
+        for optimizer in (adam, muon)
+    )
+    assert of_adam | of_muon == set(names.values())
+    assert not of_adam & of_muon
+    assert {name for name in of_adam if not name.endswith("shift")} == {
+        "matching.log_scale",
+        "net.target_encoder.layers.0.weight",
+        "net.scene_encoder.layers.0.weight",
+        "net.decoder.layers.5.weight",
+    }
+    assert (adam.defaults["lr"], adam.defaults["betas"], adam.defaults["eps"]) == (1e-3, (0.9, 0.95), 1e-15)
+    assert muon.defaults["lr"] == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 2, 2), (16, 2, 2, 2), (6, 6, 1, 1)])
+def test_muon_equals_torchs_on_weights_seen_as_matrices(shape):
+    """To the precision of bfloat16, in which torch's does its Newton-Schulz steps."""
+    weight = torch.nn.Parameter(torch.randn(shape, generator=generator()))
+    matrix = torch.nn.Parameter(weight.detach().flatten(1).clone())
+    start = weight.detach().clone()
+    ours = Muon([weight], lr=0.02)
+    theirs = torch.optim.Muon([matrix], lr=0.02, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    for step in range(4):
+        weight.grad = torch.randn(shape, generator=generator(step))
+        matrix.grad = weight.grad.flatten(1).clone()
+        ours.step()
+        theirs.step()
+    moved, expected = (weight - start).flatten(1), matrix - start.flatten(1)
+    assert ((moved - expected).norm() / expected.norm()).item() < 0.03
+
+
+def test_orthogonalised_keeps_singular_vectors_and_evens_values_out():
+    left, _, right = np.linalg.svd(np.random.default_rng(0).normal(size=(5, 8)), full_matrices=False)
+    matrix = left @ np.diag([10, 5, 3, 2, 1]) @ right
+    turned = left.T @ orthogonalised(torch.from_numpy(matrix)).numpy() @ right.T
+    assert ((np.diag(turned) > 0.6) & (np.diag(turned) < 1.3)).all()
+    np.testing.assert_allclose(turned - np.diag(np.diag(turned)), 0, atol=1e-10)
+
+
+def test_fast_start_gives_both_encoders_the_same_weights():
+    net = SiameseUNet(2).initialise(generator())
+    prepare_fast(net, random_batch(6))
+    pairs = zip(net.target_encoder.blocks(), net.scene_encoder.blocks(), strict=True)
+    assert all(torch.equal(target.weight, scene.weight) for target, scene in pairs)
+
+
+@pytest.mark.parametrize("encoder", ["target_encoder", "scene_encoder"])
+def test_fast_start_centres_every_layer(encoder):
+    net = SiameseUNet(2).initialise(generator())
+    batch = random_batch(6)
+    prepare_fast(net, batch)
+    x = batch.targets if encoder == "target_encoder" else batch.images
+    for step, layer in enumerate(getattr(net, encoder).layers):
+        centred = layer_norm(layer.convolve(x), layer.shift)
+        torch.testing.assert_close(centred.mean((0, 2, 3)), torch.zeros(len(layer.shift)), atol=1e-5, rtol=0)
+        x = getattr(net, encoder).pool(step, layer(x))
+
+
+def test_fast_start_puts_the_logits_at_the_backgrounds_share():
+    net = SiameseUNet(2).initialise(generator())
+    batch = random_batch(2)
+    prepare_fast(net, batch)
+    background, foreground = net(batch.images, batch.targets).mean((0, 2, 3)).tolist()
+    assert background + foreground == pytest.approx(0, abs=1e-4)
+    assert net.decoder.layers[-1].shift.tolist() == pytest.approx([2.3, -2.3])
+    assert 1 / (1 + math.exp(4.6)) == pytest.approx(0.01, abs=2e-3)
+
+
+def test_recipes_are_found_by_name_and_take_another_rate():
+    assert set(RECIPES) == {"published", "fast"}
+    changed = recipe_named("fast", lr=1e-4, batch_size=32)
+    assert (changed.lr, changed.batch_size) == (1e-4, 32)
+    assert RECIPES["fast"].lr == 2e-3
+    assert changed.optimizers is muon_and_adam
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "slow"}, "no recipe 'slow'; choose one of published, fast"),
+        ({"name": "fast", "lr": 0.0}, "learning rate is 0.0"),
+        ({"name": "fast", "lr": math.nan}, "learning rate is nan"),
+        ({"name": "fast", "batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_wrong_settings_are_named(arguments, message):
+    with pytest.raises(ParameterError, match=message):
+        recipe_named(**arguments)
