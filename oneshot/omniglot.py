@@ -8,12 +8,13 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image
 
-from oneshot.errors import ArchiveError, DrawingsError, ParameterError
+from oneshot.errors import ArchiveError, ChecksumError, DrawingsError, ParameterError
 from oneshot.files import replacing
 
 SIDE = 105  # pixels, height and width of a drawing
@@ -73,6 +74,18 @@ class Drawings:
         for character in self.bits:
             digest.update(unpack_rows(character).data)
         return digest.hexdigest()
+
+    def check_published(self, facts: Mapping[str, Any], origin: str) -> None:
+        """Raise ChecksumError unless these are all of Omniglot's drawings, to the bit.
+
+        facts: data/published/omniglot.json; origin: where they came from, for the message.
+        """
+        found, published = self.sha256(), facts["drawings"]["sha256"]
+        if found != published:
+            raise ChecksumError(
+                f"the drawings in {origin} have the SHA-256 {found}, not the published {published}: "
+                f"delete {origin} and download them again"
+            )
 
     def file_name(self, character: int, drawer: int) -> str:
         """Upstream's name of a drawing's file, such as 0709_01.png; drawer counts from 0, as everywhere."""

@@ -59,7 +59,7 @@ def allocate_workspace() -> Workspace:
 # ---------------------------------------------------------------------------------------- the random stream
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def twist(word, following, middle):
     y = (word & np.uint32(0x80000000)) | (following & np.uint32(0x7FFFFFFF))
     return middle ^ (y >> np.uint32(1)) ^ (np.uint32(0x9908B0DF) * (y & np.uint32(1)))
@@ -84,7 +84,7 @@ def refill(stream):
     stream.spent[0] = 0
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def draw_word(stream):
     if stream.spent[0] == MT_WORDS:
         refill(stream)
@@ -93,7 +93,7 @@ def draw_word(stream):
     return word
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def draw_double(stream):
     """A 53-bit double in [0, 1)."""
     high = draw_word(stream) >> np.uint32(5)
@@ -101,12 +101,12 @@ def draw_double(stream):
     return (np.float64(high) * 67108864.0 + np.float64(low)) / 9007199254740992.0
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def draw_uniform(stream, low, high):
     return low + (high - low) * draw_double(stream)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def draw_below(stream, n):
     """An integer in 0..n-1: masked words, redrawn while too large; n = 1 draws nothing."""
     largest = np.uint32(n - 1)
@@ -127,7 +127,7 @@ def draw_below(stream, n):
 # --------------------------------------------------------------------------------------------------- a glyph
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def map_nearest(size_in, size_out, source):
     """Source pixel of each pixel of a nearest-neighbour resize; the position is summed up, as Pillow does."""
     step = size_in / size_out
@@ -137,12 +137,12 @@ def map_nearest(size_in, size_out, source):
         position += step
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def to_fixed(value):
     return np.int64(np.floor(value * 65536.0 + 0.5))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def first_reaching(threshold, shares, n, columns_per_unit):
     """The first of n rising shares that reaches the threshold (n if none does).
 
@@ -266,7 +266,7 @@ def draw_glyph(drawing, ink_box, scale, stream, work, tint):
     return GLYPH_DRAWN, n_ink, np.int64(left), np.int64(top), np.int64(right - left), np.int64(bottom - top)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def stamp(canvas, value, n_ink, crop_end, right, down, work):
     """Write the workspace's ink, left of column ``crop_end``, into the canvas, moved right and down."""
     for k in range(n_ink):

@@ -164,3 +164,26 @@ def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None 
             "run the stage render first, or ask for fewer."
         )
     return concatenate(parts)
+
+
+def check_set(folder: Path, clutter_level: int, split: str) -> None:
+    """Compare a rendered set, read back whole, with the published MD5 of its last image and SHA-256 sums.
+
+    Raises:
+        PartError: a part is missing or damaged.
+        ChecksumError: the bits are not those that were published.
+    """
+    facts = find_set(clutter_level, split)
+    if facts is None:
+        raise PartError(f"no checksums of {split} at clutter level {clutter_level} were published.")
+    digests = {name: hashlib.sha256() for name in facts["sha256"]}
+    for job in range(len(facts["jobs"])):
+        scenes, _ = read_part(folder / str(clutter_level) / split / f"part-{job}.zarr.zip")
+        images = scenes.images()
+        digests["images"].update(images.data)
+        digests["segmentation"].update(scenes.segmentation().data)
+        digests["targets"].update(scenes.targets().data)
+    sums = {name: digest.hexdigest() for name, digest in digests.items()}
+    last = hashlib.md5(images[-1].data).hexdigest()
+    if (sums, last) != (facts["sha256"], facts["md5_of_last_image"]):
+        raise ChecksumError(f"{split} at clutter level {clutter_level} in {folder} is not the published set.")

@@ -3,15 +3,13 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 from oneshot.download import fetch_archives
 from oneshot.files import replacing
 from oneshot.params import load_params
 from stages.command import run
-from stages.places import RAW
+from stages.places import FACTS, RAW
 
-FACTS = Path("data/published/omniglot.json")
 SYNTHETIC_NOTE = RAW / "synthetic.txt"
 
 

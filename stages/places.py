@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+FACTS = Path("data/published/omniglot.json")
 RAW = Path("data/raw")
 DRAWINGS = Path("data/drawings/drawings.npz")
 SCENES = Path("data/scenes")

@@ -2,26 +2,23 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from oneshot.errors import ChecksumError
 from oneshot.files import replacing
 from oneshot.omniglot import Drawings, read_archives, save_drawings
 from oneshot.params import load_params
 from oneshot.synthetic import draw_alphabets
 from stages.command import run
-from stages.places import DRAWINGS, MANIFESTS, RAW
+from stages.places import DRAWINGS, FACTS, MANIFESTS, RAW
 
-FACTS = Path("data/published/omniglot.json")
 MANIFEST = MANIFESTS / "drawings.json"
 
 
 def main() -> None:
     params = load_params()
-    published = json.loads(FACTS.read_text())["drawings"]
+    facts = json.loads(FACTS.read_text())
     if params.scale.source == "synthetic":
         sizes = params.scale.synthetic
         n_alphabets = {
@@ -32,13 +29,10 @@ def main() -> None:
         drawings = draw_alphabets(np.random.default_rng(params.seed), n_alphabets, sizes.n_characters)
     else:
         archives = RAW / "images_background.zip", RAW / "images_evaluation.zip"
-        drawings = read_archives(*archives, published["n_characters"])
+        drawings = read_archives(*archives, facts["drawings"]["n_characters"])
+    if drawings.source == "omniglot":
+        drawings.check_published(facts, str(RAW))
     manifest = describe(drawings)
-    if drawings.source == "omniglot" and manifest["sha256"] != published["sha256"]:
-        raise ChecksumError(
-            f"the drawings in {RAW} have the SHA-256 {manifest['sha256']}, not the published "
-            f"{published['sha256']}: delete {RAW} and run the stage download again"
-        )
     save_drawings(DRAWINGS, drawings)
     with DRAWINGS.open("rb") as file:
         manifest["file_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()

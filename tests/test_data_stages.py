@@ -118,9 +118,13 @@ def test_a_stage_ends_in_one_sentence(
     assert (out, err.count("\n")) == ("", 1)
 
 
-def test_a_mistake_in_the_code_keeps_its_traceback() -> None:
-    with pytest.raises(ZeroDivisionError):
-        run(lambda: 1 / 0)
+@pytest.mark.parametrize("error", [ZeroDivisionError(), PermissionError(errno.EACCES, "Permission denied")])
+def test_what_is_no_known_error_keeps_its_traceback(error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run(fail)
 
 
 def test_the_facts_say_what_the_readme_needs(facts: dict) -> None:

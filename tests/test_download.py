@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pooch
 import pytest
 
 from oneshot.download import fetch_archives, md5
@@ -149,6 +150,18 @@ def test_upstreams_pinned_revision_is_asked_first(
     assert all(path.startswith("/pinned/") for path in server.asked)
     assert capfd.readouterr() == ("", "")
     assert (tmp_path / NAMES[0]).stat().st_mode & 0o777 == 0o644
+
+
+def test_poochs_own_log_is_silent(
+    published: dict, upstream: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger, records = pooch.get_logger(), []
+    monkeypatch.setattr(logger, "handle", records.append)
+    logger.setLevel("INFO")
+    server.serve(upstream)
+    server.cut_off = 1
+    fetch_archives(tmp_path, published, server.address, progress=False)
+    assert records == []
 
 
 @pytest.mark.parametrize("pinned", ["not found", "other file"])

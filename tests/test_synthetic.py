@@ -1,5 +1,6 @@
 """The alphabets that the project draws itself."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -30,9 +31,10 @@ def test_the_seed_decides_everything(synthetic_drawings: Drawings) -> None:
     assert draw_alphabets(np.random.default_rng(8), sizes, 6).sha256() != synthetic_drawings.sha256()
 
 
-def test_an_alphabet_does_not_depend_on_how_many_follow(synthetic_drawings: Drawings) -> None:
-    fewer = draw_alphabets(np.random.default_rng(7), {"train": 1}, 6)
-    assert (fewer.bits == synthetic_drawings.bits[:6]).all()
+def test_an_alphabet_does_not_depend_on_the_others(synthetic_drawings: Drawings) -> None:
+    smaller = draw_alphabets(np.random.default_rng(7), {"train": 2}, 4)
+    assert (smaller.bits[:4] == synthetic_drawings.bits[:4]).all()
+    assert (smaller.bits[4:] == synthetic_drawings.bits[6:10]).all()
 
 
 def test_no_drawing_is_empty_and_none_is_like_another(alphabets: np.ndarray) -> None:
@@ -74,6 +76,15 @@ def test_a_character_is_one_to_four_strokes_and_not_a_speck() -> None:
         strokes = draw_character(rng, draw_style(rng))
         assert 1 <= len(strokes) <= 4
         assert np.ptp(np.concatenate(strokes), axis=0).min() >= 0.4
+
+
+def test_a_joined_stroke_begins_on_an_earlier_one() -> None:
+    rng = np.random.default_rng(0)
+    style = dataclasses.replace(draw_style(rng), joined=1.0, n_strokes=np.array([0.0, 0, 1, 0]))
+    for _ in range(20):
+        first, second, third = draw_character(rng, style)
+        assert (first == second[0]).all(1).any()
+        assert (np.concatenate([first, second]) == third[0]).all(1).any()
 
 
 def test_the_pen_is_a_disc_around_its_position() -> None:

@@ -94,15 +94,12 @@ def softmax(x, axis):
 def cross_entropy(logits, mask):
     """Mean over the pixels of one scene."""
     probabilities = softmax(logits, 0)
-    losses = [
-        -math.log(probabilities[int(mask[row, column]), row, column])
-        for row, column in np.ndindex(*mask.shape)
-    ]
+    losses = [-math.log(probabilities[int(mask[place]), *place]) for place in np.ndindex(*mask.shape)]
     return sum(losses) / len(losses)
 
 
 def matching_loss(target_codes, scene_codes, visible, log_scale):
-    """target_codes (scenes, characters, channels), scene_codes (scenes, channels, h, w), visible (.., h, w)."""
+    """target_codes (scenes, characters, channels), scene_codes (scenes, channels, h, w), visible maps."""
     n_scenes, n_characters, n_channels = target_codes.shape
     losses = []
     for scene in range(n_scenes):

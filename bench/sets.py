@@ -1,0 +1,74 @@
+"""All 28 sets rendered, checked and written; their size; peak memory; reading them back: ``python -m bench.sets``."""
+
+import argparse
+import resource
+import shutil
+import time
+from pathlib import Path
+
+from oneshot.library import fetch_drawings
+from oneshot.scenes import CLUTTER_LEVELS, SceneRecipe, lay_out, render_job
+from oneshot.sets import complete_parts, list_parts
+from oneshot.store import read_part
+
+SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
+RAW_BYTES = 96 * 96 * 3 + 96 * 96 + 32 * 32 * 3  # of a scene's image, segmentation and target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--drawings", type=Path)
+    parser.add_argument("--workers", type=int, default=-1)
+    parser.add_argument("--out", type=Path, default=Path("bench/out"))
+    arguments = parser.parse_args()
+    drawings = fetch_drawings(arguments.drawings)
+    drawings_sha256 = drawings.sha256()
+    pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
+    for level in (4, 256):  # both widths of labels, compiled before the clock starts
+        render_job(pens["train"], SceneRecipe(level, "train", (0, 10)), 1, 1).images()
+    shutil.rmtree(arguments.out, ignore_errors=True)
+
+    parts = [
+        part
+        for level in CLUTTER_LEVELS
+        for split in SPLITS
+        for part in list_parts(level, split, drawings_sha256)
+    ]
+    started = time.perf_counter()
+    records = list(complete_parts(arguments.out, parts, pens, arguments.workers))
+    seconds = time.perf_counter() - started
+    if any(record.kept or not record.part.published for record in records):
+        raise SystemExit("error: not every part was rendered and compared with a published checksum")
+    size = sum((arguments.out / part.name).stat().st_size for part in parts)
+    raw = RAW_BYTES * sum(part.n_scenes for part in parts)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"28 sets rendered, written, read back and checked: {seconds:.1f} s")
+    print(f"on disk: {size / 1e6:.0f} MB, 1/{raw / size:.1f} of the raw arrays' {raw / 1e9:.2f} GB")
+    print(f"peak memory: {peak / 1e9:.2f} GB")
+    measure_reading(arguments.out, parts, pens)
+    shutil.rmtree(arguments.out)
+
+
+def measure_reading(folder: Path, parts: list, pens: dict) -> None:
+    """One core: rendering a part beside reading it back and decoding it to images, masks and targets."""
+    print("level | rendering, us/scene | reading and decoding, us/scene | ratio")
+    totals = [0.0, 0.0]
+    for level in CLUTTER_LEVELS:
+        part = next(p for p in parts if p.clutter_level == level and p.split.name == "test-one-shot")
+        started = time.perf_counter()
+        render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
+        rendering = time.perf_counter() - started
+        started = time.perf_counter()
+        scenes, _ = read_part(folder / part.name)
+        scenes.images(), scenes.segmentation(), scenes.targets()
+        reading = time.perf_counter() - started
+        totals = [totals[0] + rendering, totals[1] + reading]
+        print(
+            f"{level:5d} | {1e6 * rendering / len(scenes):19.1f} | {1e6 * reading / len(scenes):30.1f} | "
+            f"{rendering / reading:.1f}"
+        )
+    print(f"  all | {'':19s} | {'':30s} | {totals[0] / totals[1]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Command line: render, write and check scenes without the pipeline; the drawings are prepared on first use."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from oneshot.errors import OneshotError, ParameterError
+from oneshot.files import replacing
+from oneshot.library import fetch_drawings
+from oneshot.scenes import CLUTTER_LEVELS, JOB_SCENES, SceneRecipe, lay_out, render_job
+from oneshot.sets import check_set, complete_parts, list_parts
+
+SPLITS = ("train", "val-train", "test-train", "val-one-shot", "test-one-shot")
+
+
+def render(arguments: argparse.Namespace) -> None:
+    """Render one job, and print its checksums or write its arrays."""
+    recipe = SceneRecipe(
+        clutter_level=arguments.clutter_level if arguments.distractors is None else arguments.distractors + 1,
+        characters=arguments.characters,
+        drawers=arguments.drawers,
+        n_occluders=arguments.occluders,
+        empty_share=arguments.empty,
+        scene_size=tuple(arguments.scene_size),
+        target_size=tuple(arguments.target_size),
+    )
+    pens = lay_out(fetch_drawings(arguments.drawings), recipe.characters)
+    render_job(pens, recipe, arguments.seed, 1)  # compiles, so that what follows is rendering alone
+    started = time.perf_counter()
+    scenes = render_job(pens, recipe, arguments.seed, arguments.scenes)
+    seconds = time.perf_counter() - started
+    if arguments.sha256:
+        print(json.dumps({**scenes.sha256(), "seconds": round(seconds, 6)}))
+    if arguments.out:
+        arrays = {"images": scenes.images(), "segmentation": scenes.segmentation(), "targets": scenes.targets()}
+        with replacing(arguments.out) as file:
+            np.savez_compressed(file, **arrays)
+        print(f"{arguments.out}: {len(scenes)} scenes, rendered in {seconds:.3f} s", file=sys.stderr)
+
+
+def write(arguments: argparse.Namespace) -> None:
+    """Write jobs of a published split as parts, keeping those that are there and right."""
+    drawings = fetch_drawings(arguments.drawings)
+    pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
+    parts = list_parts(arguments.clutter_level, arguments.split, drawings.sha256())
+    first, end = arguments.jobs or (0, len(parts))
+    if end > len(parts):
+        raise ParameterError(f"--jobs {first}:{end} goes beyond the {len(parts)} jobs of {arguments.split}.")
+    done = complete_parts(arguments.out, parts[first:end], pens, arguments.workers)
+    for _ in tqdm(done, total=end - first, unit="part"):
+        pass
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Read every published set back from disk and compare it, whole, with the published checksums."""
+    for clutter_level in CLUTTER_LEVELS:
+        for split in SPLITS[1:]:
+            check_set(arguments.folder, clutter_level, split)
+            print(f"{clutter_level:4d} {split:14s} MD5 and SHA-256 as published")
+
+
+def parse_range(text: str) -> tuple[int, int]:
+    first, _, end = text.partition(":")
+    try:
+        return int(first), int(end)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no range such as 0:10") from None
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    about_drawings = "packed drawings (default: those of the pipeline, else a copy in the user's cache)"
+
+    one = commands.add_parser("render", help=render.__doc__, description=render.__doc__)
+    one.set_defaults(run=render)
+    one.add_argument("--characters", choices=("train", "eval", "test"), required=True)
+    one.add_argument("--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded")
+    how_many = one.add_mutually_exclusive_group(required=True)
+    how_many.add_argument("--clutter-level", type=int, help="distractors and the target")
+    how_many.add_argument("--distractors", type=int, help="instead of the clutter level")
+    one.add_argument("--seed", type=int, required=True, help="of the job's random stream, below 2**32")
+    one.add_argument("--scenes", type=int, default=JOB_SCENES)
+    one.add_argument("--occluders", type=int, default=0, help="characters above the target")
+    one.add_argument("--empty", type=float, default=0.0, help="share of scenes without their target")
+    one.add_argument("--scene-size", type=int, nargs=2, default=(96, 96), metavar=("W", "H"))
+    one.add_argument("--target-size", type=int, nargs=2, default=(32, 32), metavar=("W", "H"))
+    output = one.add_mutually_exclusive_group(required=True)
+    output.add_argument("--sha256", action="store_true", help="print checksums of the raw arrays, and seconds")
+    output.add_argument("--out", type=Path, metavar="FILE.npz", help="write the raw arrays")
+    one.add_argument("--drawings", type=Path, help=about_drawings)
+
+    some = commands.add_parser("write", help=write.__doc__, description=write.__doc__)
+    some.set_defaults(run=write)
+    some.add_argument("--split", choices=SPLITS, required=True)
+    some.add_argument("--clutter-level", type=int, choices=CLUTTER_LEVELS, required=True)
+    some.add_argument("--jobs", type=parse_range, metavar="FIRST:END", help="default: all")
+    some.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    some.add_argument("--workers", type=int, default=-1, help="parts at a time; -1: one for each core")
+    some.add_argument("--drawings", type=Path, help=about_drawings)
+
+    check = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
+    check.set_defaults(run=verify)
+    check.add_argument("folder", type=Path, nargs="?", default=Path("data/scenes"))
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    arguments = build_parser().parse_args(words)
+    try:
+        arguments.run(arguments)
+    except OneshotError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""For use without the pipeline: Omniglot's drawings and the published scenes in one call each."""
+
+import os
+from pathlib import Path
+
+from oneshot.download import fetch_archives
+from oneshot.errors import DrawingsError
+from oneshot.omniglot import Drawings, load_drawings, read_archives, save_drawings
+from oneshot.published import find_split, read_facts
+from oneshot.scenes import JOB_SCENES, SceneRecipe, Scenes, concatenate, job_seeds, lay_out, render_job
+
+PIPELINE_DRAWINGS = Path(__file__).resolve().parent.parent / "data" / "drawings" / "drawings.npz"
+
+
+def cache_folder() -> Path:
+    """ONESHOT_CACHE, or the user's cache folder."""
+    import pooch  # here, since machines without network, which bring their drawings, may lack it
+
+    return Path(os.environ.get("ONESHOT_CACHE") or pooch.os_cache("oneshot-omniglot"))
+
+
+def fetch_drawings(path: Path | None = None) -> Drawings:
+    """Omniglot's drawings: from ``path``, else the pipeline's, else the user's cache, filled on first use.
+
+    Raises
+        DrawingsError: ``path`` is given, and missing or damaged.
+        DownloadError, ArchiveError: Omniglot cannot be fetched; OMNIGLOT_MIRROR names another source.
+        ChecksumError: what was fetched is not Omniglot as published.
+    """
+    if path is not None:
+        return load_drawings(path)
+    cached = cache_folder() / "drawings.npz"
+    for place in (PIPELINE_DRAWINGS, cached):
+        try:
+            drawings = load_drawings(place)
+        except DrawingsError:
+            continue
+        if drawings.source == "omniglot":
+            return drawings
+    facts = read_facts("omniglot")
+    archives = fetch_archives(
+        cached.parent, facts, os.environ.get("OMNIGLOT_MIRROR") or None, progress=True
+    )
+    drawings = read_archives(
+        archives["images_background.zip"], archives["images_evaluation.zip"], facts["drawings"]["n_characters"]
+    )
+    drawings.check_published(facts, str(cached.parent))
+    save_drawings(cached, drawings)
+    return drawings
+
+
+def load_scenes(
+    split: str, clutter_level: int, n_scenes: int | None = None, drawings: Drawings | None = None
+) -> Scenes:
+    """The first scenes of a published split, rendered on the spot (None: all of a validation or test set).
+
+    split: train, val-train, test-train, val-one-shot or test-one-shot.
+
+    Raises
+        ParameterError: there is no such split, or fewer scenes in it.
+    """
+    found = find_split(split)
+    n_scenes = n_scenes or (found.n_jobs * JOB_SCENES if split != "train" else JOB_SCENES)
+    pens = lay_out(drawings or fetch_drawings(), found.characters)
+    recipe = SceneRecipe(clutter_level, found.characters, found.drawers)
+    seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
+    return concatenate([render_job(pens, recipe, seed) for seed in seeds])[:n_scenes]
