@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 TORCH := $(shell grep '^torch==' requirements.lock)
+INSTALL := $(BIN)/uv pip install -q --python $(BIN)/python
 
 .PHONY: venv demo repro test lint bench clean
 
@@ -11,14 +12,14 @@ venv: .venv/installed
 # PyTorch first: uv knows PyTorch's own indexes and takes the CPU build on a machine without a GPU, which spares
 # it gigabytes of CUDA; where they cannot be reached, pip takes what its own index has.
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q "$$(grep '^uv==' requirements.lock)"
-	$(BIN)/uv pip install -q --python $(BIN)/python --torch-backend=auto $(TORCH) 2> .venv/uv.log \
-		|| { echo "PyTorch's own index did not answer: taking $(TORCH) from pip's"; $(BIN)/python -m pip install -q $(TORCH); }
-	$(BIN)/python -m pip install -q -r requirements.lock
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	touch .venv/installed
+	@$(INSTALL) --torch-backend=auto $(TORCH) 2> .venv/uv.log \
+		|| { echo "PyTorch's own index does not answer: taking $(TORCH) from pip's"; $(BIN)/python -m pip install -q $(TORCH); }
+	$(INSTALL) -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch .venv/installed
 
 # The whole pipeline at scale smoke, in a clone of its own: invented alphabets, no download, no GPU.
 demo: venv

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from oneshot.download import fetch_archives
-from oneshot.errors import DrawingsError
+from oneshot.errors import DrawingsError, ParameterError
 from oneshot.omniglot import Drawings, load_drawings, read_archives, save_drawings
 from oneshot.published import find_split, read_facts
 from oneshot.scenes import JOB_SCENES, SceneRecipe, Scenes, concatenate, job_seeds, lay_out, render_job
@@ -29,14 +29,13 @@ def fetch_drawings(path: Path | None = None) -> Drawings:
     """
     if path is not None:
         return load_drawings(path)
+    drawings = load_omniglot(PIPELINE_DRAWINGS)  # at scale smoke these are synthetic
+    if drawings is not None:
+        return drawings
     cached = cache_folder() / "drawings.npz"
-    for place in (PIPELINE_DRAWINGS, cached):
-        try:
-            drawings = load_drawings(place)
-        except DrawingsError:
-            continue
-        if drawings.source == "omniglot":
-            return drawings
+    drawings = load_omniglot(cached)
+    if drawings is not None:
+        return drawings
     facts = read_facts("omniglot")
     archives = fetch_archives(
         cached.parent, facts, os.environ.get("OMNIGLOT_MIRROR") or None, progress=True
@@ -47,6 +46,15 @@ def fetch_drawings(path: Path | None = None) -> Drawings:
     drawings.check_published(facts, str(cached.parent))
     save_drawings(cached, drawings)
     return drawings
+
+
+def load_omniglot(path: Path) -> Drawings | None:
+    """The drawings in a file, or None if they are not there, damaged, or not Omniglot's."""
+    try:
+        drawings = load_drawings(path)
+    except DrawingsError:
+        return None
+    return drawings if drawings.source == "omniglot" else None
 
 
 def load_scenes(
@@ -64,4 +72,6 @@ def load_scenes(
     pens = lay_out(drawings or fetch_drawings(), found.characters)
     recipe = SceneRecipe(clutter_level, found.characters, found.drawers)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
+    if n_scenes > len(seeds) * JOB_SCENES:
+        raise ParameterError(f"{split} has {len(seeds) * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}.")
     return concatenate([render_job(pens, recipe, seed) for seed in seeds])[:n_scenes]

@@ -144,6 +144,8 @@ def lay_out(drawings: Drawings, character_set: str) -> Pens:
 
 def open_stream(seed: int) -> kernels.Stream:
     """The stream of ``numpy.random.RandomState(seed)``, at its start."""
+    if not 0 <= seed < 2**32:
+        raise ParameterError(f"the seed is {seed}; it must be at least 0 and below 2**32.")
     state = np.random.RandomState(seed).get_state(legacy=False)["state"]["key"]  # noqa: NPY002, the published one
     return kernels.Stream(state.copy(), np.empty_like(state), np.array([kernels.MT_WORDS]))
 
@@ -152,8 +154,10 @@ def render_job(pens: Pens, recipe: SceneRecipe, seed: int, n_scenes: int = JOB_S
     """Render ``n_scenes`` scenes from a fresh stream, the same bits on every machine.
 
     Raises
-        ParameterError: a glyph does not fit into the scene, which is too small.
+        ParameterError: a glyph does not fit into the scene, which is too small; no seed, or no scenes.
     """
+    if n_scenes < 1:
+        raise ParameterError(f"n_scenes is {n_scenes}; it must be at least 1.")
     width, height = recipe.scene_size
     target_width, target_height = recipe.target_size
     first_drawer, end_drawer = recipe.drawers
