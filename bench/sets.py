@@ -1,4 +1,4 @@
-"""All 28 sets rendered, checked and written; their size; peak memory; reading them back: ``python -m bench.sets``."""
+"""All 28 sets: rendering with checks and writing, size, peak memory, reading: ``python -m bench.sets``."""
 
 import argparse
 import resource

@@ -1,4 +1,4 @@
-"""Command line: render, write and check scenes without the pipeline; the drawings are prepared on first use."""
+"""Command line: render, write and check scenes without the pipeline; drawings are prepared on first use."""
 
 import argparse
 import json
@@ -38,9 +38,9 @@ def render(arguments: argparse.Namespace) -> None:
     if arguments.sha256:
         print(json.dumps({**scenes.sha256(), "seconds": round(seconds, 6)}))
     if arguments.out:
-        arrays = {"images": scenes.images(), "segmentation": scenes.segmentation(), "targets": scenes.targets()}
+        images, segmentation, targets = scenes.images(), scenes.segmentation(), scenes.targets()
         with replacing(arguments.out) as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, images=images, segmentation=segmentation, targets=targets)
         print(f"{arguments.out}: {len(scenes)} scenes, rendered in {seconds:.3f} s", file=sys.stderr)
 
 
@@ -81,7 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("render", help=render.__doc__, description=render.__doc__)
     one.set_defaults(run=render)
     one.add_argument("--characters", choices=("train", "eval", "test"), required=True)
-    one.add_argument("--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded")
+    one.add_argument(
+        "--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded"
+    )
     how_many = one.add_mutually_exclusive_group(required=True)
     how_many.add_argument("--clutter-level", type=int, help="distractors and the target")
     how_many.add_argument("--distractors", type=int, help="instead of the clutter level")
@@ -92,7 +94,9 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--scene-size", type=int, nargs=2, default=(96, 96), metavar=("W", "H"))
     one.add_argument("--target-size", type=int, nargs=2, default=(32, 32), metavar=("W", "H"))
     output = one.add_mutually_exclusive_group(required=True)
-    output.add_argument("--sha256", action="store_true", help="print checksums of the raw arrays, and seconds")
+    output.add_argument(
+        "--sha256", action="store_true", help="print checksums of the raw arrays, and seconds"
+    )
     output.add_argument("--out", type=Path, metavar="FILE.npz", help="write the raw arrays")
     one.add_argument("--drawings", type=Path, help=about_drawings)
 

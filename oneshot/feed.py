@@ -134,7 +134,7 @@ class Feed:
         speed: Speed | None = None,
     ) -> None:
         """
-        Raises
+        Raises:
             ParameterError: a phase is empty, or a count is not positive.
         """
         for name, count in {

@@ -1,6 +1,6 @@
 """Pictures: the task, what a network answers, and IoU over clutter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from oneshot.scenes import Scenes
 from oneshot.tables import SPLIT_TITLES
@@ -16,6 +17,7 @@ from oneshot.tables import SPLIT_TITLES
 PAPER, INK, FAINT = "#10131a", "#f2f0e8", "#8a90a0"
 TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = "#ffd23f", "#3ddc97", "#ff5964"
 LINE_COLOURS = ("#3ddc97", "#5aa9ff", "#ff9f5a", "#c58bff")
+TIGHT = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # inches
 DIMMED = 0.25  # brightness of what is not the target
 
 
@@ -67,8 +69,7 @@ def draw_task(examples: Sequence[Example]) -> Figure:
 def draw_predictions(examples: Sequence[Example], n_columns: int) -> Figure:
     """A grid of examples: target, scene, true mask, and the answer in green (right) and red (wrong)."""
     n_rows = -(-len(examples) // n_columns)
-    figure = Figure(figsize=(4.6 * n_columns, 1.32 * n_rows), dpi=110, facecolor=PAPER, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    figure = Figure(figsize=(4.6 * n_columns, 1.32 * n_rows), dpi=110, facecolor=PAPER, layout=TIGHT)
     axes = figure.subplots(n_rows, 4 * n_columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -76,8 +77,8 @@ def draw_predictions(examples: Sequence[Example], n_columns: int) -> Figure:
         place, column = divmod(number, n_columns)
         target, scene, truth, answer = axes[place, 4 * column : 4 * column + 4]
         show(target, example.target, f"{example.clutter_level} characters")
-        show(scene, example.scene)
-        show(truth, spotlight(example.scene, example.mask))
+        show(scene, example.scene, "scene" if place == 0 else "")
+        show(truth, spotlight(example.scene, example.mask), "truth" if place == 0 else "")
         show(answer, judge(example), "" if example.iou is None else f"IoU {100 * example.iou:.0f} %")
     return figure
 
@@ -90,9 +91,7 @@ def show(axis: Axes, image: np.ndarray, title: str = "") -> None:
     axis.spines[:].set_color("#2a2f3a")
 
 
-def spotlight(
-    scene: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]
-) -> UInt8[np.ndarray, "h w 3"]:
+def spotlight(scene: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """The scene darkened but for the mask, which shines."""
     dimmed = (scene * DIMMED).astype(np.uint8)
     dimmed[mask] = colour(TRUE_COLOUR)
@@ -119,17 +118,19 @@ def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
     axis = figure.subplots()
     chosen = results[results["metric"] == "iou"]
     ours = [name for name in dict.fromkeys(chosen["column"]) if name != "published"]
-    for (column, split), points in chosen.groupby(["column", "split"], sort=False):
-        points = points.sort_values("clutter_level")
-        title = f"{column}; {SPLIT_TITLES[split]}"
+    for (column, split), group in chosen.groupby(["column", "split"], sort=False):
+        points = group.sort_values("clutter_level")
+        title = f"{column}; {SPLIT_TITLES[str(split)]}"
         if column == "published":
-            axis.plot(points["clutter_level"], points["percent"], "*", color="black", ms=11, label=title, zorder=3)
+            axis.plot(
+                points["clutter_level"], points["percent"], "*", color="black", ms=11, label=title, zorder=3
+            )
             continue
         errors = [points["percent"] - points["low"], points["high"] - points["percent"]]
-        style: Mapping[str, object] = {"ls": "-" if split == "test-one-shot" else ":", "marker": "o", "ms": 4}
+        line_style = "o-" if split == "test-one-shot" else "o:"
         line_colour = LINE_COLOURS[ours.index(column) % len(LINE_COLOURS)]
-        axis.errorbar(points["clutter_level"], points["percent"], errors, color=line_colour, capsize=2,
-                      label=title, **style)  # fmt: skip
+        axis.errorbar(points["clutter_level"], points["percent"], errors, fmt=line_style, ms=4,
+                      color=line_colour, capsize=2, label=title)  # fmt: skip
     axis.set_xscale("log", base=2)
     axis.set(xlabel="characters in the scene", ylabel="IoU in %", ylim=(0, 100))
     levels = sorted({int(level) for level in chosen["clutter_level"]})

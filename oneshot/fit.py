@@ -66,7 +66,7 @@ def fit(
     younger than `checkpoint_seconds`. On a CPU a resumed run equals an uninterrupted one bit for bit.
     `n_epochs` places the published halvings; without it they follow the steps.
 
-    Raises
+    Raises:
         TrainingError: the loss or a weight is no longer finite (the last good checkpoint is kept), or the
             checkpoint is of another run.
         WeightsError: the checkpoint is damaged.
@@ -143,7 +143,7 @@ def save_checkpoint(path: Path, loss: nn.Module, optimizers: list[Optimizer], pr
 def load_checkpoint(path: Path, loss: nn.Module, optimizers: list[Optimizer], wanted: Progress) -> Progress:
     """Put the state of `save_checkpoint` back.
 
-    Raises
+    Raises:
         TrainingError: the checkpoint is of another run than `wanted`.
         WeightsError: the file is damaged.
     """

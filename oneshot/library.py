@@ -22,7 +22,7 @@ def cache_folder() -> Path:
 def fetch_drawings(path: Path | None = None) -> Drawings:
     """Omniglot's drawings: from ``path``, else the pipeline's, else the user's cache, filled on first use.
 
-    Raises
+    Raises:
         DrawingsError: ``path`` is given, and missing or damaged.
         DownloadError, ArchiveError: Omniglot cannot be fetched; OMNIGLOT_MIRROR names another source.
         ChecksumError: what was fetched is not Omniglot as published.
@@ -37,11 +37,11 @@ def fetch_drawings(path: Path | None = None) -> Drawings:
     if drawings is not None:
         return drawings
     facts = read_facts("omniglot")
-    archives = fetch_archives(
-        cached.parent, facts, os.environ.get("OMNIGLOT_MIRROR") or None, progress=True
-    )
+    archives = fetch_archives(cached.parent, facts, os.environ.get("OMNIGLOT_MIRROR") or None, progress=True)
     drawings = read_archives(
-        archives["images_background.zip"], archives["images_evaluation.zip"], facts["drawings"]["n_characters"]
+        archives["images_background.zip"],
+        archives["images_evaluation.zip"],
+        facts["drawings"]["n_characters"],
     )
     drawings.check_published(facts, str(cached.parent))
     save_drawings(cached, drawings)
@@ -64,7 +64,7 @@ def load_scenes(
 
     split: train, val-train, test-train, val-one-shot or test-one-shot.
 
-    Raises
+    Raises:
         ParameterError: there is no such split, or fewer scenes in it.
     """
     found = find_split(split)
@@ -73,5 +73,7 @@ def load_scenes(
     recipe = SceneRecipe(clutter_level, found.characters, found.drawers)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
     if n_scenes > len(seeds) * JOB_SCENES:
-        raise ParameterError(f"{split} has {len(seeds) * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}.")
+        raise ParameterError(
+            f"{split} has {len(seeds) * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}."
+        )
     return concatenate([render_job(pens, recipe, seed) for seed in seeds])[:n_scenes]

@@ -13,7 +13,7 @@ ClutterLevel = Literal[4, 8, 16, 32, 64, 128, 256]
 
 
 class Section(BaseModel):
-    """Fixed once read; unknown keys are refused; numbers written as text (1e-05 in YAML) are read as numbers."""
+    """Fixed once read; unknown keys are refused; numbers written as text (YAML's 1e-05) are numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -95,13 +95,15 @@ class Params(Section):
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check the parameters.
 
-    Raises
+    Raises:
         ParameterError: the file is missing or no YAML, or a value is unknown, missing or out of range.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParameterError(f"there is no {path} in this folder: run the command at the project's top level.") from None
+        raise ParameterError(
+            f"there is no {path} in this folder: run the command at the project's top level."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
     return check_params(values, str(path))
@@ -116,7 +118,9 @@ def check_params(values: Any, name: str = "params.yaml") -> Params:
         known = ", ".join(params.scales)
         raise ParameterError(f"{name}: scale is {params.scale_name!r}, which is none of {known}.")
     if params.scale.source == "synthetic" and params.scale.synthetic is None:
-        raise ParameterError(f"{name}: scales.{params.scale_name}.synthetic is empty, but its source is synthetic.")
+        raise ParameterError(
+            f"{name}: scales.{params.scale_name}.synthetic is empty, but its source is synthetic."
+        )
     return params
 
 

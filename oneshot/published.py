@@ -39,7 +39,7 @@ def find_split(name: str) -> Split:
 
 
 def find_set(clutter_level: int, split: str) -> dict[str, Any] | None:
-    """The published sums of a validation or test set: ``md5_of_last_image``, ``sha256``, ``jobs``; else None."""
+    """The published sums of a set (``md5_of_last_image``, ``sha256``, ``jobs``); None if there are none."""
     for facts in read_facts("cluttered_omniglot")["sets"]:
         if (facts["clutter_level"], facts["split"]) == (clutter_level, split):
             return facts

@@ -106,7 +106,7 @@ RECIPES = {
 def recipe_named(name: str, lr: float | None = None, batch_size: int | None = None) -> Recipe:
     """A recipe, with another learning rate (Adam's; Muon's follows at ten times) or batch size if given.
 
-    Raises
+    Raises:
         ParameterError: there is no such recipe, or the rate or batch size is not positive.
     """
     if name not in RECIPES:

@@ -9,7 +9,7 @@ Source: github.com/michaelisc/cluttered-omniglot at 0cd38ba; Pillow 5.2.0 for th
 Matsumoto and Nishimura 1998 for the Mersenne Twister.
 """
 
-from math import ceil, cos, pi, sin
+from math import cos, pi, sin
 from typing import NamedTuple
 
 import numpy as np
@@ -52,8 +52,8 @@ class Workspace(NamedTuple):
 
 
 def allocate_workspace() -> Workspace:
-    columns = np.empty((5, MAX_GLYPH), np.int64)
-    return Workspace(*columns, np.empty(MAX_GLYPH * MAX_GLYPH + 1, np.int32))
+    a, b, c, d, e = np.empty((5, MAX_GLYPH), np.int64)
+    return Workspace(a, b, c, d, e, np.empty(MAX_GLYPH * MAX_GLYPH + 1, np.int32))
 
 
 # ---------------------------------------------------------------------------------------- the random stream
@@ -147,7 +147,7 @@ def first_reaching(threshold, shares, n, columns_per_unit):
     """The first of n rising shares that reaches the threshold (n if none does).
 
     The share of column i is that of (i + 0.5) / columns_per_unit rounded down by less than one column of the
-    box, itself at most one column of the glyph: so the guess is right or up to two too small, never too large.
+    box, itself at most one column of the glyph: so the guess is right or one or two too small.
     """
     guess = min(max(threshold * columns_per_unit - 1.0, 0.0), np.float64(n))
     i = np.uint64(np.int64(guess))
@@ -318,7 +318,12 @@ def draw_others(
             character = draw_below(stream, bits.shape[0])
             drawer = first_drawer + draw_below(stream, n_drawers)
             glyph = draw_glyph(
-                bits[character, drawer], ink_boxes[character, drawer], SCENE_SCALE, stream, work, palette[label]
+                bits[character, drawer],
+                ink_boxes[character, drawer],
+                SCENE_SCALE,
+                stream,
+                work,
+                palette[label],
             )
         fits, _, _ = place(labels, label, glyph, stream, work)
         if not fits:

@@ -40,7 +40,9 @@ class SceneRecipe:
         if not 0 <= first < end <= 20:
             raise ParameterError(f"drawers {first}:{end} is no range within 0:20.")
         if self.clutter_level < 1:
-            raise ParameterError(f"clutter_level is {self.clutter_level}; a scene holds at least its target (1).")
+            raise ParameterError(
+                f"clutter_level is {self.clutter_level}; a scene holds at least its target (1)."
+            )
         if self.n_occluders < 0:
             raise ParameterError(f"n_occluders is {self.n_occluders}; it cannot be negative.")
         if self.n_labels > 2**16:
@@ -66,9 +68,9 @@ class Scenes:
     """Scenes as label map, palette and mask, and their targets: lossless, a third of the images' size.
 
     ``labels`` is 0 where there is no character, else 1 + the place in the order of drawing: distractors,
-    target (label ``clutter_level``), occluders. ``masks`` is the target's placed ink. ``characters`` holds the
+    target (label ``clutter_level``), occluders. ``masks`` is the target's ink. ``characters`` holds the
     index, within the character set, of the character behind every label from 1 on; ``target_characters``
-    of the target image, which in an empty scene is nowhere in the scene. Colours are R, G, B in 0..255.
+    of the target image, which need not be in an empty scene. Colours are R, G, B in 0..255.
     """
 
     labels: UInt8[np.ndarray, "n height width"] | UInt16[np.ndarray, "n height width"]
@@ -95,7 +97,7 @@ class Scenes:
         return self.masks[..., None].view(np.uint8)
 
     def targets(self) -> UInt8[np.ndarray, "n target_height target_width 3"]:
-        return self.target_inks[..., None] * self.target_tints[:, None, None, :]
+        return np.multiply(self.target_inks[..., None], self.target_tints[:, None, None, :])
 
     def sha256(self) -> dict[str, str]:
         """SHA-256 of the raw arrays as published: images, segmentation, targets."""
@@ -128,7 +130,7 @@ def lay_out(drawings: Drawings, character_set: str) -> Pens:
     """Pack one character set for rendering (a tenth of a second for the 964 training characters)."""
     bits = drawings.of(character_set).bits
     columns = np.unpackbits(np.bitwise_or.reduce(bits, axis=2), axis=-1, bitorder="little") > 0
-    rows = bits.any(axis=3)
+    rows = np.asarray(bits.any(axis=3))
     box = [
         columns.argmax(-1),
         rows.argmax(-1),
@@ -136,7 +138,9 @@ def lay_out(drawings: Drawings, character_set: str) -> Pens:
         rows.shape[-1] - rows[..., ::-1].argmax(-1),
     ]
     if not rows.any(-1).all():
-        raise ParameterError(f"character set {character_set!r} holds a drawing without ink, which cannot be drawn.")
+        raise ParameterError(
+            f"character set {character_set!r} holds a drawing without ink, which cannot be drawn."
+        )
     padded = np.zeros((*bits.shape[:3], kernels.ROW_BYTES), np.uint8)
     padded[..., : bits.shape[3]] = bits
     return Pens(padded.reshape(*bits.shape[:2], -1), np.stack(box, axis=-1).astype(np.uint8))
@@ -146,14 +150,14 @@ def open_stream(seed: int) -> kernels.Stream:
     """The stream of ``numpy.random.RandomState(seed)``, at its start."""
     if not 0 <= seed < 2**32:
         raise ParameterError(f"the seed is {seed}; it must be at least 0 and below 2**32.")
-    state = np.random.RandomState(seed).get_state(legacy=False)["state"]["key"]  # noqa: NPY002, the published one
+    state = np.random.RandomState(seed).get_state(legacy=False)["state"]["key"]
     return kernels.Stream(state.copy(), np.empty_like(state), np.array([kernels.MT_WORDS]))
 
 
 def render_job(pens: Pens, recipe: SceneRecipe, seed: int, n_scenes: int = JOB_SCENES) -> Scenes:
     """Render ``n_scenes`` scenes from a fresh stream, the same bits on every machine.
 
-    Raises
+    Raises:
         ParameterError: a glyph does not fit into the scene, which is too small; no seed, or no scenes.
     """
     if n_scenes < 1:
@@ -188,7 +192,7 @@ def render_job(pens: Pens, recipe: SceneRecipe, seed: int, n_scenes: int = JOB_S
 def render_targets(
     pens: Pens, recipe: SceneRecipe, characters: UInt16[np.ndarray, "n n_targets"], seed: int
 ) -> Targets:
-    """Draw target images of the given characters as the recipe draws its targets, from a stream of their own."""
+    """Draw target images of the given characters as the recipe does, from a stream of their own."""
     target_width, target_height = recipe.target_size
     first_drawer, end_drawer = recipe.drawers
     inks = np.empty((*characters.shape, target_height, target_width), np.bool_)
@@ -202,5 +206,5 @@ def render_targets(
 
 def job_seeds(split_seed: int, n_jobs: int) -> list[int]:
     """Seeds of a split's jobs: the smaller half of 2 n_jobs sorted, distinct 32-bit draws."""
-    draws = np.random.RandomState(split_seed).randint(0, 2**32, size=2 * n_jobs)  # noqa: NPY002
+    draws = np.random.RandomState(split_seed).randint(0, 2**32, size=2 * n_jobs)
     return [int(seed) for seed in np.unique(draws)[:n_jobs]]

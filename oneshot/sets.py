@@ -1,4 +1,4 @@
-"""The published sets, job by job: what each part is, rendered or kept, always checked against its checksum."""
+"""The published sets, job by job: each part rendered or kept, always checked against its checksum."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -92,9 +92,9 @@ def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord
     sums = scenes.sha256()
     if part.published and sums != part.published:
         raise ChecksumError(
-            f"job {part.job} of {part.split.name} at clutter level {part.clutter_level} was rendered with other "
-            "bits than the published ones; the drawings are right, so please report this with your versions of "
-            "Python, numba and NumPy."
+            f"job {part.job} of {part.split.name} at clutter level {part.clutter_level} came out with "
+            "other bits than the published ones, though the drawings are right: please report this with your "
+            "versions of Python, numba and NumPy."
         )
     write_part(path, scenes, {**part.identity(), "sha256": sums})
     del scenes
@@ -151,7 +151,9 @@ def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
 
 def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None = None) -> Scenes:
     """The first scenes of a rendered set (None: all). Raises PartError if there are fewer."""
-    paths = sorted((folder / str(clutter_level) / split).glob("part-*.zarr.zip"), key=lambda p: int(p.name[5:-9]))
+    paths = sorted(
+        (folder / str(clutter_level) / split).glob("part-*.zarr.zip"), key=lambda p: int(p.name[5:-9])
+    )
     parts: list[Scenes] = []
     missing = n_scenes
     for path in paths:

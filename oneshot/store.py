@@ -9,7 +9,7 @@ import json
 import zipfile
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -47,11 +47,19 @@ def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {name: Buffer.from_bytes(archive.read(name)) for name in archive.namelist()}
+            members: dict[str, Any] = {n: Buffer.from_bytes(archive.read(n)) for n in archive.namelist()}
         group = zarr.open_group(MemoryStore(members), mode="r")
-        arrays = [np.asarray(group[field.name][:n_scenes]) for field in fields(Scenes)]
+        arrays = [np.asarray(cast(zarr.Array, group[field.name])[:n_scenes]) for field in fields(Scenes)]
         return Scenes(*arrays), dict(group.attrs)
     except FileNotFoundError:
         raise PartError(f"{path} is missing: run the stage render, which draws it again.") from None
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        zipfile.BadZipFile,
+        json.JSONDecodeError,
+    ) as error:
         raise PartError(f"{path} is damaged ({error}): delete it and run the stage render again.") from error

@@ -11,15 +11,13 @@ METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
 NOTHING = "–"
 
 
-def collect_segmentation(
-    published: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
-) -> pd.DataFrame:
+def collect_segmentation(published: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """One row for every known value: column, metric, split, clutter_level, percent, low, high, n.
 
-    published: data/published/segmentation.json; metrics: the files of the stage evaluate, one a clutter level.
+    published: data/published/segmentation.json; metrics: the files of the stage evaluate, one a level.
     """
     rows = [
-        row("published", "iou", split, int(level), percent, None, None, None)
+        row("published", "iou", split, int(level), percent)
         for split, cells in published["iou_percent"]["siamese_unet"].items()
         for level, percent in cells.items()
     ]
@@ -30,13 +28,14 @@ def collect_segmentation(
             column = describe_net(net, values)
             for split in SPLIT_TITLES:
                 for metric, mean in values.get(split, {}).items():
-                    bounds = [100 * mean[key] for key in ("value", "low", "high")]
-                    rows.append(row(column, metric, split, of_level["clutter_level"], *bounds, mean["n"]))
+                    percent, low, high = (100 * mean[key] for key in ("value", "low", "high"))
+                    level = of_level["clutter_level"]
+                    rows.append(row(column, metric, split, level, percent, low, high, mean["n"]))
     return pd.DataFrame(rows)
 
 
-def row(column: str, metric: str, split: str, level: int, percent: float, low: float | None,
-        high: float | None, n: int | None) -> dict[str, Any]:  # fmt: skip
+def row(column: str, metric: str, split: str, level: int, percent: float, low: float | None = None,
+        high: float | None = None, n: int | None = None) -> dict[str, Any]:  # fmt: skip
     return {
         "column": column, "metric": metric, "split": split, "clutter_level": level,
         "percent": percent, "low": low, "high": high, "n": n,
@@ -55,7 +54,7 @@ def describe_net(net: str, values: Mapping[str, Any]) -> str:
 
 
 def tabulate(results: pd.DataFrame, metric: str, split: str) -> str:
-    """A Markdown table: clutter levels down, ways of obtaining the figure across, percent with 95 % interval."""
+    """A Markdown table: clutter levels down, ways of obtaining the figure across, in % with 95 % interval."""
     chosen = results[(results["metric"] == metric) & (results["split"] == split)]
     columns = list(dict.fromkeys(chosen["column"]))
     lines = [
@@ -85,7 +84,9 @@ def render_tables(results: pd.DataFrame, scale: str) -> str:
         for split, split_title in SPLIT_TITLES.items():
             chosen = results[(results["metric"] == metric) & (results["split"] == split)]
             counts = sorted({int(n) for n in chosen["n"].dropna()})
-            sizes = f", ours over n = {' or '.join(f'{n:,}' for n in counts)} scenes a level" if counts else ""
+            sizes = (
+                f", ours over n = {' or '.join(f'{n:,}' for n in counts)} scenes a level" if counts else ""
+            )
             sections.append(f"**{metric_title}, {split_title}** (`{split}`), in %{sizes}")
             sections.append(tabulate(results, metric, split))
     sections.append(
@@ -98,7 +99,7 @@ def render_tables(results: pd.DataFrame, scale: str) -> str:
 def replace_block(text: str, name: str, block: str) -> str:
     """The text with what lies between the two comments `<!-- NAME -->` and `<!-- /NAME -->` replaced.
 
-    Raises
+    Raises:
         ValueError: the comments are not there, once each, in this order.
     """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"

@@ -28,8 +28,6 @@ class TrainingSet:
             raise ParameterError(f"the training set has jobs 0 to {len(self.seeds) - 1}, not {job}.")
         return render_job(self.pens, self.recipe(clutter_level), self.seeds[job])
 
-    def render_targets(
-        self, clutter_level: int, characters: UInt16[np.ndarray, "n k"], seed: int
-    ) -> Targets:
-        """Further target images, for the matching loss: from a stream of their own, the jobs stay as they are."""
+    def render_targets(self, clutter_level: int, characters: UInt16[np.ndarray, "n k"], seed: int) -> Targets:
+        """Further target images, for the matching loss: from a stream of their own."""
         return render_targets(self.pens, self.recipe(clutter_level), characters, seed)

@@ -43,7 +43,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `save_tensors` wrote.
 
-    Raises
+    Raises:
         WeightsError: the file is missing or damaged, or was written by something else.
     """
     if not path.is_file():
@@ -63,7 +63,7 @@ def save_weights(path: Path, net: nn.Module, info: WeightsInfo) -> None:
 def load_weights(path: Path) -> tuple[nn.Module, WeightsInfo]:
     """Rebuild a trained network, on the CPU, ready to evaluate.
 
-    Raises
+    Raises:
         WeightsError: the file is missing or damaged, or holds another network than it says.
     """
     tensors, about = load_tensors(path)

@@ -49,7 +49,8 @@ def main(clutter_level: int) -> None:
     n_kept = sum(record.kept for record in records)
     how = {entry["checked_against"] for entry in manifest["sets"].values()}
     print(
-        f"level {clutter_level}: {len(records)} parts whole ({n_kept} kept), checked against {', '.join(sorted(how))}",
+        f"level {clutter_level}: {len(records)} parts whole ({n_kept} kept), "
+        f"checked against {', '.join(sorted(how))}",
         file=sys.stderr,
     )
 

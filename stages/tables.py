@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.figures import Example, draw_iou_over_clutter, draw_predictions, draw_task, list_examples, save_figure
+from oneshot.figures import (
+    Example,
+    draw_iou_over_clutter,
+    draw_predictions,
+    draw_task,
+    list_examples,
+    save_figure,
+)
 from oneshot.files import replacing
 from oneshot.params import load_params
 from oneshot.published import read_facts

@@ -10,7 +10,7 @@ from oneshot.files import replacing
 from oneshot.params import Params, load_params
 from stages.command import run
 from stages.fingerprint import fingerprint
-from stages.places import CURVES, DRAWINGS, MANIFESTS, RUNS, net_folder
+from stages.places import CURVES, DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
 
 CURVE_FIELDS = ("step", "n_scenes", "loss", "lr")
@@ -51,9 +51,10 @@ def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list
     training_set = TrainingSet(DRAWINGS)
     phases = [Phase(phase.clutter_levels, phase.n_scenes) for phase in training.nets[net]]
     statistics = pixel_statistics(training_set.render_job(phases[0].clutter_levels[0], 0))
+    render_targets = training_set.render_targets if numbers.matching_weight else None
     feed = Feed(
         training_set.render_job, phases, statistics, batch_size=recipe.batch_size, seed=params.seed,
-        n_jobs=training.n_jobs, render_targets=training_set.render_targets if numbers.matching_weight else None,
+        n_jobs=training.n_jobs, render_targets=render_targets,
     )  # fmt: skip
     network = SiameseUNet(training.feature_maps).initialise(torch.Generator().manual_seed(params.seed))
     run_folder = RUNS / f"train-{net}" / fingerprint(params, net)

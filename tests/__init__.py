@@ -9,7 +9,9 @@ from importlib.machinery import ModuleSpec, PathFinder
 class UncheckedKernels(MetaPathFinder):
     """Finds the kernels before jaxtyping's import hook does: numba cannot compile the wrappers of that."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: object = None
+    ) -> ModuleSpec | None:
         return PathFinder.find_spec(fullname, path) if fullname == "oneshot.scene_kernels" else None
 
 

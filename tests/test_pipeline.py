@@ -176,7 +176,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     kernels = (ROOT / "oneshot/__pycache__").glob("scene_kernels.*.nb[ci]")
-    for name in [*filter(None, listing.stdout.split("\0")), *(str(path.relative_to(ROOT)) for path in kernels)]:
+    for name in [
+        *filter(None, listing.stdout.split("\0")),
+        *(str(path.relative_to(ROOT)) for path in kernels),
+    ]:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
@@ -230,7 +233,9 @@ def test_the_run_writes_tables_and_pictures_and_the_readmes_block(reproduced: Pa
 def test_git_sees_the_runs_small_outputs_and_none_of_the_cached_ones(reproduced: Path) -> None:
     tracked = call(reproduced, "git ls-files").split()
     assert {"dvc.lock", "metrics/segmentation-4.json", "data/manifests/scenes-256.json"} <= set(tracked)
-    cached = [path for s in PIPELINE["stages"].values() for path, is_cached in outputs(s).items() if is_cached]
+    cached = [
+        path for s in PIPELINE["stages"].values() for path, is_cached in outputs(s).items() if is_cached
+    ]
     assert [name for name in tracked if name.startswith(tuple(cached))] == []
     assert call(reproduced, "git status --porcelain") == ""
 

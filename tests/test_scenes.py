@@ -49,7 +49,7 @@ def same(scenes: Scenes, other: Scenes) -> bool:
 
 @pytest.mark.parametrize("seed", [0, 1, 2209944264, 2**32 - 1])
 def test_words_and_doubles_are_those_of_randomstate(seed: int) -> None:
-    stream, rng = open_stream(seed), np.random.RandomState(seed)  # noqa: NPY002
+    stream, rng = open_stream(seed), np.random.RandomState(seed)
     words = [kernels.draw_word(stream) for _ in range(2000)]
     assert words == rng.randint(0, 2**32, 2000, dtype=np.uint32).tolist()
     doubles = [kernels.draw_double(stream) for _ in range(2000)]
@@ -60,14 +60,14 @@ def test_words_and_doubles_are_those_of_randomstate(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bounded_integers_are_those_of_randomstate_however_many_it_draws_again(seed: int) -> None:
-    stream, rng = open_stream(seed), np.random.RandomState(seed)  # noqa: NPY002
+    stream, rng = open_stream(seed), np.random.RandomState(seed)
     for n in [1, 2, 3, 10, 64, 65, 307, 352, 964, 1, 2**16 + 1, 2**31 + 1, *range(1, 200)] * 10:
         assert kernels.draw_below(stream, n) == rng.randint(0, n)
     assert kernels.draw_double(stream) == rng.random_sample()
 
 
 def test_job_seeds_are_the_smaller_half_of_sorted_distinct_draws() -> None:
-    draws = np.random.RandomState(3).randint(0, 2**32, size=20)  # noqa: NPY002
+    draws = np.random.RandomState(3).randint(0, 2**32, size=20)
     assert job_seeds(3, 10) == sorted(set(draws.tolist()))[:10]
     assert len(set(job_seeds(2209944264, 1000))) == 1000
 
@@ -142,7 +142,7 @@ def test_a_drawing_of_one_pixel_is_drawn_again_as_another_character() -> None:
     # A single pixel is at most one sample, which the crop takes away: only other characters can be drawn.
     drawings = bars((52, 52, 1, 1), (20, 10, 60, 80))
     recipe = SceneRecipe(12, "train", (0, 20))
-    seeds = [seed for seed in range(40) if np.random.RandomState(seed).randint(0, 2) == 1]  # noqa: NPY002
+    seeds = [seed for seed in range(40) if np.random.RandomState(seed).randint(0, 2) == 1]
     for seed in seeds:  # in which the target is the other one
         scenes = render_job(lay_out(drawings, "train"), recipe, seed, 1)
         assert (scenes.characters == 1).all()
@@ -163,7 +163,7 @@ def test_a_failed_glyph_spends_its_warp_and_only_with_ink_its_tint(
     pens = lay_out(bars(*boxes), "train")
     outcomes = set()
     for seed in range(60):
-        stream, rng = open_stream(seed), np.random.RandomState(seed)  # noqa: NPY002
+        stream, rng = open_stream(seed), np.random.RandomState(seed)
         tint = np.zeros(3, np.uint8)
         box = pens.ink_boxes[0, 0]
         status, *_ = kernels.draw_glyph(pens.bits[0, 0], box, 2.0, stream, kernels.allocate_workspace(), tint)
@@ -200,7 +200,9 @@ def test_without_occluders_a_mask_is_the_targets_label(pens: dict[str, Pens]) ->
     assert np.array_equal(scenes.characters[:, 8], scenes.target_characters)
 
 
-def test_only_an_empty_scene_has_a_blank_mask_and_anothers_character_in_the_targets_place(full: Scenes) -> None:
+def test_only_an_empty_scene_has_a_blank_mask_and_anothers_character_in_the_targets_place(
+    full: Scenes,
+) -> None:
     blank = ~full.masks.any((1, 2))
     assert 10 < blank.sum() < 50
     in_place = full.characters[:, FULL.clutter_level - 1]
@@ -223,7 +225,10 @@ def test_the_character_behind_a_label_is_the_one_that_was_drawn() -> None:
     for labels, characters in zip(scenes.labels, scenes.characters, strict=True):
         for label, character in enumerate(characters, 1):
             rows, columns = np.nonzero(labels == label)
-            if not rows.size or (labels[rows.min() : rows.max(), columns.min() : columns.max()] > label).any():
+            if (
+                not rows.size
+                or (labels[rows.min() : rows.max(), columns.min() : columns.max()] > label).any()
+            ):
                 continue  # covered by a later one
             stretch = np.log((np.ptp(rows) + 1) / (np.ptp(columns) + 1))
             shape = 2 if abs(stretch) < 0.1 else int(stretch < 0)
@@ -235,7 +240,9 @@ def test_the_character_behind_a_label_is_the_one_that_was_drawn() -> None:
 
 def test_a_target_image_shows_its_ink_in_its_tint(full: Scenes) -> None:
     targets = full.targets()
-    assert (targets[full.target_inks] == np.repeat(full.target_tints, full.target_inks.sum((1, 2)), axis=0)).all()
+    assert (
+        targets[full.target_inks] == np.repeat(full.target_tints, full.target_inks.sum((1, 2)), axis=0)
+    ).all()
     assert (targets[~full.target_inks] == 0).all()
     assert full.target_inks.any((1, 2)).all()
     assert not np.array_equal(full.target_tints, full.palette[:, FULL.clutter_level])
@@ -258,7 +265,7 @@ def test_every_drawer_of_the_range_draws_and_no_other() -> None:
 
 
 def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens: dict[str, Pens], full: Scenes) -> None:
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     render_job(pens["test"], SceneRecipe(3, "test", (0, 1)), 99, 7)
     assert same(render_job(pens["train"], FULL, 5, 60), full)
     assert not same(render_job(pens["train"], FULL, 6, 60), full)
@@ -299,7 +306,7 @@ def test_render_targets_draws_the_characters_asked_for(
     recipe = SceneRecipe(4, "eval", (10, 20), target_size=(32, 40))
     characters = np.random.default_rng(0).integers(0, 12, (6, 3)).astype(np.uint16)
     found = render_targets(pens["eval"], recipe, characters, 77)
-    rng = np.random.RandomState(77)  # noqa: NPY002
+    rng = np.random.RandomState(77)
     drawings = synthetic_drawings.of("eval").unpack()
     for place in np.ndindex(6, 3):
         glyph = draw_until_it_works(drawings[characters[place], rng.randint(10, 20)], 1.0, rng)
@@ -325,7 +332,9 @@ def test_a_scene_too_small_for_its_glyphs_is_refused_exactly_where_the_plain_ren
         try:
             plain = render_job_plainly(drawings, recipe, seed, 1)
         except ValueError:  # RandomState has no integer below zero
-            with pytest.raises(ParameterError, match=rf"scene 0 of seed {seed} .*\d\d x \d\d.*96 x 96") as caught:
+            with pytest.raises(
+                ParameterError, match=rf"scene 0 of seed {seed} .*\d\d x \d\d.*96 x 96"
+            ) as caught:
                 render_job(pens["train"], recipe, seed, 1)
             assert "\n" not in str(caught.value)
             outcomes.add("too small")

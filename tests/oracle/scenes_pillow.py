@@ -19,7 +19,7 @@ class Glyph:
 
 
 def render_job_plainly(drawings, recipe: SceneRecipe, seed: int, n_scenes: int):
-    """``drawings``: (characters, 20, 105, 105), ink 1. Returns images, segmentation and targets as published."""
+    """``drawings``: (characters, 20, 105, 105), ink 1. Returns images, segmentation, targets as published."""
     rng = np.random.RandomState(seed)
     scenes = [render_scene(drawings, recipe, rng) for _ in range(n_scenes)]
     return tuple(np.stack(arrays) for arrays in zip(*scenes, strict=True))
