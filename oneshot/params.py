@@ -82,6 +82,7 @@ class Params(Section):
     scale_name: str = Field(alias="scale")
     seed: int = Field(ge=0, lt=2**32)
     lr: float | None = Field(gt=0)
+    device: Literal["auto", "cpu", "cuda"]
     omniglot: Omniglot
     render: Render
     siamese_unet: SiameseUNet

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -96,28 +96,35 @@ def prepare_fast(net: SiameseUNet, batch: Batch) -> None:
     net.decoder.blocks()[-1].shift.copy_(torch.tensor([BACKGROUND_LOGIT, -BACKGROUND_LOGIT]))
 
 
-RECIPES = {
+@dataclass(frozen=True)
+class Method:
+    """What makes a recipe, apart from its numbers."""
+
+    optimizers: Callable[[SegmentationLoss, float], list[Optimizer]]
+    lr_factor: Callable[[int, int, int | None], float]
+    prepare: Callable[[SiameseUNet, Batch], None] | None = None
+
+
+METHODS = {
     # Source: Michaelis, Bethge, Ecker 2018, section 4; github.com/michaelisc/cluttered-omniglot at 0cd38ba.
-    "published": Recipe("published", 5e-4, 250, 0.0, plain_adam, halvings),
-    "fast": Recipe("fast", 2e-3, 8, 0.1, muon_and_adam, warm_up_and_cosine, prepare_fast),
+    "published": Method(plain_adam, halvings),
+    "fast": Method(muon_and_adam, warm_up_and_cosine, prepare_fast),
 }
 
 
-def recipe_named(name: str, lr: float | None = None, batch_size: int | None = None) -> Recipe:
-    """A recipe, with another learning rate (Adam's; Muon's follows at ten times) or batch size if given.
+def make_recipe(name: str, lr: float, batch_size: int, matching_weight: float) -> Recipe:
+    """A recipe by its name and numbers; the learning rate is Adam's, Muon's is ten times as much.
 
     Raises:
-        ParameterError: there is no such recipe, or the rate or batch size is not positive.
+        ParameterError: there is no such recipe, or a number is out of range.
     """
-    if name not in RECIPES:
-        raise ParameterError(f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}.")
-    recipe = RECIPES[name]
-    if lr is not None:
-        if not (0 < lr < math.inf):
-            raise ParameterError(f"the learning rate is {lr}; it must be a positive number.")
-        recipe = replace(recipe, lr=lr)
-    if batch_size is not None:
-        if batch_size < 1:
-            raise ParameterError(f"batch_size is {batch_size}; it must be at least 1.")
-        recipe = replace(recipe, batch_size=batch_size)
-    return recipe
+    if name not in METHODS:
+        raise ParameterError(f"there is no recipe {name!r}; choose one of {', '.join(METHODS)}.")
+    if not (0 < lr < math.inf):
+        raise ParameterError(f"the learning rate is {lr}; it must be a positive number.")
+    if batch_size < 1:
+        raise ParameterError(f"batch_size is {batch_size}; it must be at least 1.")
+    if matching_weight < 0:
+        raise ParameterError(f"matching_weight is {matching_weight}; it cannot be negative.")
+    method = METHODS[name]
+    return Recipe(name, lr, batch_size, matching_weight, method.optimizers, method.lr_factor, method.prepare)

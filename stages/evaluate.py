@@ -13,6 +13,7 @@ from oneshot.files import replacing
 from oneshot.metrics import iou_of_all_ink, mean_of_hits, mean_of_values
 from oneshot.params import load_params
 from oneshot.sets import read_set
+from oneshot.speed import choose_speed
 from oneshot.weights import load_weights
 from stages.command import run
 from stages.places import METRICS, PREDICTIONS, SCENES, net_folder
@@ -26,6 +27,7 @@ def main(clutter_level: int) -> None:
     size = params.scale.evaluate
     sets = {split: read_set(SCENES, clutter_level, split, size.n_scenes) for split in SPLITS}
     statistics = pixel_statistics(sets["test-train"])
+    speed = choose_speed(params.device)
     metrics: dict[str, Any] = {
         "scale": params.scale_name,
         "clutter_level": clutter_level,
@@ -41,10 +43,10 @@ def main(clutter_level: int) -> None:
         network, _ = load_weights(net_folder(net) / "weights.safetensors")
         metrics[net] = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
         for split, scenes in sets.items():
-            result = evaluate(network, scenes, statistics, batch_size=size.batch_size)
+            result = evaluate(network, scenes, statistics, batch_size=size.batch_size, speed=speed)
             metrics[net][split] = summarise(result)
             arrays[f"{net}/{split}/iou"], arrays[f"{net}/{split}/hits"] = result.iou, result.hits
-            arrays[f"{net}/{split}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics)
+            arrays[f"{net}/{split}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics, speed=speed)
     with replacing(METRICS / f"segmentation-{clutter_level}.json") as file:
         file.write((json.dumps(metrics, indent=1) + "\n").encode())
     with replacing(PREDICTIONS / f"segmentation-{clutter_level}.npz") as file:

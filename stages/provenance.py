@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from oneshot.files import replacing
 from stages.places import METRICS
@@ -12,17 +13,27 @@ from stages.places import METRICS
 PACKAGES = ("torch", "numpy", "numba", "pillow", "zarr")
 
 
-def write_provenance(name: str, **facts: float) -> None:
+def write_provenance(name: str, **facts: float | str) -> None:
     """metrics/provenance/NAME.json: seconds or counts, machine, versions, and Git's revision."""
     about = {
         **facts,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{processor()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "packages": {package: installed_version(package) for package in PACKAGES},
         "git_revision": git_revision(),
     }
     with replacing(METRICS / "provenance" / f"{name}.json") as file:
         file.write((json.dumps(about, indent=1) + "\n").encode())
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def installed_version(package: str) -> str | None:

@@ -41,23 +41,27 @@ def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list
     from oneshot.fit import fit
     from oneshot.losses import SegmentationLoss
     from oneshot.nets.siamese_unet import SiameseUNet
-    from oneshot.recipes import recipe_named
+    from oneshot.recipes import make_recipe
+    from oneshot.speed import choose_speed
     from oneshot.training_set import TrainingSet
     from oneshot.weights import WeightsInfo, save_weights
 
     training = params.scale.siamese_unet
     numbers = params.siamese_unet.recipes[training.recipe]
-    recipe = recipe_named(training.recipe, params.lr or numbers.lr, numbers.batch_size)
+    recipe = make_recipe(
+        training.recipe, params.lr or numbers.lr, numbers.batch_size, numbers.matching_weight
+    )
+    speed = choose_speed(params.device)
     training_set = TrainingSet(DRAWINGS)
     phases = [Phase(phase.clutter_levels, phase.n_scenes) for phase in training.nets[net]]
     statistics = pixel_statistics(training_set.render_job(phases[0].clutter_levels[0], 0))
-    render_targets = training_set.render_targets if numbers.matching_weight else None
+    render_targets = training_set.render_targets if recipe.matching_weight else None
     feed = Feed(
         training_set.render_job, phases, statistics, batch_size=recipe.batch_size, seed=params.seed,
-        n_jobs=training.n_jobs, render_targets=render_targets,
+        n_jobs=training.n_jobs, render_targets=render_targets, speed=speed,
     )  # fmt: skip
     network = SiameseUNet(training.feature_maps).initialise(torch.Generator().manual_seed(params.seed))
-    run_folder = RUNS / f"train-{net}" / fingerprint(params, net)
+    run_folder = RUNS / f"train-{net}" / fingerprint(params, net, speed.device)
     with tqdm(total=feed.n_scenes, desc=f"{net}, {recipe.name}", unit="scene", smoothing=0.05) as bar:
 
         def show(point: Any) -> None:
@@ -65,19 +69,19 @@ def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list
             bar.update(point.n_scenes - bar.n)
 
         progress = fit(
-            SegmentationLoss(network, numbers.matching_weight), feed, recipe,
+            SegmentationLoss(network, recipe.matching_weight), feed, recipe,
             checkpoint=run_folder / "checkpoint.safetensors", n_epochs=training.n_epochs,
             log_every=params.siamese_unet.log_every,
-            checkpoint_seconds=params.siamese_unet.checkpoint_seconds, on_log=show,
+            checkpoint_seconds=params.siamese_unet.checkpoint_seconds, on_log=show, speed=speed,
         )  # fmt: skip
     info = WeightsInfo("siamese_unet", training.feature_maps, recipe.name, statistics, progress.n_scenes)
     save_weights(weights, network, info)
     shutil.rmtree(run_folder)
-    write_provenance(f"train-{net}", seconds=progress.seconds)
+    write_provenance(f"train-{net}", seconds=round(progress.seconds, 1), device=speed.device)
     about = {
         "trained": True,
         "recipe": recipe.name,
-        "matching_weight": numbers.matching_weight,
+        "matching_weight": recipe.matching_weight,
         "lr": recipe.lr,
         "batch_size": recipe.batch_size,
         "feature_maps": training.feature_maps,

@@ -14,7 +14,7 @@ from oneshot.fit import LogPoint, fit
 from oneshot.losses import SegmentationLoss
 from oneshot.metrics import foreground, iou, localised
 from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.recipes import recipe_named, warm_up_and_cosine
+from oneshot.recipes import make_recipe, warm_up_and_cosine
 from oneshot.speed import Speed
 from oneshot.weights import WeightsError, load_tensors
 from tests.fake_scenes import fake_scenes, fake_targets
@@ -27,8 +27,12 @@ class KilledError(Exception):
     """Stands for a power cut."""
 
 
+RATES = {"published": 5e-4, "fast": 2e-3}
+MATCHING_WEIGHTS = {"published": 0.0, "fast": 0.1}
+
+
 def make_run(name: str, lr: float | None = None, n_scenes: int = 4 * N_STEPS):
-    recipe = recipe_named(name, lr=lr, batch_size=4)
+    recipe = make_recipe(name, lr or RATES[name], 4, MATCHING_WEIGHTS[name])
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     feed = Feed(
         lambda level, job: fake_scenes(20, level, seed=job),
@@ -165,7 +169,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 
 @pytest.mark.parametrize(("name", "lr", "n_steps"), [("published", 5e-3, 100), ("fast", 2e-3, 60)])
 def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path):
-    recipe = recipe_named(name, lr=lr, batch_size=2)
+    recipe = make_recipe(name, lr, 2, MATCHING_WEIGHTS[name])
     scenes = fake_scenes(2, 4, seed=0)
     statistics = pixel_statistics(scenes)
     net = SiameseUNet(4).initialise(torch.Generator().manual_seed(0))

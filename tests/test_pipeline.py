@@ -257,12 +257,21 @@ def test_a_damaged_part_is_found_and_rendered_again(reproduced: Path) -> None:
     assert (reproduced / "data/manifests/scenes-4.json").read_bytes() == manifest
 
 
-def test_a_removed_output_is_restored_without_training_again(reproduced: Path) -> None:
-    weights = reproduced / "models/siamese_unet/level_4/weights.safetensors"
-    content = weights.read_bytes()
-    shutil.rmtree(weights.parent)
-    assert "Running stage" not in call(reproduced, "dvc repro")
-    assert weights.read_bytes() == content
+def test_a_removed_output_comes_back_from_the_cache(reproduced: Path) -> None:
+    folder = reproduced / "models/siamese_unet/joint"
+    content = (folder / "weights.safetensors").read_bytes()
+    shutil.rmtree(folder)
+    call(reproduced, "dvc checkout models/siamese_unet/joint")
+    assert (folder / "weights.safetensors").read_bytes() == content
+
+
+def test_a_removed_net_is_the_same_to_the_bit_after_another_run(reproduced: Path) -> None:
+    folder = reproduced / "models/siamese_unet/level_4"
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    said = call(reproduced, "dvc repro")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == content
+    assert not re.search("Running stage '(?!train_siamese_unet@level_4)", said)
 
 
 def test_an_experiment_with_another_learning_rate_trains_again_and_renders_nothing(reproduced: Path) -> None:

@@ -11,7 +11,9 @@ from oneshot.errors import ParameterError
 from oneshot.losses import SegmentationLoss
 from oneshot.muon import Muon, orthogonalised
 from oneshot.nets.siamese_unet import SiameseUNet, layer_norm
-from oneshot.recipes import RECIPES, halvings, muon_and_adam, prepare_fast, recipe_named, warm_up_and_cosine
+from oneshot.params import load_params
+from oneshot.recipes import METHODS, halvings, make_recipe, muon_and_adam, prepare_fast, warm_up_and_cosine
+from tests.conftest import ROOT
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -25,7 +27,8 @@ def random_batch(n: int) -> Batch:
 
 
 def test_published_recipe_is_as_published():
-    recipe = recipe_named("published")
+    numbers = load_params(ROOT / "params.yaml").siamese_unet.recipes["published"]
+    recipe = make_recipe("published", **numbers.model_dump())
     net = SiameseUNet(2).initialise(generator())
     (adam,) = recipe.optimizers(SegmentationLoss(net), recipe.lr)
     assert isinstance(adam, torch.optim.Adam)
@@ -62,7 +65,7 @@ def test_fast_rate_warms_up_for_a_tenth_and_falls_to_zero():
 
 
 def test_fast_recipe_gives_every_parameter_to_one_optimiser():
-    recipe = recipe_named("fast", lr=1e-3)
+    recipe = make_recipe("fast", 1e-3, 8, 0.1)
     net = SiameseUNet(2).initialise(generator())
     loss = SegmentationLoss(net, recipe.matching_weight)
     adam, muon = recipe.optimizers(loss, recipe.lr)
@@ -137,12 +140,11 @@ def test_fast_start_puts_the_logits_at_the_backgrounds_share():
     assert 1 / (1 + math.exp(4.6)) == pytest.approx(0.01, abs=2e-3)
 
 
-def test_recipes_are_found_by_name_and_take_another_rate():
-    assert set(RECIPES) == {"published", "fast"}
-    changed = recipe_named("fast", lr=1e-4, batch_size=32)
-    assert (changed.lr, changed.batch_size) == (1e-4, 32)
-    assert RECIPES["fast"].lr == 2e-3
-    assert changed.optimizers is muon_and_adam
+def test_recipes_are_found_by_name_and_take_their_numbers():
+    assert set(METHODS) == {"published", "fast"}
+    recipe = make_recipe("fast", lr=1e-4, batch_size=32, matching_weight=0.2)
+    assert (recipe.lr, recipe.batch_size, recipe.matching_weight) == (1e-4, 32, 0.2)
+    assert recipe.optimizers is muon_and_adam
 
 
 @pytest.mark.parametrize(
@@ -152,8 +154,9 @@ def test_recipes_are_found_by_name_and_take_another_rate():
         ({"name": "fast", "lr": 0.0}, "learning rate is 0.0"),
         ({"name": "fast", "lr": math.nan}, "learning rate is nan"),
         ({"name": "fast", "batch_size": 0}, "batch_size is 0"),
+        ({"name": "fast", "matching_weight": -0.1}, "matching_weight is -0.1"),
     ],
 )
 def test_wrong_settings_are_named(arguments, message):
     with pytest.raises(ParameterError, match=message):
-        recipe_named(**arguments)
+        make_recipe(**{"lr": 1e-3, "batch_size": 8, "matching_weight": 0.1} | arguments)

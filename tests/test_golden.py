@@ -1,0 +1,94 @@
+"""The published sets to the bit: every job of all 28, rendered and hashed without writing to disk."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oneshot.omniglot import Drawings, save_drawings
+from oneshot.published import find_split, read_facts
+from oneshot.scenes import CLUTTER_LEVELS, JOB_SCENES, Pens, SceneRecipe, job_seeds, lay_out, render_job
+from oneshot.training_set import TrainingSet
+from tests.oracle.scenes_pillow import render_job_plainly
+from tests.scene_cases import assert_equals_oracle
+
+pytestmark = pytest.mark.omniglot
+FACTS = read_facts("cluttered_omniglot")
+
+
+@pytest.fixture(scope="module")
+def pens(drawings: Drawings) -> dict[str, Pens]:
+    return {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
+
+
+def compute_sums(facts: dict[str, Any], pens: dict[str, Pens]) -> dict[str, Any]:
+    """A set rendered anew, in the form of its published facts; one job in memory at a time."""
+    split = find_split(facts["split"])
+    recipe = SceneRecipe(facts["clutter_level"], split.characters, split.drawers)
+    whole = {name: hashlib.sha256() for name in ("images", "segmentation", "targets")}
+    jobs, last = [], np.zeros(0, np.uint8)
+    for seed in job_seeds(split.split_seed, split.n_jobs):
+        scenes = render_job(pens[split.characters], recipe, seed, JOB_SCENES)
+        sums = {}
+        for name, digest in whole.items():
+            array = getattr(scenes, name)()
+            digest.update(array.data)
+            sums[name] = hashlib.sha256(array.data).hexdigest()
+            last = array[-1] if name == "images" else last
+        jobs.append({"seed": seed, "sha256": sums})
+    return {
+        "clutter_level": facts["clutter_level"],
+        "split": facts["split"],
+        "md5_of_last_image": hashlib.md5(last.tobytes()).hexdigest(),
+        "sha256": {name: digest.hexdigest() for name, digest in whole.items()},
+        "jobs": jobs,
+    }
+
+
+@pytest.fixture(scope="module")
+def found(pens: dict[str, Pens]) -> dict[tuple[int, str], dict[str, Any]]:
+    """All 28 sets, two at a time, the longest first."""
+    longest_first = sorted(FACTS["sets"], key=lambda facts: -facts["clutter_level"])
+    with ThreadPoolExecutor(2) as threads:
+        sums = threads.map(lambda facts: compute_sums(facts, pens), longest_first)
+        return {(entry["clutter_level"], entry["split"]): entry for entry in sums}
+
+
+def test_there_are_28_published_sets_of_five_jobs() -> None:
+    assert len(FACTS["sets"]) == 28
+    assert {facts["clutter_level"] for facts in FACTS["sets"]} == set(CLUTTER_LEVELS)
+    assert [len(facts["jobs"]) for facts in FACTS["sets"]] == [5] * 28
+
+
+@pytest.mark.parametrize("split", ["val-train", "test-train", "val-one-shot", "test-one-shot"])
+def test_the_job_seeds_of_a_split_are_the_published_ones_at_every_level(split: str) -> None:
+    found = find_split(split)
+    seeds = [
+        [job["seed"] for job in facts["jobs"]] for facts in FACTS["sets"] if facts["split"] == split
+    ]
+    assert seeds == [job_seeds(found.split_seed, found.n_jobs)] * 7
+
+
+@pytest.mark.parametrize("facts", FACTS["sets"], ids=lambda facts: f"{facts['clutter_level']}-{facts['split']}")
+def test_a_set_has_the_published_checksums(
+    found: dict[tuple[int, str], dict[str, Any]], facts: dict[str, Any]
+) -> None:
+    sums = found[facts["clutter_level"], facts["split"]]
+    assert sums["md5_of_last_image"] == facts["md5_of_last_image"]
+    assert sums["jobs"] == facts["jobs"]
+    assert sums["sha256"] == facts["sha256"]
+
+
+def test_a_training_job_begins_as_the_plain_renderer_draws_it(
+    drawings: Drawings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("training") / "drawings.npz"
+    save_drawings(path, drawings)
+    training_set = TrainingSet(path)
+    scenes = training_set.render_job(16, 0)
+    assert len(scenes) == JOB_SCENES
+    unpacked = drawings.of("train").unpack()
+    plain = render_job_plainly(unpacked, training_set.recipe(16), training_set.seeds[0], 20)
+    assert_equals_oracle(scenes[:20], plain)
