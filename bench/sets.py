@@ -8,10 +8,9 @@ from pathlib import Path
 
 from oneshot.library import fetch_drawings
 from oneshot.scenes import CLUTTER_LEVELS, SceneRecipe, lay_out, render_job
-from oneshot.sets import complete_parts, list_parts
+from oneshot.sets import SET_SPLITS, complete_parts, list_parts
 from oneshot.store import read_part
 
-SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
 RAW_BYTES = 96 * 96 * 3 + 96 * 96 + 32 * 32 * 3  # of a scene's image, segmentation and target
 
 
@@ -31,7 +30,7 @@ def main() -> None:
     parts = [
         part
         for level in CLUTTER_LEVELS
-        for split in SPLITS
+        for split in SET_SPLITS
         for part in list_parts(level, split, drawings_sha256)
     ]
     started = time.perf_counter()

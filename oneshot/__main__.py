@@ -14,9 +14,9 @@ from oneshot.errors import OneshotError, ParameterError
 from oneshot.files import replacing
 from oneshot.library import fetch_drawings
 from oneshot.scenes import CLUTTER_LEVELS, JOB_SCENES, SceneRecipe, lay_out, render_job
-from oneshot.sets import check_set, complete_parts, list_parts
+from oneshot.sets import SET_SPLITS, check_set, complete_parts, list_parts
 
-SPLITS = ("train", "val-train", "test-train", "val-one-shot", "test-one-shot")
+SPLITS = ("train", *SET_SPLITS)
 
 
 def render(arguments: argparse.Namespace) -> None:
@@ -50,8 +50,10 @@ def write(arguments: argparse.Namespace) -> None:
     pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
     parts = list_parts(arguments.clutter_level, arguments.split, drawings.sha256())
     first, end = arguments.jobs or (0, len(parts))
-    if end > len(parts):
-        raise ParameterError(f"--jobs {first}:{end} goes beyond the {len(parts)} jobs of {arguments.split}.")
+    if not 0 <= first < end <= len(parts):
+        raise ParameterError(
+            f"--jobs {first}:{end} is no range within the {len(parts)} jobs of {arguments.split}."
+        )
     done = complete_parts(arguments.out, parts[first:end], pens, arguments.workers)
     for _ in tqdm(done, total=end - first, unit="part"):
         pass
@@ -60,7 +62,7 @@ def write(arguments: argparse.Namespace) -> None:
 def verify(arguments: argparse.Namespace) -> None:
     """Read every published set back from disk and compare it, whole, with the published checksums."""
     for clutter_level in CLUTTER_LEVELS:
-        for split in SPLITS[1:]:
+        for split in SET_SPLITS:
             check_set(arguments.folder, clutter_level, split)
             print(f"{clutter_level:4d} {split:14s} MD5 and SHA-256 as published")
 
@@ -119,7 +121,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = build_parser().parse_args(words)
     try:
         arguments.run(arguments)
-    except OneshotError as error:
+    except (OneshotError, OSError) as error:  # such as a full disk, or a folder that cannot be written
         sys.exit(f"error: {error}")
 
 

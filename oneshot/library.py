@@ -68,12 +68,13 @@ def load_scenes(
         ParameterError: there is no such split, or fewer scenes in it.
     """
     found = find_split(split)
-    n_scenes = n_scenes or (found.n_jobs * JOB_SCENES if split != "train" else JOB_SCENES)
+    if n_scenes is None:
+        n_scenes = found.n_jobs * JOB_SCENES if split != "train" else JOB_SCENES
+    if not 0 < n_scenes <= found.n_jobs * JOB_SCENES:
+        raise ParameterError(
+            f"{split} has {found.n_jobs * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}."
+        )
     pens = lay_out(drawings or fetch_drawings(), found.characters)
     recipe = SceneRecipe(clutter_level, found.characters, found.drawers)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
-    if n_scenes > len(seeds) * JOB_SCENES:
-        raise ParameterError(
-            f"{split} has {len(seeds) * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}."
-        )
     return concatenate([render_job(pens, recipe, seed) for seed in seeds])[:n_scenes]

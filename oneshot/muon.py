@@ -23,7 +23,7 @@ def orthogonalised(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows
     """The matrix with its singular values brought to about 0.7..1.2 by five Newton-Schulz steps.
 
     Quirk: in float32, where torch.optim.Muon always takes bfloat16: on a CPU without units for it (AMD Zen 3,
-    2 cores) one step of Siamese-U-Net at 8 feature maps took it 225 ms, and this 10 ms.
+    2 cores, busy) its whole step took 225 ms for Siamese-U-Net at 8 feature maps, and ours 23 ms.
     """
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]

@@ -105,7 +105,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise ParameterError(
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
     return check_params(values, str(path))
 

@@ -13,6 +13,9 @@ from oneshot.published import Split, find_set, find_split, read_facts
 from oneshot.scenes import JOB_SCENES, Pens, SceneRecipe, Scenes, concatenate, job_seeds, render_job
 from oneshot.store import read_part, write_part
 
+# The splits that were published as sets, at every clutter level, in the order of the published checksums.
+SET_SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -63,10 +66,6 @@ def list_parts(
     return parts
 
 
-def find_pens(part: Part, pens: dict[str, Pens]) -> Pens:
-    return pens[part.split.characters]
-
-
 @dataclass(frozen=True)
 class PartRecord:
     """What is known of a part once it lies on disk, whole and checked."""
@@ -88,7 +87,7 @@ def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord
         return check_part(path, part, kept=True)
     except (PartError, ChecksumError):
         path.unlink(missing_ok=True)
-    scenes = render_job(find_pens(part, pens), part.recipe, part.seed, part.n_scenes)
+    scenes = render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
     sums = scenes.sha256()
     if part.published and sums != part.published:
         raise ChecksumError(

@@ -5,8 +5,8 @@ member. Zarr's own zip store stamps the time of writing into it and fails obscur
 group passes through memory; anyone can open it with ``zarr.open_group(zarr.storage.ZipStore(path))``.
 """
 
-import json
 import zipfile
+import zlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +33,13 @@ def write_part(path: Path, scenes: Scenes, attributes: dict[str, Any]) -> None:
     for field in fields(Scenes):
         array = getattr(scenes, field.name)
         chunks = (min(CHUNK_SCENES, len(array)), *array.shape[1:])
-        group.create_array(field.name, data=array, chunks=chunks, compressors=COMPRESSION)
+        group.create_array(
+            field.name,
+            data=array,
+            chunks=chunks,
+            compressors=COMPRESSION,
+            config={"write_empty_chunks": True},
+        )  # an array of zeros, such as the masks of empty scenes, is told from a missing one
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):
             archive.writestr(zipfile.ZipInfo(name, EARLIEST), members[name].to_bytes())
@@ -45,21 +51,26 @@ def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str
     Raises:
         PartError: the part is missing or damaged.
     """
+    if not path.exists():
+        raise PartError(f"{path} is missing: run the stage render, which draws it again.")
     try:
         with zipfile.ZipFile(path) as archive:
             members: dict[str, Any] = {n: Buffer.from_bytes(archive.read(n)) for n in archive.namelist()}
         group = zarr.open_group(MemoryStore(members), mode="r")
-        arrays = [np.asarray(cast(zarr.Array, group[field.name])[:n_scenes]) for field in fields(Scenes)]
+        stored = [cast(zarr.Array, group[field.name]) for field in fields(Scenes)]
+        for array in stored:
+            if array.nchunks_initialized < array.nchunks:  # which Zarr would read as zeros
+                raise ValueError(f"{array.name} lacks a chunk")
+        arrays = [np.asarray(array[:n_scenes]) for array in stored]
         return Scenes(*arrays), dict(group.attrs)
-    except FileNotFoundError:
-        raise PartError(f"{path} is missing: run the stage render, which draws it again.") from None
     except (
         OSError,
+        EOFError,
         KeyError,
         ValueError,
         RuntimeError,
         TypeError,
         zipfile.BadZipFile,
-        json.JSONDecodeError,
+        zlib.error,
     ) as error:
         raise PartError(f"{path} is damaged ({error}): delete it and run the stage render again.") from error

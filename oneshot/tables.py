@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-CLUTTER_LEVELS = (4, 8, 16, 32, 64, 128, 256)
+from oneshot.scenes import CLUTTER_LEVELS
+
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
 METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
 NOTHING = "–"

@@ -10,11 +10,9 @@ from oneshot.files import replacing
 from oneshot.omniglot import load_drawings
 from oneshot.params import load_params
 from oneshot.scenes import lay_out
-from oneshot.sets import complete_parts, list_parts, summarise_set
+from oneshot.sets import SET_SPLITS, complete_parts, list_parts, summarise_set
 from stages.command import run
 from stages.places import DRAWINGS, MANIFESTS, SCENES
-
-SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
 
 
 def main(clutter_level: int) -> None:
@@ -25,7 +23,7 @@ def main(clutter_level: int) -> None:
     pens = {character_set: lay_out(drawings, character_set) for character_set in ("train", "eval", "test")}
     parts = [
         part
-        for split in SPLITS
+        for split in SET_SPLITS
         for part in list_parts(clutter_level, split, drawings_sha256, size.n_jobs, size.job_scenes)
     ]
     remove_strangers(clutter_level, {part.name for part in parts})
@@ -41,7 +39,7 @@ def main(clutter_level: int) -> None:
         "drawings_sha256": drawings_sha256,
         "sets": {
             split: summarise_set([record for record in records if record.part.split.name == split])
-            for split in SPLITS
+            for split in SET_SPLITS
         },
     }
     with replacing(MANIFESTS / f"scenes-{clutter_level}.json") as file:

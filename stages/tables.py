@@ -17,8 +17,9 @@ from oneshot.figures import (
 from oneshot.files import replacing
 from oneshot.params import load_params
 from oneshot.published import read_facts
+from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.sets import read_set
-from oneshot.tables import CLUTTER_LEVELS, collect_segmentation, render_tables, replace_block
+from oneshot.tables import collect_segmentation, render_tables, replace_block
 from stages.command import run
 from stages.places import FIGURES, METRICS, PREDICTIONS, README, SCENES, TABLES
 

@@ -376,6 +376,17 @@ def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], mes
         replace(PLAIN, **change)
 
 
+@pytest.mark.parametrize(
+    ("seed", "n_scenes", "message"),
+    [(-1, 1, "seed is -1"), (2**32, 1, "seed is 4294967296"), (0, 0, "n_scenes is 0"), (0, -3, "n_scenes is -3")],
+)
+def test_a_job_without_a_seed_or_scenes_is_refused(
+    pens: dict[str, Pens], seed: int, n_scenes: int, message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        render_job(pens["train"], PLAIN, seed, n_scenes)
+
+
 def test_a_recipe_may_have_as_many_characters_as_labels_can_tell_apart() -> None:
     assert SceneRecipe(65535, "train", (0, 1)).n_labels == 2**16
     assert SceneRecipe(1, "train", (0, 1)).n_labels == 2
