@@ -59,14 +59,18 @@ def test_every_option_of_render_reaches_the_scenes(
 ) -> None:
     options = "--occluders 2 --empty 0.5 --scene-size 130 97 --target-size 20 40"
     found = render(
-        file, f"--characters test --drawers 19:20 --clutter-level 3 --seed 4294967295 --scenes 8 {options}", capsys
+        file,
+        f"--characters test --drawers 19:20 --clutter-level 3 --seed 4294967295 --scenes 8 {options}",
+        capsys,
     )
     recipe = SceneRecipe(3, "test", (19, 20), 2, 0.5, (130, 97), (20, 40))
     plain = render_job_plainly(synthetic_drawings.of("test").unpack(), recipe, 4294967295, 8)
     assert [found[key] for key in KEYS[:3]] == sums(plain)
 
 
-def test_distractors_are_one_less_than_the_clutter_level(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_distractors_are_one_less_than_the_clutter_level(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = "--characters train --drawers 0:10 --seed 3 --scenes 4"
     by_level = render(file, f"{options} --clutter-level 4", capsys)
     by_distractors = render(file, f"{options} --distractors 3", capsys)
@@ -124,7 +128,7 @@ def test_a_damaged_file_of_drawings_ends_in_one_sentence(file: Path, tmp_path: P
 
 
 def test_a_place_that_cannot_be_written_ends_in_one_sentence(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="^error: .*[Dd]irectory"):
+    with pytest.raises(SystemExit, match=r"^error: .*[Dd]irectory"):
         main([*GOOD.replace("--sha256", "").split(), "--out", str(tmp_path), "--drawings", str(file)])
     assert list(tmp_path.iterdir()) == []
 
@@ -153,7 +157,9 @@ def test_an_error_exits_with_status_1_and_no_traceback(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_words_that_cannot_be_parsed_exit_with_the_usage(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_that_cannot_be_parsed_exit_with_the_usage(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words.split())
     assert caught.value.code == 2
@@ -178,13 +184,25 @@ def test_write_renders_the_jobs_asked_for_and_keeps_them(
     assert [path.stat().st_mtime_ns for path in paths] == times
 
 
-def test_verify_stops_at_scenes_that_are_not_there_or_not_the_published_ones(file: Path, tmp_path: Path) -> None:
+def test_verify_stops_at_scenes_that_are_not_there_or_not_the_published_ones(
+    file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*4/val-train/part-0\.zarr\.zip is missing"):
         main(["verify", str(tmp_path)])
     main(
-        ["write", "--split", "val-train", "--clutter-level", "4", "--out", str(tmp_path), "--drawings", str(file)]
+        [
+            "write",
+            "--split",
+            "val-train",
+            "--clutter-level",
+            "4",
+            "--out",
+            str(tmp_path),
+            "--drawings",
+            str(file),
+        ]
     )
-    with pytest.raises(SystemExit, match="^error: val-train at clutter level 4 .* is not the published set"):
+    with pytest.raises(SystemExit, match=r"^error: val-train at clutter level 4 .* is not the published set"):
         main(["verify", str(tmp_path)])
 
 
@@ -195,7 +213,10 @@ def test_load_scenes_gives_the_first_scenes_of_a_split_over_the_borders_of_its_j
     assert len(scenes) == 2005
     split = find_split("val-one-shot")
     second = render_job(
-        lay_out(synthetic_drawings, "eval"), SceneRecipe(3, "eval", (10, 20)), job_seeds(split.split_seed, 5)[1], 5
+        lay_out(synthetic_drawings, "eval"),
+        SceneRecipe(3, "eval", (10, 20)),
+        job_seeds(split.split_seed, 5)[1],
+        5,
     )
     assert np.array_equal(scenes.labels[2000:], second.labels)
     assert len(load_scenes("test-train", 1, drawings=synthetic_drawings)) == 10_000

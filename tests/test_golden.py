@@ -65,13 +65,13 @@ def test_there_are_28_published_sets_of_five_jobs() -> None:
 @pytest.mark.parametrize("split", ["val-train", "test-train", "val-one-shot", "test-one-shot"])
 def test_the_job_seeds_of_a_split_are_the_published_ones_at_every_level(split: str) -> None:
     found = find_split(split)
-    seeds = [
-        [job["seed"] for job in facts["jobs"]] for facts in FACTS["sets"] if facts["split"] == split
-    ]
+    seeds = [[job["seed"] for job in facts["jobs"]] for facts in FACTS["sets"] if facts["split"] == split]
     assert seeds == [job_seeds(found.split_seed, found.n_jobs)] * 7
 
 
-@pytest.mark.parametrize("facts", FACTS["sets"], ids=lambda facts: f"{facts['clutter_level']}-{facts['split']}")
+@pytest.mark.parametrize(
+    "facts", FACTS["sets"], ids=lambda facts: f"{facts['clutter_level']}-{facts['split']}"
+)
 def test_a_set_has_the_published_checksums(
     found: dict[tuple[int, str], dict[str, Any]], facts: dict[str, Any]
 ) -> None:

@@ -77,7 +77,13 @@ def test_parameters_cannot_be_changed_once_read() -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["foo", "siamese_unet.foo", "siamese_unet.recipes.fast.foo", "scales.smoke.render.foo", "scales.paper.foo"],
+    [
+        "foo",
+        "siamese_unet.foo",
+        "siamese_unet.recipes.fast.foo",
+        "scales.smoke.render.foo",
+        "scales.paper.foo",
+    ],
 )
 def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
     assert_refused(change(place, 1), f"{place} is not a known parameter")
@@ -117,7 +123,9 @@ def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
 
 def test_an_unknown_clutter_level_of_a_phase_is_quoted() -> None:
     phases = [{"clutter_levels": [4, 5], "n_scenes": 10}]
-    assert_refused(change("scales.smoke.siamese_unet.nets.joint", phases), "joint.0.clutter_levels.1 is 5, but ")
+    assert_refused(
+        change("scales.smoke.siamese_unet.nets.joint", phases), "joint.0.clutter_levels.1 is 5, but "
+    )
     phases = [{"clutter_levels": [], "n_scenes": 10}]
     assert_refused(change("scales.smoke.siamese_unet.nets.joint", phases), "joint.0.clutter_levels is")
 
@@ -146,11 +154,20 @@ def test_synthetic_alphabets_need_their_sizes() -> None:
 
 FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda path: None, r"there is no .*params\.yaml .*top level"),
-    "broken": (lambda path: path.write_text("scale: [smoke\nseed: 1\n"), r"params\.yaml is not readable as YAML: "),
-    "no text": (lambda path: path.write_bytes(b"\xff\xfe\x00\x80"), r"params\.yaml is not readable as YAML: "),
+    "broken": (
+        lambda path: path.write_text("scale: [smoke\nseed: 1\n"),
+        r"params\.yaml is not readable as YAML: ",
+    ),
+    "no text": (
+        lambda path: path.write_bytes(b"\xff\xfe\x00\x80"),
+        r"params\.yaml is not readable as YAML: ",
+    ),
     "empty": (lambda path: path.write_text(""), r"params\.yaml: the file is None, but "),
     "a list": (lambda path: path.write_text("- 1\n"), r"params\.yaml: the file is \[1\], but "),
-    "a tag": (lambda path: path.write_text("!!python/object:os.system {}"), r"params\.yaml is not readable as YAML: "),
+    "a tag": (
+        lambda path: path.write_text("!!python/object:os.system {}"),
+        r"params\.yaml is not readable as YAML: ",
+    ),
     "a folder": (lambda path: path.mkdir(), r"params\.yaml"),
 }
 

@@ -1,4 +1,4 @@
-"""The compiled renderer, against the plain one made of Pillow and RandomState, and what a scene consists of."""
+"""The compiled renderer against the plain one, made of Pillow and RandomState, and what makes up a scene."""
 
 import hashlib
 from dataclasses import fields, replace
@@ -110,7 +110,7 @@ def test_scenes_of_256_characters_and_more_equal_the_plain_renderers(
 
 
 def stroke(left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """A box of ink within the drawing; if it is short, then a high one, since nothing is left of a mere dot."""
+    """A box of ink within the drawing; a short one is made high, since nothing is left of a dot."""
     top = min(top, 65)
     width, height = min(width + 1, 105 - left), min(height + 1, 105 - top)
     return left, top, width, height if width > 40 else max(height, 40)
@@ -132,7 +132,7 @@ def test_strokes_of_every_width_wherever_they_are_equal_the_plain_renderers(
 
 
 def test_glyphs_that_fail_keep_the_stream_in_step_with_the_plain_renderers() -> None:
-    # Dots of 5 x 5 and 6 x 6 pixels nearly always fall between the samples, or onto one row or column of them.
+    # Dots of 5 x 5 and 6 x 6 pixels mostly fall between the samples, or onto one row or column of them.
     drawings = bars((50, 50, 5, 5), (2, 97, 6, 6), (40, 0, 1, 105), (0, 104, 105, 1), (60, 7, 105, 2))
     recipe = SceneRecipe(5, "train", (0, 20), n_occluders=2, empty_share=0.3)
     for seed in range(8):
@@ -267,7 +267,7 @@ def test_every_drawer_of_the_range_draws_and_no_other() -> None:
 
 
 def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens: dict[str, Pens], full: Scenes) -> None:
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     render_job(pens["test"], SceneRecipe(3, "test", (0, 1)), 99, 7)
     assert same(render_job(pens["train"], FULL, 5, 60), full)
     assert not same(render_job(pens["train"], FULL, 6, 60), full)
@@ -378,7 +378,12 @@ def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], mes
 
 @pytest.mark.parametrize(
     ("seed", "n_scenes", "message"),
-    [(-1, 1, "seed is -1"), (2**32, 1, "seed is 4294967296"), (0, 0, "n_scenes is 0"), (0, -3, "n_scenes is -3")],
+    [
+        (-1, 1, "seed is -1"),
+        (2**32, 1, "seed is 4294967296"),
+        (0, 0, "n_scenes is 0"),
+        (0, -3, "n_scenes is -3"),
+    ],
 )
 def test_a_job_without_a_seed_or_scenes_is_refused(
     pens: dict[str, Pens], seed: int, n_scenes: int, message: str
