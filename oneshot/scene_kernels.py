@@ -27,6 +27,9 @@ MAX_GLYPH = 128
 BEYOND = 1 << 40  # more than any coordinate in 16.16 fixed point, which stays below 2 ** 26
 
 GLYPH_DRAWN, GLYPH_WITHOUT_INK, GLYPH_TOO_THIN = 0, 1, 2
+SCENE_DRAWN, GLYPH_TOO_LARGE, NOTHING_TO_DRAW = 0, 1, 2
+# Of one glyph in a row. Omniglot needs a few; a dot of a few pixels would be redrawn for ever.
+MOST_REDRAWS = 10_000
 
 MT_WORDS = 624
 MT_MIDDLE = 397
@@ -279,13 +282,20 @@ def stamp(canvas, value, n_ink, crop_end, right, down, work):
 
 
 @njit(cache=True)
+def redraw_glyph(drawing, ink_box, scale, stream, work, tint):
+    """``draw_glyph``, again and again until something is left of the drawing; in the end it gives up."""
+    glyph = draw_glyph(drawing, ink_box, scale, stream, work, tint)
+    n_redraws = 0
+    while glyph[0] != GLYPH_DRAWN and n_redraws < MOST_REDRAWS:
+        glyph = draw_glyph(drawing, ink_box, scale, stream, work, tint)
+        n_redraws += 1
+    return glyph
+
+
+@njit(cache=True)
 def draw_target(drawing, ink_box, stream, work, ink, tint):
-    """Draw a target image: centred, cut by the border where it is larger."""
-    status = GLYPH_WITHOUT_INK
-    while status != GLYPH_DRAWN:
-        status, n_ink, left, top, width, height = draw_glyph(
-            drawing, ink_box, TARGET_SCALE, stream, work, tint
-        )
+    """Draw a target image: centred, cut by the border where it is larger. Returns whether that succeeded."""
+    status, n_ink, left, top, width, height = redraw_glyph(drawing, ink_box, TARGET_SCALE, stream, work, tint)
     right, down = (ink.shape[1] - width) // 2 - left, (ink.shape[0] - height) // 2 - top
     ink[:] = False
     for k in range(n_ink):
@@ -293,28 +303,31 @@ def draw_target(drawing, ink_box, stream, work, ink, tint):
         inside = 0 <= row + down < ink.shape[0] and 0 <= column + right < ink.shape[1]
         if column < left + width and inside:
             ink[row + down, column + right] = True
+    return status == GLYPH_DRAWN
 
 
 @njit(cache=True)
 def place(labels, label, glyph, stream, work):
-    """Put a drawn glyph at a random place. Returns whether it fits, and how far right and down it moved."""
-    _, n_ink, left, top, width, height = glyph
+    """Put a glyph at a random place. Returns how that went, and how far right and down the glyph moved."""
+    status, n_ink, left, top, width, height = glyph
+    if status != GLYPH_DRAWN:
+        return NOTHING_TO_DRAW, 0, 0
     if width > labels.shape[1] or height > labels.shape[0]:
-        return False, 0, 0
+        return GLYPH_TOO_LARGE, 0, 0
     right = draw_below(stream, labels.shape[1] - width + 1) - left
     down = draw_below(stream, labels.shape[0] - height + 1) - top
     stamp(labels, label, n_ink, left + width, right, down, work)
-    return True, right, down
+    return SCENE_DRAWN, right, down
 
 
 @njit(cache=True)
 def draw_others(
     bits, ink_boxes, first_drawer, n_drawers, first_label, n_others, stream, work, labels, palette, characters
 ):
-    """Draw and place distractors or occluders; returns whether all of them fit into the scene."""
+    """Draw and place distractors or occluders; returns how that went."""
     for label in range(first_label, first_label + n_others):
-        glyph, character = (GLYPH_WITHOUT_INK, 0, 0, 0, 0, 0), np.int64(0)
-        while glyph[0] != GLYPH_DRAWN:
+        glyph, character, n_redraws = (GLYPH_WITHOUT_INK, 0, 0, 0, 0, 0), np.int64(0), 0
+        while glyph[0] != GLYPH_DRAWN and n_redraws < MOST_REDRAWS:
             character = draw_below(stream, bits.shape[0])
             drawer = first_drawer + draw_below(stream, n_drawers)
             glyph = draw_glyph(
@@ -325,11 +338,12 @@ def draw_others(
                 work,
                 palette[label],
             )
-        fits, _, _ = place(labels, label, glyph, stream, work)
-        if not fits:
-            return False
+            n_redraws += 1
+        status, _, _ = place(labels, label, glyph, stream, work)
+        if status != SCENE_DRAWN:
+            return status
         characters[label - 1] = character
-    return True
+    return SCENE_DRAWN
 
 
 @njit(cache=True, nogil=True)
@@ -339,7 +353,7 @@ def draw_scenes(
 ):  # fmt: skip
     """Draw scenes one after another from one stream into the arrays given (see ``scenes.Scenes``).
 
-    Returns how many scenes were drawn: all of them, unless a glyph is larger than the scene.
+    Returns how the last scene went, and the number of scenes before it; all of them if it went well.
     """
     target_label = n_distractors + 1
     for n in range(labels.shape[0]):
@@ -347,51 +361,57 @@ def draw_scenes(
         masks[n] = False
         target = draw_below(stream, bits.shape[0])
         target_drawer = first_drawer + draw_below(stream, n_drawers)
-        if not draw_others(
+        status = draw_others(
             bits, ink_boxes, first_drawer, n_drawers, 1, n_distractors, stream, work,
             labels[n], palette[n], characters[n],
-        ):  # fmt: skip
-            return n
+        )  # fmt: skip
+        if status != SCENE_DRAWN:
+            return status, n
         character, drawer = target, target_drawer
         empty = draw_double(stream) < empty_share
         if empty:
             character = draw_below(stream, bits.shape[0])
             drawer = first_drawer + draw_below(stream, n_drawers)
-        glyph = (GLYPH_WITHOUT_INK, 0, 0, 0, 0, 0)
-        while glyph[0] != GLYPH_DRAWN:
-            glyph = draw_glyph(
-                bits[character, drawer], ink_boxes[character, drawer], SCENE_SCALE, stream, work,
-                palette[n, target_label],
-            )  # fmt: skip
-        fits, right, down = place(labels[n], target_label, glyph, stream, work)
-        if not fits:
-            return n
+        glyph = redraw_glyph(
+            bits[character, drawer], ink_boxes[character, drawer], SCENE_SCALE, stream, work,
+            palette[n, target_label],
+        )  # fmt: skip
+        status, right, down = place(labels[n], target_label, glyph, stream, work)
+        if status != SCENE_DRAWN:
+            return status, n
         characters[n, target_label - 1] = character
         if not empty:
             stamp(masks[n], True, glyph[1], glyph[2] + glyph[4], right, down, work)
-        if not draw_others(
+        status = draw_others(
             bits, ink_boxes, first_drawer, n_drawers, target_label + 1, n_occluders, stream, work,
             labels[n], palette[n], characters[n],
-        ):  # fmt: skip
-            return n
-        draw_target(
+        )  # fmt: skip
+        if status != SCENE_DRAWN:
+            return status, n
+        if not draw_target(
             bits[target, target_drawer], ink_boxes[target, target_drawer], stream, work,
             target_inks[n], target_tints[n],
-        )  # fmt: skip
+        ):  # fmt: skip
+            return NOTHING_TO_DRAW, n
         target_characters[n] = target
-    return labels.shape[0]
+    return SCENE_DRAWN, labels.shape[0]
 
 
 @njit(cache=True, nogil=True)
 def draw_targets(bits, ink_boxes, first_drawer, n_drawers, characters, stream, work, inks, tints):
-    """Draw one target image for every entry of ``characters``, each by a random drawer."""
+    """Draw one target image for every entry of ``characters``, each by a random drawer.
+
+    Returns whether all of them could be drawn.
+    """
     for n in range(characters.shape[0]):
         for k in range(characters.shape[1]):
             character = characters[n, k]
             drawer = first_drawer + draw_below(stream, n_drawers)
-            draw_target(
+            if not draw_target(
                 bits[character, drawer], ink_boxes[character, drawer], stream, work, inks[n, k], tints[n, k]
-            )
+            ):
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)

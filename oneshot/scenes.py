@@ -16,6 +16,10 @@ from oneshot.errors import ParameterError
 from oneshot.omniglot import Drawings
 
 JOB_SCENES = 2000  # scenes of a published job
+TOO_LITTLE_INK = (
+    "was drawn from a drawing with so little ink that no warp leaves two rows and two columns of it; "
+    "remove such drawings."
+)
 CLUTTER_LEVELS = (4, 8, 16, 32, 64, 128, 256)
 
 
@@ -158,7 +162,7 @@ def render_job(pens: Pens, recipe: SceneRecipe, seed: int, n_scenes: int = JOB_S
     """Render ``n_scenes`` scenes from a fresh stream, the same bits on every machine.
 
     Raises:
-        ParameterError: a glyph does not fit into the scene, which is too small; no seed, or no scenes.
+        ParameterError: a glyph does not fit into the scene, a drawing is too small; no seed, or no scenes.
     """
     if n_scenes < 1:
         raise ParameterError(f"n_scenes is {n_scenes}; it must be at least 1.")
@@ -174,18 +178,20 @@ def render_job(pens: Pens, recipe: SceneRecipe, seed: int, n_scenes: int = JOB_S
         target_tints=np.empty((n_scenes, 3), np.uint8),
         target_characters=np.empty(n_scenes, np.uint16),
     )
-    n_drawn = kernels.draw_scenes(
+    status, n_drawn = kernels.draw_scenes(
         pens.bits, pens.ink_boxes, first_drawer, end_drawer - first_drawer,
         recipe.clutter_level - 1, recipe.n_occluders, recipe.empty_share,
         open_stream(seed), kernels.allocate_workspace(),
         scenes.labels, scenes.palette, scenes.masks, scenes.characters,
         scenes.target_inks, scenes.target_tints, scenes.target_characters,
     )  # fmt: skip
-    if n_drawn < n_scenes:
+    if status == kernels.GLYPH_TOO_LARGE:
         raise ParameterError(
             f"scene {n_drawn} of seed {seed} has a glyph larger than the scene of {width} x {height} pixels; "
             "96 x 96 holds every glyph."
         )
+    if status == kernels.NOTHING_TO_DRAW:
+        raise ParameterError(f"scene {n_drawn} of seed {seed} {TOO_LITTLE_INK}")
     return scenes
 
 
@@ -197,10 +203,11 @@ def render_targets(
     first_drawer, end_drawer = recipe.drawers
     inks = np.empty((*characters.shape, target_height, target_width), np.bool_)
     tints = np.empty((*characters.shape, 3), np.uint8)
-    kernels.draw_targets(
+    if not kernels.draw_targets(
         pens.bits, pens.ink_boxes, first_drawer, end_drawer - first_drawer, characters,
         open_stream(seed), kernels.allocate_workspace(), inks, tints,
-    )  # fmt: skip
+    ):  # fmt: skip
+        raise ParameterError(f"a target of seed {seed} {TOO_LITTLE_INK}")
     return Targets(inks, tints)
 
 

@@ -10,7 +10,6 @@ MANIFESTS = Path("data/manifests")
 MODELS = Path("models")
 RUNS = Path("runs")  # what a killed training run goes on from; neither DVC's nor Git's
 METRICS = Path("metrics")
-CURVES = Path("plots")
 PREDICTIONS = Path("predictions")
 TABLES = Path("tables")
 FIGURES = Path("figures")

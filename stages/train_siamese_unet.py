@@ -10,7 +10,7 @@ from oneshot.files import replacing
 from oneshot.params import Params, load_params
 from stages.command import run
 from stages.fingerprint import fingerprint
-from stages.places import CURVES, DRAWINGS, RUNS, net_folder
+from stages.places import DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
 
 CURVE_FIELDS = ("step", "n_scenes", "loss", "lr")
@@ -18,7 +18,7 @@ CURVE_FIELDS = ("step", "n_scenes", "loss", "lr")
 
 def main(net: str) -> None:
     params = load_params()
-    folder, curve = net_folder(net), CURVES / f"train-{net}.csv"
+    folder = net_folder(net)
     folder.mkdir(parents=True, exist_ok=True)
     if params.scale.siamese_unet.nets.get(net):
         about, points = train(params, net, folder / "weights.safetensors")
@@ -27,7 +27,7 @@ def main(net: str) -> None:
         about, points = {"trained": False}, []
     with replacing(folder / "about.json") as file:
         file.write((json.dumps(about, indent=1) + "\n").encode())
-    write_curve(curve, points)
+    write_curve(folder / "curve.csv", points)
 
 
 def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list[Any]]:

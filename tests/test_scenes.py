@@ -406,3 +406,17 @@ def test_a_drawing_without_ink_is_refused() -> None:
 def test_an_unknown_character_set_is_refused(synthetic_drawings: Drawings) -> None:
     with pytest.raises(ParameterError, match=r"'evaluation'.*train, eval, test"):
         lay_out(synthetic_drawings, "evaluation")
+
+
+def test_a_drawing_too_small_for_any_warp_is_refused_instead_of_redrawn_for_ever() -> None:
+    dot, large = (50, 50, 1, 1), (10, 10, 80, 80)
+    with pytest.raises(ParameterError, match="scene 0 of seed 1 was drawn from a drawing with so little ink"):
+        render_job(lay_out(bars(dot), "train"), PLAIN, 1, 1)
+    pens = lay_out(bars(dot, large), "train")
+    with pytest.raises(ParameterError, match="with so little ink"):
+        render_job(pens, PLAIN, 1, 50)
+    with pytest.raises(
+        ParameterError, match="a target of seed 3 was drawn from a drawing with so little ink"
+    ):
+        render_targets(pens, PLAIN, np.array([[1, 0]], np.uint16), 3)
+    render_targets(pens, PLAIN, np.array([[1, 1]], np.uint16), 3)
