@@ -114,7 +114,7 @@ def colour(code: str) -> UInt8[np.ndarray, " 3"]:
 
 def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
     """IoU over clutter level: published points, and every way of our own with its 95 % intervals."""
-    figure = Figure(figsize=(7.5, 4.4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(7.5, 5.2), dpi=110, layout="constrained")
     axis = figure.subplots()
     chosen = results[results["metric"] == "iou"]
     ours = [name for name in dict.fromkeys(chosen["column"]) if name != "published"]
@@ -136,5 +136,5 @@ def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
     levels = sorted({int(level) for level in chosen["clutter_level"]})
     axis.set_xticks(levels, [str(level) for level in levels])
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside lower center", fontsize=7, frameon=False)
     return figure

@@ -22,7 +22,7 @@ from oneshot.files import replacing
 from oneshot.scenes import Scenes
 
 CHUNK_SCENES = 2000  # a part is one chunk: reading it costs seven requests, and the smallest overhead
-COMPRESSION = BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")
+COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # the date of every member
 
 
