@@ -47,10 +47,10 @@ def describe_net(net: str, values: Mapping[str, Any]) -> str:
     """How a column's values were obtained."""
     if net == "all_ink":
         return "every character marked"
-    which = "one net for all levels" if net == "joint" else "a net for each level"
+    which = f"one net, trained on {values['trained_on']}" if net == "joint" else "a net for each level"
     return (
         f"ours: {which}, recipe {values['recipe']}, {values['feature_maps']} feature maps, "
-        f"{values['n_scenes_seen']:,} scenes"
+        f"{values['n_scenes_seen']:,} training scenes"
     )
 
 

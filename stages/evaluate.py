@@ -42,6 +42,8 @@ def main(clutter_level: int) -> None:
             continue
         network, _ = load_weights(net_folder(net) / "weights.safetensors")
         metrics[net] = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
+        levels = {level for phase in about["phases"] for level in phase["clutter_levels"]}
+        metrics[net]["trained_on"] = ", ".join(str(level) for level in sorted(levels))
         for split, scenes in sets.items():
             result = evaluate(network, scenes, statistics, batch_size=size.batch_size, speed=speed)
             metrics[net][split] = summarise(result)
