@@ -34,7 +34,8 @@ def mean(value: float, n: int = 1000) -> dict[str, float]:
 def net(n_scenes_seen: int, iou: float, recipe: str = "fast") -> dict[str, Any]:
     values = {"iou": mean(iou), "localisation": mean(iou / 2)}
     return {
-        "recipe": recipe, "feature_maps": 8, "n_scenes_seen": n_scenes_seen, "seed": 1803, "trained_on": "4, 8, 16",
+        "recipe": recipe, "feature_maps": 8, "n_scenes_seen": n_scenes_seen, "seed": 1803,
+        "trained_on": "4, 8, 16",
         "test-train": values, "test-one-shot": values,
     }  # fmt: skip
 
@@ -202,8 +203,8 @@ def test_a_picture_is_the_same_bytes_twice(name: str, results: pd.DataFrame, tmp
 
 
 def test_the_curve_of_iou_has_a_line_for_every_column_and_split(results: pd.DataFrame) -> None:
-    axis = draw_iou_over_clutter(results).axes[0]
-    labels = [text.get_text() for text in axis.get_legend().get_texts()]
+    figure = draw_iou_over_clutter(results)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert set(labels) == {
         f"{column}; {split}"
         for column in (INK, OWN, JOINT)
