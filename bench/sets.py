@@ -3,6 +3,7 @@
 import argparse
 import resource
 import shutil
+import statistics
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from oneshot.sets import SET_SPLITS, complete_parts, list_parts
 from oneshot.store import read_part
 
 RAW_BYTES = 96 * 96 * 3 + 96 * 96 + 32 * 32 * 3  # of a scene's image, segmentation and target
+REPEATS = 5
 
 
 def main() -> None:
@@ -54,18 +56,18 @@ def measure_reading(folder: Path, parts: list, pens: dict) -> None:
     totals = [0.0, 0.0]
     for level in CLUTTER_LEVELS:
         part = next(p for p in parts if p.clutter_level == level and p.split.name == "test-one-shot")
-        started = time.perf_counter()
-        render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
-        rendering = time.perf_counter() - started
-        started = time.perf_counter()
-        scenes, _ = read_part(folder / part.name)
-        scenes.images(), scenes.segmentation(), scenes.targets()
-        reading = time.perf_counter() - started
-        totals = [totals[0] + rendering, totals[1] + reading]
-        print(
-            f"{level:5d} | {1e6 * rendering / len(scenes):19.1f} | {1e6 * reading / len(scenes):30.1f} | "
-            f"{rendering / reading:.1f}"
-        )
+        rendering, reading = [], []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
+            rendering.append((time.perf_counter() - started) / part.n_scenes)
+            started = time.perf_counter()
+            scenes, _ = read_part(folder / part.name)
+            scenes.images(), scenes.segmentation(), scenes.targets()
+            reading.append((time.perf_counter() - started) / part.n_scenes)
+        drawn, read = statistics.median(rendering), statistics.median(reading)
+        totals = [totals[0] + drawn, totals[1] + read]
+        print(f"{level:5d} | {1e6 * drawn:19.1f} | {1e6 * read:30.1f} | {drawn / read:.1f}")
     print(f"  all | {'':19s} | {'':30s} | {totals[0] / totals[1]:.1f}")
 
 
