@@ -256,6 +256,9 @@ def test_a_damaged_part_is_found_and_rendered_again(reproduced: Path) -> None:
     assert "8 parts whole (7 kept)" in call(reproduced, "python -m stages.render 4")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     assert (reproduced / "data/manifests/scenes-4.json").read_bytes() == manifest
+    # The part was a hard link into DVC's cache, which has lost it too, and takes it back.
+    assert "8 parts whole (8 kept)" in call(reproduced, "dvc repro")
+    assert "up to date" in call(reproduced, "dvc repro")
 
 
 def test_a_removed_output_comes_back_from_the_cache(reproduced: Path) -> None:
