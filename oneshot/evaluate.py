@@ -61,7 +61,7 @@ def segment_batches(
     """Predicted and true masks, batch by batch, on the device."""
     net.to(speed.device).eval()
     run = torch.compile(net) if speed.compiled else net
-    coded = code([scenes], device=speed.device)
+    coded = code(scenes).to(speed.device)
     for first in range(0, len(coded), batch_size):
         batch = decode(coded, slice(first, first + batch_size), statistics, speed.memory_format)
         with speed.autocast():

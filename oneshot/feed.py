@@ -1,12 +1,13 @@
-"""Training scenes in their order: rendered as they are needed, one window ahead of the training.
+"""Training scenes in their order: rendered ahead of the training, decoded on its device.
 
 The training set of a clutter level is its jobs (2,000 scenes each; job j from the split's j-th seed). An
 epoch visits every scene of the first `n_jobs` jobs once: jobs in a new order (epoch 0: as they come), cut
 into windows, the scenes of a window shuffled. The order depends on seeds and positions only, never on how
-many threads render, so training can go on from any step.
+many threads render or how much is kept in memory, so training can go on from any step.
 """
 
 import math
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -24,15 +25,17 @@ from oneshot.batches import (
     Others,
     PixelStatistics,
     characters_behind,
-    code,
     decode,
+    join,
     pick_others,
+    with_others,
 )
+from oneshot.distributed import World
 from oneshot.errors import ParameterError
-from oneshot.scenes import JOB_SCENES, Scenes, Targets
+from oneshot.scenes import JOB_SCENES, Targets
 from oneshot.speed import Speed
+from oneshot.stock import Job, Stock, Visit
 
-RenderJob = Callable[[int, int], Scenes]  # (clutter level, job index) -> its scenes
 RenderTargets = Callable[[int, UInt16[np.ndarray, "n k"], int], Targets]  # (level, characters, seed)
 
 # What a random stream is for, so that no two share their numbers.
@@ -58,10 +61,15 @@ class Slot:
 
 @dataclass(frozen=True)
 class Window:
-    """Jobs whose scenes are shuffled together; the first `n_scenes` of the shuffled ones are trained on."""
+    """Jobs whose scenes are shuffled together; of the shuffled ones, `n_scenes` are trained on.
+
+    They are every `stride`-th one, from the `first` on.
+    """
 
     slots: tuple[Slot, ...]
     n_scenes: int
+    first: int = 0
+    stride: int = 1
 
 
 def epoch_order(seed: int, epoch: int, n_jobs: int) -> Int[np.ndarray, " n_jobs"]:
@@ -74,6 +82,22 @@ def epoch_order(seed: int, epoch: int, n_jobs: int) -> Int[np.ndarray, " n_jobs"
 def window_order(seed: int, window: int, n_scenes: int) -> Int[np.ndarray, " n_scenes"]:
     """The order of a window's scenes."""
     return np.random.default_rng([seed, SCENE_ORDER, window]).permutation(n_scenes)
+
+
+def deal_out(windows: Sequence[Window], rank: int, size: int) -> list[Window]:
+    """One process's share of every window, as large as any other's: whole jobs where they can be dealt out.
+
+    Otherwise every process renders all of the window's jobs and takes its share of their scenes. Up to
+    `size` - 1 scenes of a window are left out.
+    """
+    shares = []
+    for window in windows:
+        n_scenes = window.n_scenes // size
+        if len(window.slots) % size == 0:
+            shares.append(Window(window.slots[rank::size], n_scenes))
+        else:
+            shares.append(Window(window.slots, n_scenes, first=rank, stride=size))
+    return [share for share in shares if share.n_scenes]
 
 
 def plan_windows(
@@ -112,14 +136,15 @@ def cut_windows(slots: Sequence[Slot], n_window_jobs: int) -> list[list[Slot]]:
 class Feed:
     """The batches of a training run, from any step on.
 
-    Holds two windows of palette-coded scenes on the device (about 22 kB a scene): one that is trained on, one
-    that `n_threads` threads render meanwhile (the rendering kernels release Python's lock). With
-    `render_targets`, every batch brings what the matching loss needs.
+    Scenes come from a stock of rendered jobs. Two windows of them lie on the device (11 kB a scene): one that
+    is trained on, one that a thread puts together meanwhile. With `render_targets`, every batch brings what
+    the matching loss needs. `batch_size` is shared by all processes of `world`, each of which gets as many
+    scenes of its own. `seconds_waited` grows while a batch is asked for and not there.
     """
 
     def __init__(
         self,
-        render_job: RenderJob,
+        stock: Stock,
         phases: Sequence[Phase],
         statistics: PixelStatistics,
         *,
@@ -130,12 +155,12 @@ class Feed:
         n_window_jobs: int = 4,
         render_targets: RenderTargets | None = None,
         n_others: int = 3,
-        n_threads: int = 1,
         speed: Speed | None = None,
+        world: World | None = None,
     ) -> None:
         """
         Raises:
-            ParameterError: a phase is empty, or a count is not positive.
+            ParameterError: a phase is empty, a count is not positive, or the batch cannot be shared evenly.
         """
         for name, count in {
             "batch_size": batch_size,
@@ -148,68 +173,100 @@ class Feed:
             raise ParameterError(
                 f"every phase of training needs clutter levels and scenes, unlike {phases!r}."
             )
-        self.render_job = render_job
+        world = world or World()
+        if batch_size % world.size:
+            raise ParameterError(
+                f"batch_size is {batch_size}, which {world.size} processes cannot share evenly."
+            )
+        self.stock = stock
         self.render_targets = render_targets
         self.statistics = statistics
-        self.batch_size = batch_size
+        self.batch_size = batch_size // world.size
         self.seed = seed
-        self.n_threads = n_threads
+        self.rank = world.rank
         self.speed = speed or Speed()
+        self.seconds_waited = 0.0
         # The same number for all levels, so that batches can mix them.
         lowest = min(level for phase in phases for level in phase.clutter_levels)
         self.n_others = min(n_others, lowest - 1)
-        self.windows = plan_windows(
+        windows = plan_windows(
             phases, seed=seed, n_jobs=n_jobs, n_window_jobs=n_window_jobs, n_job_scenes=n_job_scenes
         )
-        steps = [math.ceil(window.n_scenes / batch_size) for window in self.windows]
+        self.windows = deal_out(windows, world.rank, world.size)
+        if not self.windows:
+            raise ParameterError(f"{phases!r} holds too few scenes for {world.size} processes.")
+        steps = [math.ceil(window.n_scenes / self.batch_size) for window in self.windows]
         self.first_steps = [0, *accumulate(steps)]
         self.n_steps = self.first_steps[-1]
-        self.n_scenes = sum(window.n_scenes for window in self.windows)
+        self.n_scenes = world.size * sum(window.n_scenes for window in self.windows)
 
     def batches(self, first_step: int = 0) -> Iterator[Batch]:
         """Batches from a step on. A window whose scenes do not fill its last batch ends on a smaller one."""
         first_window = bisect_right(self.first_steps, first_step) - 1
-        renderers, ahead = ThreadPoolExecutor(self.n_threads), ThreadPoolExecutor(1)
+        places = self.plan_stock(first_window)
+        helpers, ahead = ThreadPoolExecutor(len(self.stock.threads)), ThreadPoolExecutor(1)
         try:
             # Submitting the next window before handing out this one keeps exactly one window ahead.
             loading: deque[Future[CodedScenes]] = deque()
             for number in range(first_window, len(self.windows) + 1):
                 if number < len(self.windows):
-                    loading.append(ahead.submit(self.load, self.windows[number], renderers))
+                    first_place = places[number - first_window]
+                    loading.append(ahead.submit(self.load, self.windows[number], first_place, helpers))
                 if number > first_window:
                     n_done = max(0, first_step - self.first_steps[number - 1])
-                    yield from self.window_batches(number - 1, loading.popleft().result(), n_done)
+                    started = time.perf_counter()
+                    scenes = loading.popleft().result()
+                    self.seconds_waited += time.perf_counter() - started
+                    yield from self.window_batches(number - 1, scenes, n_done)
         finally:
             ahead.shutdown(cancel_futures=True)
-            renderers.shutdown(cancel_futures=True)
+            helpers.shutdown(cancel_futures=True)
+
+    def plan_stock(self, first_window: int) -> list[int]:
+        """Tell the stock what is needed from a window on; gives the place of every window's first job in it."""
+        windows = self.windows[first_window:]
+        self.stock.plan([visit(slot) for window in windows for slot in window.slots])
+        return [0, *accumulate(len(window.slots) for window in windows)]
 
     def window_batches(self, number: int, scenes: CodedScenes, n_done: int) -> Iterator[Batch]:
-        order = window_order(self.seed, number, len(scenes))[: self.windows[number].n_scenes]
-        for which in torch.from_numpy(order).to(self.speed.device).split(self.batch_size)[n_done:]:
-            yield decode(scenes, which, self.statistics, self.speed.memory_format)
+        which = torch.from_numpy(self.order(number, len(scenes))).to(self.speed.device)
+        for chosen in which.split(self.batch_size)[n_done:]:
+            yield decode(scenes, chosen, self.statistics, self.speed.memory_format)
+
+    def order(self, number: int, n_loaded: int) -> Int[np.ndarray, " n_scenes"]:
+        """Which of a window's loaded scenes are trained on, in order."""
+        window = self.windows[number]
+        shuffled = window_order(self.seed, number, n_loaded)
+        return shuffled[window.first :: window.stride][: window.n_scenes]
 
     def sample(self, n_scenes: int) -> Batch:
-        """The first scenes that training will see, in one batch."""
-        with ThreadPoolExecutor(self.n_threads) as renderers:
-            scenes = self.load(self.windows[0], renderers)
-        order = window_order(self.seed, 0, len(scenes))[:n_scenes]
-        which = torch.from_numpy(order).to(self.speed.device)
+        """The first scenes that training will see, in one batch; to be asked for before `batches`."""
+        first_place = self.plan_stock(0)[0]
+        with ThreadPoolExecutor(len(self.stock.threads)) as helpers:
+            scenes = self.load(self.windows[0], first_place, helpers)
+        which = torch.from_numpy(self.order(0, len(scenes))[:n_scenes]).to(self.speed.device)
         return decode(scenes, which, self.statistics, self.speed.memory_format)
 
-    def load(self, window: Window, renderers: ThreadPoolExecutor) -> CodedScenes:
-        """Render a window's jobs and move them to the device."""
-        parts = list(renderers.map(self.render, window.slots))
-        levels = [slot.clutter_level for slot in window.slots]
-        others = [other for _, other in parts if other is not None]
-        return code([scenes for scenes, _ in parts], levels, others, self.speed.device)
+    def load(self, window: Window, first_place: int, helpers: ThreadPoolExecutor) -> CodedScenes:
+        """Put a window's jobs together on the device; `first_place`: of the first one in the stock's plan."""
 
-    def render(self, slot: Slot) -> tuple[Scenes, Others | None]:
-        """One job, and target images of some of its distractors: other ones in every epoch."""
-        scenes = self.render_job(slot.clutter_level, slot.job)
+        def fetch(number: int) -> CodedScenes:
+            job = self.stock.take(first_place + number)
+            return self.complete(job, window.slots[number])
+
+        return join(list(helpers.map(fetch, range(len(window.slots)))))
+
+    def complete(self, job: Job, slot: Slot) -> CodedScenes:
+        """A job on the device, with target images of some of its distractors: other ones in every epoch."""
         if self.render_targets is None:
-            return scenes, None
+            return job.scenes.to(self.speed.device)
         generator = np.random.default_rng([self.seed, OTHERS, slot.clutter_level, slot.epoch, slot.job])
-        labels = pick_others(len(scenes), slot.clutter_level, self.n_others, generator)
-        characters = characters_behind(scenes, labels)
+        labels = pick_others(len(job.scenes), slot.clutter_level, self.n_others, generator)
+        characters = characters_behind(job.characters, labels)
         targets = self.render_targets(slot.clutter_level, characters, int(generator.integers(2**32)))
-        return scenes, Others(labels, targets)
+        coded = with_others(job.scenes, slot.clutter_level, Others(labels, targets))
+        return coded.to(self.speed.device)
+
+
+def visit(slot: Slot) -> Visit:
+    return slot.clutter_level, slot.job

@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,14 +14,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from oneshot.batches import Batch
+from oneshot.distributed import World
 from oneshot.errors import TrainingError
-from oneshot.feed import Feed
+from oneshot.feed import Feed, Phase
 from oneshot.losses import SegmentationLoss
 from oneshot.recipes import Recipe
 from oneshot.speed import Speed
 from oneshot.weights import load_tensors, save_tensors
 
 PREPARE_SCENES = 128
+PENDING = "pending_losses"  # in a checkpoint: losses since the last log point
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,25 @@ class LogPoint:
 
 @dataclass
 class Progress:
-    """How far a run has come, apart from its tensors."""
+    """How far a run has come, apart from its tensors.
+
+    `phases` are what the feed was made of; `seconds_waited` is the part of `seconds` spent without a batch.
+    """
 
     recipe: str
     lr: float
     n_steps: int
+    n_processes: int = 1
+    phases: list[Phase] = field(default_factory=list)
     step: int = 0
     n_scenes: int = 0
     seconds: float = 0.0
+    seconds_waited: float = 0.0
     curve: list[LogPoint] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return self.step == self.n_steps
 
 
 def fit(
@@ -53,72 +66,113 @@ def fit(
     recipe: Recipe,
     *,
     checkpoint: Path,
+    phases: Sequence[Phase] = (),
     n_epochs: int | None = None,
     log_every: int = 100,
     checkpoint_seconds: float = 60.0,
+    deadline: float = math.inf,
     on_log: Callable[[LogPoint], None] = lambda point: None,
+    stop: Callable[[], bool] = lambda: False,
     speed: Speed | None = None,
+    world: World | None = None,
 ) -> Progress:
     """Train `loss.net` on everything the feed holds; go on from `checkpoint` if it is there.
 
     Nothing is read back from the device but every `log_every` steps. Then `on_log` is called (after a
     resumption first with the points reached before it), and a checkpoint is written, unless the last one is
     younger than `checkpoint_seconds`. On a CPU a resumed run equals an uninterrupted one bit for bit.
-    `n_epochs` places the published halvings; without it they follow the steps.
+    `n_epochs` places the published halvings; without it they follow the steps. Training ends early, with a
+    checkpoint from which the same call goes on, once `stop` says so, or when the next log point would come
+    after `deadline` (of `time.monotonic`).
 
     Raises:
-        TrainingError: the loss or a weight is no longer finite (the last good checkpoint is kept), or the
-            checkpoint is of another run.
+        TrainingError: the loss or a weight is no longer finite, or memory ran out (the last good checkpoint
+            is kept); or the checkpoint is of another run.
         WeightsError: the checkpoint is damaged.
     """
-    speed = speed or Speed()
-    loss.to(speed.device).train()
-    optimizers = recipe.optimizers(loss, recipe.lr)
-    progress = Progress(recipe.name, recipe.lr, feed.n_steps)
+    speed, world = speed or Speed(), world or World()
+    speed.place(loss).train()
+    optimizers = recipe.optimizers(loss, recipe.lr, speed.fused)
+    progress = Progress(recipe.name, recipe.lr, feed.n_steps, world.size, list(phases))
+    losses: list[Tensor] = []
     if checkpoint.exists():
-        progress = load_checkpoint(checkpoint, loss, optimizers, progress)
-        for point in progress.curve:
-            on_log(point)
+        progress, losses = load_checkpoint(checkpoint, loss, optimizers, progress)
+        if world.rank == 0:
+            for point in progress.curve:
+                on_log(point)
     elif recipe.prepare is not None:
         recipe.prepare(loss.net, feed.sample(PREPARE_SCENES))
-    forward = cast(nn.Module, torch.compile(loss)) if speed.compiled else loss
+    forward = speed.compile(world.share(loss))
 
-    started = saved = time.monotonic()
-    seconds_before = progress.seconds
-    losses: list[Tensor] = []
-    for batch in feed.batches(progress.step):
-        factor = recipe.lr_factor(progress.step, feed.n_steps, n_epochs)
-        losses.append(train_step(forward, batch, optimizers, factor, speed))
-        progress.step += 1
-        progress.n_scenes += len(batch)
-        last = progress.step == feed.n_steps
-        if progress.step % log_every == 0 or last:
-            mean_loss = torch.stack(losses).mean().item()
-            losses.clear()
-            check_finite(mean_loss, loss, progress)
-            progress.seconds = seconds_before + time.monotonic() - started
-            lr = factor * recipe.lr
-            progress.curve.append(LogPoint(progress.step, progress.n_scenes, mean_loss, lr, progress.seconds))
-            on_log(progress.curve[-1])
-            if last or time.monotonic() - saved >= checkpoint_seconds:
-                save_checkpoint(checkpoint, loss, optimizers, progress)
+    started = saved = logged = time.monotonic()
+    seconds_before, waited_before = progress.seconds, progress.seconds_waited
+    stopping = False
+    with speed.running(), naming_full_memory(recipe, speed):
+        for batch in feed.batches(progress.step):
+            factor = recipe.lr_factor(progress.step, feed.n_steps, n_epochs)
+            losses.append(train_step(forward, batch, optimizers, factor, speed))
+            progress.step += 1
+            progress.n_scenes += len(batch) * world.size
+            at_log_point = progress.step % log_every == 0 or progress.complete
+            stopping = stopping or stop()
+            # Several processes must stop at the same step, and agree on it where they read back anyway.
+            if not at_log_point and not (stopping and world.size == 1):
+                continue
+            now = time.monotonic()
+            progress.seconds = seconds_before + now - started
+            progress.seconds_waited = waited_before + feed.seconds_waited
+            if at_log_point:
+                mean_loss = world.mean(torch.stack(losses).mean()).item()
+                losses.clear()
+                check_finite(mean_loss, loss, progress)
+                now = time.monotonic()  # the device may have been behind
+                progress.seconds = seconds_before + now - started
+                point = LogPoint(
+                    progress.step, progress.n_scenes, mean_loss, factor * recipe.lr, progress.seconds
+                )
+                progress.curve.append(point)
+                if world.rank == 0:
+                    on_log(point)
+                stopping = world.agree(stopping or now + (now - logged) > deadline)
+                logged = now
+            if world.rank == 0 and (
+                progress.complete or stopping or time.monotonic() - saved >= checkpoint_seconds
+            ):
+                save_checkpoint(checkpoint, loss, optimizers, progress, losses)
                 saved = time.monotonic()
+            if stopping:
+                break
+    world.wait_for_all()
     return progress
+
+
+@contextmanager
+def naming_full_memory(recipe: Recipe, speed: Speed) -> Iterator[None]:
+    """Turn running out of memory into one sentence."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        out_of_memory = not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError)
+        if not out_of_memory and "can't allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"memory ran out on {speed.device} at batches of {recipe.batch_size} scenes; lower batch_size or "
+            "feature_maps (the last checkpoint is kept)."
+        ) from error
 
 
 def train_step(
     forward: nn.Module, batch: Batch, optimizers: list[Optimizer], factor: float, speed: Speed
 ) -> Float[Tensor, ""]:
     """One update, at `factor` of every optimiser's top rate; the loss stays on the device."""
-    with speed.autocast():
-        batch_loss = forward(batch)
+    batch_loss = forward(batch)
     batch_loss.backward()
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = factor * optimizer.defaults["lr"]
         optimizer.step()
-    forward.zero_grad()
-    return batch_loss.detach()
+        optimizer.zero_grad()
+    return batch_loss.detach().clone()  # a replayed CUDA graph writes the next loss over it
 
 
 def check_finite(mean_loss: float, loss: nn.Module, progress: Progress) -> None:
@@ -131,26 +185,46 @@ def check_finite(mean_loss: float, loss: nn.Module, progress: Progress) -> None:
     )
 
 
-def save_checkpoint(path: Path, loss: nn.Module, optimizers: list[Optimizer], progress: Progress) -> None:
+def save_checkpoint(
+    path: Path, loss: nn.Module, optimizers: list[Optimizer], progress: Progress, losses: list[Tensor]
+) -> None:
     """Parameters, the optimisers' state and the progress, in one file that is never unpickled."""
     tensors = {f"loss.{name}": tensor for name, tensor in loss.state_dict().items()}
     for number, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{index}.{key}": tensor for key, tensor in state.items()}
+    if losses:
+        tensors[PENDING] = torch.stack(losses)
     save_tensors(path, tensors, asdict(progress))
 
 
-def load_checkpoint(path: Path, loss: nn.Module, optimizers: list[Optimizer], wanted: Progress) -> Progress:
-    """Put the state of `save_checkpoint` back.
+def read_progress(path: Path) -> Progress:
+    """The progress that a checkpoint holds.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    return parse_progress(load_tensors(path)[1])
+
+
+def parse_progress(about: dict[str, Any]) -> Progress:
+    about["curve"] = [LogPoint(**point) for point in about["curve"]]
+    about["phases"] = [Phase(tuple(phase["clutter_levels"]), phase["n_scenes"]) for phase in about["phases"]]
+    return Progress(**about)
+
+
+def load_checkpoint(
+    path: Path, loss: nn.Module, optimizers: list[Optimizer], wanted: Progress
+) -> tuple[Progress, list[Tensor]]:
+    """Put the state of `save_checkpoint` back; also the losses since the last log point.
 
     Raises:
         TrainingError: the checkpoint is of another run than `wanted`.
         WeightsError: the file is damaged.
     """
     tensors, about = load_tensors(path)
-    about["curve"] = [LogPoint(**point) for point in about["curve"]]
-    progress = Progress(**about)
-    for name in ("recipe", "lr", "n_steps"):
+    progress = parse_progress(about)
+    for name in ("recipe", "lr", "n_steps", "n_processes", "phases"):
         found, expected = getattr(progress, name), getattr(wanted, name)
         if found != expected:
             raise TrainingError(
@@ -159,6 +233,8 @@ def load_checkpoint(path: Path, loss: nn.Module, optimizers: list[Optimizer], wa
             )
     states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
     parameters = {}
+    device = next(loss.parameters()).device
+    losses = list(tensors.pop(PENDING, torch.empty(0)).to(device))
     for name, tensor in tensors.items():
         owner, _, rest = name.partition(".")
         if owner == "loss":
@@ -169,4 +245,4 @@ def load_checkpoint(path: Path, loss: nn.Module, optimizers: list[Optimizer], wa
     loss.load_state_dict(parameters)
     for optimizer, state in zip(optimizers, states, strict=True):
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return progress
+    return progress, losses

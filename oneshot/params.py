@@ -30,6 +30,7 @@ class RecipeNumbers(Section):
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     matching_weight: float = Field(ge=0)
+    lower_levels: float = Field(ge=0, lt=1)
 
 
 class SiameseUNet(Section):
@@ -74,6 +75,7 @@ class Scale(Section):
     render: SetSize
     siamese_unet: Training
     evaluate: Evaluate
+    reevaluate: Evaluate
 
 
 class Params(Section):
@@ -83,6 +85,7 @@ class Params(Section):
     seed: int = Field(ge=0, lt=2**32)
     lr: float | None = Field(gt=0)
     device: Literal["auto", "cpu", "cuda"]
+    speed: str
     omniglot: Omniglot
     render: Render
     siamese_unet: SiameseUNet

@@ -32,7 +32,7 @@ class Recipe:
     lr: float
     batch_size: int
     matching_weight: float
-    optimizers: Callable[[SegmentationLoss, float], list[Optimizer]]
+    optimizers: Callable[[SegmentationLoss, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
     prepare: Callable[[SiameseUNet, Batch], None] | None = None
 
@@ -54,11 +54,11 @@ def warm_up_and_cosine(step: int, n_steps: int, n_epochs: int | None = None) -> 
     return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(1, n_steps - n_warm)))
 
 
-def plain_adam(loss: SegmentationLoss, lr: float) -> list[Optimizer]:
-    return [Adam(loss.parameters(), lr=lr, fused=True)]
+def plain_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> list[Optimizer]:
+    return [Adam(loss.parameters(), lr=lr, fused=fused)]
 
 
-def muon_and_adam(loss: SegmentationLoss, lr: float) -> list[Optimizer]:
+def muon_and_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> list[Optimizer]:
     """Muon for the convolutions between the first layers and the last; Adam for those and all the rest.
 
     Gradients fall by a factor of 1,000 to 10,000 after the first steps: Adam's epsilon and slow second moment
@@ -70,7 +70,7 @@ def muon_and_adam(loss: SegmentationLoss, lr: float) -> list[Optimizer]:
     inner = {id(weight) for weight in weights}
     others = [parameter for parameter in loss.parameters() if id(parameter) not in inner]
     return [
-        Adam(others, lr=lr, betas=(0.9, 0.95), eps=1e-15, fused=True),
+        Adam(others, lr=lr, betas=(0.9, 0.95), eps=1e-15, fused=fused),
         Muon(weights, lr=MUON_RATE_PER_ADAM_RATE * lr),
     ]
 
@@ -100,7 +100,7 @@ def prepare_fast(net: SiameseUNet, batch: Batch) -> None:
 class Method:
     """What makes a recipe, apart from its numbers."""
 
-    optimizers: Callable[[SegmentationLoss, float], list[Optimizer]]
+    optimizers: Callable[[SegmentationLoss, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
     prepare: Callable[[SiameseUNet, Batch], None] | None = None
 

@@ -1,8 +1,12 @@
 """How a stage ends: an error that a user can act on is one sentence on stderr, without a traceback."""
 
 import errno
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from oneshot.errors import OneshotError
 
@@ -20,6 +24,32 @@ def run(main: Callable[[], None]) -> None:
         _stop(f"no room left on the disk{where}: free some and run the same command again", 1)
     except KeyboardInterrupt:
         _stop("interrupted: run the same command again to go on", 130)
+
+
+@contextmanager
+def stopping_on_signals() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM as a question that training asks after every step; the second one is not waited for.
+
+    Outside the main thread, where signals cannot be caught, the answer stays no.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        for caught in before:
+            signal.signal(caught, before[caught])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(sentence: str, status: int) -> None:

@@ -11,7 +11,7 @@ from stages.places import MANIFESTS
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
 
 
-def fingerprint(params: Params, net: str, device: str) -> str:
+def fingerprint(params: Params, net: str, speed: str) -> str:
     """Hexadecimal, 16 digits, of all that a training run's result depends on."""
     training = params.scale.siamese_unet
     resolved = {
@@ -23,7 +23,7 @@ def fingerprint(params: Params, net: str, device: str) -> str:
         "seed": params.seed,
         "drawings": json.loads((MANIFESTS / "drawings.json").read_text())["sha256"],
         "torch": version("torch"),
-        "device": device,
+        "speed": speed,
     }
     digest = hashlib.sha256(json.dumps(resolved, sort_keys=True).encode())
     for path in sorted(CODE.rglob("*.py")):

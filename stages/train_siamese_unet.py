@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from oneshot.errors import TrainingError
 from oneshot.files import replacing
 from oneshot.params import Params, load_params
-from stages.command import run
+from stages.command import run, stopping_on_signals
 from stages.fingerprint import fingerprint
 from stages.places import DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
@@ -21,7 +22,7 @@ def main(net: str) -> None:
     folder = net_folder(net)
     folder.mkdir(parents=True, exist_ok=True)
     if params.scale.siamese_unet.nets.get(net):
-        about, points = train(params, net, folder / "weights.safetensors")
+        about, points = train_net(params, net, folder / "weights.safetensors")
     else:
         print(f"{net} is not trained at scale {params.scale_name}")
         about, points = {"trained": False}, []
@@ -30,19 +31,17 @@ def main(net: str) -> None:
     write_curve(folder / "curve.csv", points)
 
 
-def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list[Any]]:
+def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list[Any]]:
     """Train, or go on from where a killed run of the same parameters, data and code was."""
     # Imported here, since torch takes seconds to load, which nets that are not trained need not wait for.
     import torch
     from tqdm import tqdm
 
-    from oneshot.batches import pixel_statistics
-    from oneshot.feed import Feed, Phase
-    from oneshot.fit import fit
-    from oneshot.losses import SegmentationLoss
+    from oneshot.feed import Phase
     from oneshot.nets.siamese_unet import SiameseUNet
     from oneshot.recipes import make_recipe
     from oneshot.speed import choose_speed
+    from oneshot.training import train
     from oneshot.training_set import TrainingSet
     from oneshot.weights import WeightsInfo, save_weights
 
@@ -51,29 +50,31 @@ def train(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list
     recipe = make_recipe(
         training.recipe, params.lr or numbers.lr, numbers.batch_size, numbers.matching_weight
     )
-    speed = choose_speed(params.device)
-    training_set = TrainingSet(DRAWINGS)
+    speed = choose_speed(params.device, params.speed)
     phases = [Phase(phase.clutter_levels, phase.n_scenes) for phase in training.nets[net]]
-    statistics = pixel_statistics(training_set.render_job(phases[0].clutter_levels[0], 0))
-    render_targets = training_set.render_targets if recipe.matching_weight else None
-    feed = Feed(
-        training_set.render_job, phases, statistics, batch_size=recipe.batch_size, seed=params.seed,
-        n_jobs=training.n_jobs, render_targets=render_targets, speed=speed,
-    )  # fmt: skip
     network = SiameseUNet(training.feature_maps).initialise(torch.Generator().manual_seed(params.seed))
-    run_folder = RUNS / f"train-{net}" / fingerprint(params, net, speed.device)
-    with tqdm(total=feed.n_scenes, desc=f"{net}, {recipe.name}", unit="scene", smoothing=0.05) as bar:
+    run_folder = RUNS / f"train-{net}" / fingerprint(params, net, repr(speed))
+    n_scenes = sum(phase.n_scenes for phase in phases)
+    with stopping_on_signals() as stop, tqdm(
+        total=n_scenes, desc=f"{net}, {recipe.name}", unit="scene", smoothing=0.05
+    ) as bar:  # fmt: skip
 
         def show(point: Any) -> None:
             bar.set_postfix(loss=f"{point.loss:.4f}", refresh=False)
             bar.update(point.n_scenes - bar.n)
 
-        progress = fit(
-            SegmentationLoss(network, recipe.matching_weight), feed, recipe,
-            checkpoint=run_folder / "checkpoint.safetensors", n_epochs=training.n_epochs,
+        outcome = train(
+            network, TrainingSet(DRAWINGS), recipe, phases, checkpoint=run_folder / "checkpoint.safetensors",
+            seed=params.seed, n_jobs=training.n_jobs, n_epochs=training.n_epochs,
             log_every=params.siamese_unet.log_every,
-            checkpoint_seconds=params.siamese_unet.checkpoint_seconds, on_log=show, speed=speed,
+            checkpoint_seconds=params.siamese_unet.checkpoint_seconds, on_log=show, stop=stop, speed=speed,
         )  # fmt: skip
+    progress, statistics = outcome.progress, outcome.statistics
+    if not progress.complete:
+        raise TrainingError(
+            f"training {net} was interrupted at step {progress.step:,} of {progress.n_steps:,}, which is saved: "
+            "run the same command again to go on."
+        )
     info = WeightsInfo("siamese_unet", training.feature_maps, recipe.name, statistics, progress.n_scenes)
     save_weights(weights, network, info)
     shutil.rmtree(run_folder)

@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from oneshot.download import md5
 from oneshot.omniglot import Drawings, load_drawings, read_archives
+from oneshot.stock import RenderJob, Stock
 from oneshot.synthetic import draw_alphabets
 from tests.archives import members, write_zip
 
@@ -83,6 +86,18 @@ def published(upstream: Path, few_drawings: Drawings) -> dict[str, Any]:
         "archives": archives,
         "drawings": {"sha256": few_drawings.sha256(), "by_character_set_sha256": by_set},
     }
+
+
+@pytest.fixture
+def open_stock() -> Iterator[Callable[..., Stock]]:
+    """Opens stocks of rendered jobs, with room for all of them unless told otherwise; closed after the test."""
+    with ExitStack() as opened:
+
+        def open_one(render_job: RenderJob, **changes: Any) -> Stock:
+            settings = {"memory_bytes": 10**9, "n_ahead": 4, "n_threads": 1} | changes
+            return opened.enter_context(Stock(render_job, **settings))
+
+        yield open_one
 
 
 @pytest.fixture

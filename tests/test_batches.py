@@ -10,6 +10,7 @@ from oneshot.batches import (
     characters_behind,
     code,
     decode,
+    join,
     pick_others,
     pixel_statistics,
 )
@@ -38,7 +39,7 @@ def test_decoded_batches_equal_the_images(level, label_type, memory_format):
     scenes = fake_scenes(6, level, seed=1, n_occluders=1)
     assert scenes.labels.dtype == label_type
     which = np.array([4, 0, 3])
-    batch = decode(code([scenes]), torch.from_numpy(which), STATISTICS, memory_format)
+    batch = decode(code(scenes), torch.from_numpy(which), STATISTICS, memory_format)
     np.testing.assert_allclose(batch.images.numpy(), normalised(images_of(scenes)[which]), atol=1e-5)
     np.testing.assert_allclose(batch.targets.numpy(), normalised(scenes.targets()[which]), atol=1e-5)
     np.testing.assert_array_equal(batch.masks.numpy(), scenes.masks[which])
@@ -48,9 +49,27 @@ def test_decoded_batches_equal_the_images(level, label_type, memory_format):
     assert batch.visible is None
 
 
+def test_a_level_of_256_characters_is_held_in_eight_bits():
+    scenes = fake_scenes(40, 256, seed=2)
+    assert scenes.labels.dtype == np.uint16
+    assert scenes.labels.max() == 256
+    coded = code(scenes)
+    assert coded.labels.dtype == torch.uint8
+    batch = decode(coded, slice(None), STATISTICS)
+    np.testing.assert_allclose(batch.images.numpy(), normalised(images_of(scenes)), atol=1e-5)
+    np.testing.assert_array_equal(batch.masks.numpy(), scenes.masks)
+
+
+def test_widths_that_fill_no_byte_are_kept():
+    scenes = fake_scenes(3, 4, seed=2, size=29)
+    batch = decode(code(scenes), slice(None), STATISTICS)
+    assert batch.images.shape == (3, 3, 29, 29)
+    np.testing.assert_array_equal(batch.masks.numpy(), scenes.masks)
+
+
 def test_parts_of_different_levels_join():
     parts = [fake_scenes(3, 4, seed=2), fake_scenes(3, 300, seed=3)]
-    batch = decode(code(parts), slice(2, 5), STATISTICS)
+    batch = decode(join([code(part) for part in parts]), slice(2, 5), STATISTICS)
     expected = np.concatenate([images_of(part) for part in parts])[2:5]
     np.testing.assert_allclose(batch.images.numpy(), normalised(expected), atol=1e-5)
 
@@ -64,7 +83,7 @@ def test_others_are_distinct_distractors_of_their_scene():
 
 def test_characters_behind_labels():
     scenes = fake_scenes(2, 4, seed=0)
-    found = characters_behind(scenes, np.array([[1, 3], [2, 1]]))
+    found = characters_behind(scenes.characters, np.array([[1, 3], [2, 1]]))
     assert found.tolist() == [
         [scenes.characters[0, 0], scenes.characters[0, 2]],
         [scenes.characters[1, 1], scenes.characters[1, 0]],
@@ -77,8 +96,11 @@ def test_matching_data_belong_to_their_scene_and_character():
         scenes = fake_scenes(5, level, seed=level, size=24)
         labels = pick_others(5, level, 3, np.random.default_rng(level))
         parts.append(scenes)
-        others.append(Others(labels, fake_targets(level, characters_behind(scenes, labels), seed=level)))
-    batch = decode(code(parts, [4, 6], others), torch.tensor([1, 7]), STATISTICS)
+        others.append(
+            Others(labels, fake_targets(level, characters_behind(scenes.characters, labels), seed=level))
+        )
+    coded = join([code(*part) for part in zip(parts, [4, 6], others, strict=True)])
+    batch = decode(coded, torch.tensor([1, 7]), STATISTICS)
     assert batch.others is not None
     assert batch.visible is not None
     for place, (part, scene, level) in enumerate([(0, 1, 4), (1, 2, 6)]):

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.batches import PixelStatistics
+from oneshot.batches import PixelStatistics, code
+from oneshot.distributed import World
 from oneshot.errors import ParameterError
 from oneshot.feed import Feed, Phase, Slot, epoch_order, plan_windows
 from oneshot.scenes import Scenes
+from oneshot.stock import Job
 from tests.fake_scenes import fake_scenes, fake_targets
 
 IDENTITY = PixelStatistics(0.0, 1.0)
@@ -26,11 +28,17 @@ def named_job(level: int, job: int) -> Scenes:
     return scenes
 
 
-def make_feed(phases, **changes) -> Feed:
-    settings = {
-        "batch_size": 5, "seed": 3, "n_jobs": 4, "n_job_scenes": N_JOB_SCENES, "n_window_jobs": 2
-    } | changes  # fmt: skip
-    return Feed(named_job, phases, IDENTITY, **settings)
+@pytest.fixture
+def make_feed(open_stock):
+    """Makes feeds of named jobs; `stock` changes where they come from."""
+
+    def make(phases, stock=None, **changes) -> Feed:
+        settings = {
+            "batch_size": 5, "seed": 3, "n_jobs": 4, "n_job_scenes": N_JOB_SCENES, "n_window_jobs": 2
+        } | changes  # fmt: skip
+        return Feed(stock or open_stock(named_job), phases, IDENTITY, **settings)
+
+    return make
 
 
 def names(batches) -> list[tuple[int, ...]]:
@@ -45,7 +53,7 @@ def test_first_epoch_takes_jobs_as_they_come_and_later_ones_shuffle_them():
     assert epoch_order(2, 1, 20).tolist() != orders[0]
 
 
-def test_every_epoch_visits_every_scene_once_in_another_order():
+def test_every_epoch_visits_every_scene_once_in_another_order(make_feed):
     n_epoch = 4 * N_JOB_SCENES
     seen = names(make_feed([Phase((4,), 3 * n_epoch)]).batches())
     epochs = [seen[start : start + n_epoch] for start in range(0, 3 * n_epoch, n_epoch)]
@@ -54,30 +62,69 @@ def test_every_epoch_visits_every_scene_once_in_another_order():
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_epochs_stay_apart_where_windows_do_not_divide_them():
+def test_epochs_stay_apart_where_windows_do_not_divide_them(make_feed):
     n_epoch = 4 * N_JOB_SCENES
     seen = names(make_feed([Phase((4,), 2 * n_epoch)], n_window_jobs=3).batches())
     assert len(set(seen[:n_epoch])) == len(set(seen[n_epoch:])) == n_epoch
 
 
-def test_scenes_of_a_window_are_shuffled_across_its_jobs():
+def test_scenes_of_a_window_are_shuffled_across_its_jobs(make_feed):
     seen = names(make_feed([Phase((4,), 2 * N_JOB_SCENES)]).batches())
     assert [job for _, job, _ in seen] != sorted(job for _, job, _ in seen)
 
 
-def test_order_does_not_depend_on_threads():
+@pytest.mark.parametrize(
+    "settings", [{"n_threads": 3}, {"memory_bytes": 0}, {"memory_bytes": 30_000, "n_threads": 2}]
+)
+def test_order_depends_neither_on_threads_nor_on_memory(settings, make_feed, open_stock):
     phases = [Phase((4,), 100), Phase((4, 8), 77)]
-    assert names(make_feed(phases).batches()) == names(make_feed(phases, n_threads=3).batches())
+    expected = names(make_feed(phases).batches())
+    assert names(make_feed(phases, open_stock(named_job, **settings)).batches()) == expected
 
 
-def test_order_follows_the_seed():
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("n_window_jobs", [1, 2, 4])
+def test_processes_share_every_window_and_no_scene_twice(size, n_window_jobs, make_feed):
+    settings = {"batch_size": 6, "n_window_jobs": n_window_jobs}
+    phases = [Phase((4,), 4 * N_JOB_SCENES), Phase((4, 8), 40)]
+    alone = make_feed(phases, **settings)
+    feeds = [make_feed(phases, world=World(rank, size), **settings) for rank in range(size)]
+    assert len({feed.n_steps for feed in feeds}) == 1
+    shares = [names(feed.batches()) for feed in feeds]
+    together = [name for share in shares for name in share]
+    assert len(together) == feeds[0].n_scenes
+    assert alone.n_scenes - feeds[0].n_scenes < size * len(alone.windows)
+    # The first phase is one epoch, which holds no scene twice.
+    first_epoch = [name for share in shares for name in share[: 4 * N_JOB_SCENES // size]]
+    assert len(set(first_epoch)) == len(first_epoch) == 4 * N_JOB_SCENES
+
+
+def test_processes_that_cannot_share_a_batch_evenly_are_refused(make_feed):
+    with pytest.raises(ParameterError, match="batch_size is 5, which 2 processes cannot share evenly"):
+        make_feed([Phase((4,), 48)], world=World(0, 2))
+
+
+def test_waiting_for_scenes_is_timed(make_feed, open_stock):
+    def slow_job(level, job):
+        time.sleep(0.1)
+        return named_job(level, job)
+
+    slow = make_feed([Phase((4,), 2 * N_JOB_SCENES)], open_stock(slow_job, memory_bytes=0), n_window_jobs=1)
+    names(slow.batches())
+    assert slow.seconds_waited > 0.15
+    quick = make_feed([Phase((4,), 2 * N_JOB_SCENES)], n_window_jobs=1)
+    names(quick.batches())
+    assert quick.seconds_waited < 0.15
+
+
+def test_order_follows_the_seed(make_feed):
     phases = [Phase((4,), 48)]
     assert names(make_feed(phases).batches()) == names(make_feed(phases).batches())
     assert names(make_feed(phases).batches()) != names(make_feed(phases, seed=4).batches())
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, 5, 6, 13, 20, 24])
-def test_any_step_can_be_the_first(step):
+def test_any_step_can_be_the_first(step, make_feed):
     feed = make_feed([Phase((4,), 60), Phase((4, 8), 53)], render_targets=fake_targets)
     whole = list(feed.batches())
     assert len(whole) == feed.n_steps == 24
@@ -88,7 +135,7 @@ def test_any_step_can_be_the_first(step):
         torch.testing.assert_close(found.visible, expected.visible, atol=0, rtol=0)
 
 
-def test_phases_mix_levels_in_turn_and_give_the_asked_number_of_scenes():
+def test_phases_mix_levels_in_turn_and_give_the_asked_number_of_scenes(make_feed):
     feed = make_feed([Phase((4,), 30), Phase((4, 8, 8), 3 * N_JOB_SCENES)], n_window_jobs=3)
     seen = names(feed.batches())
     assert len(seen) == feed.n_scenes == 30 + 36
@@ -107,64 +154,49 @@ def test_a_level_goes_on_through_its_jobs_from_phase_to_phase():
     ]
 
 
-def test_sample_is_what_training_sees_first():
+def test_sample_is_what_training_sees_first(make_feed):
     feed = make_feed([Phase((4,), 48)])
     assert names([feed.sample(7)]) == names(feed.batches())[:7]
 
 
-def test_others_change_from_epoch_to_epoch():
+def test_others_change_from_epoch_to_epoch(make_feed):
     feed = make_feed([Phase((8,), 4 * N_JOB_SCENES)], n_jobs=1, n_window_jobs=1, render_targets=fake_targets)
-    by_epoch = [feed.render(window.slots[0])[1] for window in feed.windows]
-    assert by_epoch[0] is not None
-    assert by_epoch[1] is not None
-    assert not np.array_equal(by_epoch[0].labels, by_epoch[1].labels)
-    assert not np.array_equal(by_epoch[0].targets.inks, by_epoch[1].targets.inks)
+    job = Job(code(named_job(8, 0)), named_job(8, 0).characters)
+    by_epoch = [feed.complete(job, window.slots[0]) for window in feed.windows]
+    assert not torch.equal(by_epoch[0].matched_labels, by_epoch[1].matched_labels)
+    assert not torch.equal(by_epoch[0].other_ink_bits, by_epoch[1].other_ink_bits)
 
 
-def test_mixed_levels_all_bring_as_many_others_as_the_lowest_can():
+def test_mixed_levels_all_bring_as_many_others_as_the_lowest_can(make_feed):
     feed = make_feed([Phase((3, 8), 48)], render_targets=fake_targets)
     assert {tuple(batch.others.shape[1:]) for batch in feed.batches()} == {(2, 3, 32, 32)}
 
 
-def test_next_window_is_rendered_meanwhile_and_no_further():
-    rendered = []
-    n_threads = threading.active_count()
-
-    def noting_job(level, job):
-        rendered.append(job)
-        return named_job(level, job)
-
+def test_threads_end_with_the_batches(make_feed):
     feed = make_feed([Phase((4,), 4 * N_JOB_SCENES)], n_window_jobs=1)
-    feed.render_job = noting_job
+    n_threads = threading.active_count()
     batches = feed.batches()
     next(batches)
-    deadline = time.monotonic() + 5
-    while rendered != [0, 1] and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert rendered == [0, 1]
+    assert threading.active_count() > n_threads
     batches.close()
     assert threading.active_count() == n_threads
 
 
-def test_a_failing_renderer_stops_the_training():
-    feed = make_feed([Phase((4,), 48)])
-
+def test_a_failing_renderer_stops_the_training(make_feed, open_stock):
     def broken(level, job):
         raise ParameterError(f"job {job} cannot be drawn")
 
-    feed.render_job = broken
     with pytest.raises(ParameterError, match="job 0 cannot be drawn"):
-        next(feed.batches())
+        next(make_feed([Phase((4,), 48)], open_stock(broken)).batches())
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 0}, {"n_jobs": 0}, {"n_window_jobs": 0}])
-def test_counts_must_be_positive(changes):
+def test_counts_must_be_positive(changes, make_feed):
     with pytest.raises(ParameterError, match=f"{next(iter(changes))} is 0"):
         make_feed([Phase((4,), 48)], **changes)
 
 
 @pytest.mark.parametrize("phases", [[], [Phase((), 5)], [Phase((4,), 0)]])
-def test_empty_phases_are_refused(phases):
+def test_empty_phases_are_refused(phases, make_feed):
     with pytest.raises(ParameterError, match="needs clutter levels and scenes"):
         make_feed(phases)

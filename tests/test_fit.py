@@ -1,5 +1,6 @@
 """Training learns, resumes bit for bit, and stops on numbers that are none; evaluation scores every scene."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from oneshot.batches import PixelStatistics, code, decode, pixel_statistics
 from oneshot.errors import TrainingError
 from oneshot.evaluate import evaluate
 from oneshot.feed import Feed, Phase
-from oneshot.fit import LogPoint, fit
+from oneshot.fit import LogPoint, fit, read_progress
 from oneshot.losses import SegmentationLoss
 from oneshot.metrics import foreground, iou, localised
 from oneshot.nets.siamese_unet import SiameseUNet
@@ -31,11 +32,16 @@ RATES = {"published": 5e-4, "fast": 2e-3}
 MATCHING_WEIGHTS = {"published": 0.0, "fast": 0.1}
 
 
-def make_run(name: str, lr: float | None = None, n_scenes: int = 4 * N_STEPS):
+@pytest.fixture
+def make_run(open_stock):
+    return lambda *arguments, **changes: prepare_run(open_stock, *arguments, **changes)
+
+
+def prepare_run(open_stock, name: str, lr: float | None = None, n_scenes: int = 4 * N_STEPS):
     recipe = make_recipe(name, lr or RATES[name], 4, MATCHING_WEIGHTS[name])
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     feed = Feed(
-        lambda level, job: fake_scenes(20, level, seed=job),
+        open_stock(lambda level, job: fake_scenes(20, level, seed=job)),
         [Phase((4,), n_scenes)],
         STATISTICS,
         batch_size=recipe.batch_size,
@@ -53,7 +59,7 @@ def without_time(points: list[LogPoint]) -> list[LogPoint]:
 
 
 @pytest.mark.parametrize("name", ["published", "fast"])
-def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, tmp_path):
+def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, tmp_path, make_run):
     loss, feed, recipe = make_run(name)
     whole = fit(loss, feed, recipe, checkpoint=tmp_path / "whole", log_every=3, checkpoint_seconds=0.0)
     assert whole.step == N_STEPS
@@ -87,7 +93,61 @@ def tensors_of(path):
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-def test_log_points_tell_the_mean_loss_the_scenes_and_the_rate(tmp_path):
+@pytest.mark.parametrize("name", ["published", "fast"])
+def test_stopped_at_any_step_and_resumed_equals_uninterrupted_bit_for_bit(name, tmp_path, make_run):
+    loss, feed, recipe = make_run(name)
+    settings = {"log_every": 5, "checkpoint_seconds": 3600.0}
+    whole = fit(loss, feed, recipe, checkpoint=tmp_path / "whole", **settings)
+    progress = None
+    for n_steps in (1, 6, 4, 100):  # stops after steps 1, 7 and 11: within and at the end of a log interval
+        interrupted, feed, recipe = make_run(name)
+        asked = iter([False] * (n_steps - 1) + [True])
+        progress = fit(
+            interrupted, feed, recipe, checkpoint=tmp_path / "stopped", stop=lambda: next(asked, True),
+            **settings,
+        )  # fmt: skip
+    assert progress.complete
+    assert without_time(progress.curve) == without_time(whole.curve)
+    torch.testing.assert_close(interrupted.state_dict(), loss.state_dict(), atol=0, rtol=0)
+
+
+def test_training_ends_before_its_deadline_and_goes_on_later(tmp_path, make_run):
+    loss, feed, recipe = make_run("published")
+    # Every interval takes a tenth of a second: a third one would end after the deadline.
+    deadline = time.monotonic() + 0.25
+    progress = fit(
+        loss, feed, recipe, checkpoint=tmp_path / "run", log_every=2, deadline=deadline,
+        on_log=lambda point: time.sleep(0.1),
+    )  # fmt: skip
+    assert 0 < progress.step < N_STEPS
+    assert not progress.complete
+    assert read_progress(tmp_path / "run") == progress
+    resumed, feed, recipe = make_run("published")
+    assert fit(resumed, feed, recipe, checkpoint=tmp_path / "run").complete
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 1 EB")]
+)
+def test_full_memory_is_one_sentence(error, tmp_path, make_run):
+    loss, feed, recipe = make_run("published")
+
+    def fail(module, inputs, output):
+        raise error
+
+    loss.register_forward_hook(fail)
+    with pytest.raises(TrainingError, match="memory ran out on cpu at batches of 4 scenes; lower batch_size"):
+        fit(loss, feed, recipe, checkpoint=tmp_path / "run")
+
+
+def test_other_errors_keep_their_names(tmp_path, make_run):
+    loss, feed, recipe = make_run("published")
+    loss.register_forward_hook(lambda module, inputs, output: output @ output)
+    with pytest.raises(RuntimeError, match="dot|dimension|1D"):
+        fit(loss, feed, recipe, checkpoint=tmp_path / "run")
+
+
+def test_log_points_tell_the_mean_loss_the_scenes_and_the_rate(tmp_path, make_run):
     losses: list[float] = []
     loss, feed, recipe = make_run("fast")
     loss.register_forward_hook(lambda module, inputs, output: losses.append(output.item()))
@@ -105,7 +165,7 @@ def test_log_points_tell_the_mean_loss_the_scenes_and_the_rate(tmp_path):
     assert seconds[0] > 0
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path):
+def test_a_finished_run_is_not_trained_again(tmp_path, make_run):
     loss, feed, recipe = make_run("published")
     first = fit(loss, feed, recipe, checkpoint=tmp_path / "run")
     again, feed, recipe = make_run("published")
@@ -113,7 +173,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     torch.testing.assert_close(again.state_dict(), loss.state_dict(), atol=0, rtol=0)
 
 
-def test_checkpoints_are_no_more_frequent_than_asked(tmp_path):
+def test_checkpoints_are_no_more_frequent_than_asked(tmp_path, make_run):
     loss, feed, recipe = make_run("published")
     found = []
     fit(
@@ -125,7 +185,7 @@ def test_checkpoints_are_no_more_frequent_than_asked(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["loss", "weights"])
-def test_divergence_ends_in_one_sentence_and_keeps_the_last_good_checkpoint(where, tmp_path):
+def test_divergence_ends_in_one_sentence_and_keeps_the_last_good_checkpoint(where, tmp_path, make_run):
     loss, feed, recipe = make_run("published")
     kept: list[bytes] = []
 
@@ -149,7 +209,7 @@ def test_divergence_ends_in_one_sentence_and_keeps_the_last_good_checkpoint(wher
     assert fit(resumed, feed, recipe, checkpoint=tmp_path / "run").step == N_STEPS
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, make_run):
     loss, feed, recipe = make_run("published")
     fit(loss, feed, recipe, checkpoint=tmp_path / "run")
     for changes, message in [
@@ -161,21 +221,21 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
             fit(*make_run(**changes), checkpoint=tmp_path / "run")
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+def test_a_damaged_checkpoint_is_named(tmp_path, make_run):
     (tmp_path / "run").write_bytes(b"half")
     with pytest.raises(WeightsError, match="damaged"):
         fit(*make_run("published"), checkpoint=tmp_path / "run")
 
 
 @pytest.mark.parametrize(("name", "lr", "n_steps"), [("published", 5e-3, 100), ("fast", 2e-3, 60)])
-def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path):
+def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path, open_stock):
     recipe = make_recipe(name, lr, 2, MATCHING_WEIGHTS[name])
     scenes = fake_scenes(2, 4, seed=0)
     statistics = pixel_statistics(scenes)
     net = SiameseUNet(4).initialise(torch.Generator().manual_seed(0))
     feed = Feed(
-        lambda level, job: scenes, [Phase((4,), 2 * n_steps)], statistics, batch_size=2, seed=0, n_jobs=1,
-        n_job_scenes=2, render_targets=fake_targets if recipe.matching_weight else None,
+        open_stock(lambda level, job: scenes), [Phase((4,), 2 * n_steps)], statistics, batch_size=2, seed=0,
+        n_jobs=1, n_job_scenes=2, render_targets=fake_targets if recipe.matching_weight else None,
     )  # fmt: skip
     fit(SegmentationLoss(net, recipe.matching_weight), feed, recipe, checkpoint=tmp_path / "run")
     scores = evaluate(net, scenes, statistics)
@@ -186,7 +246,7 @@ def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path):
 def test_evaluation_scores_every_scene_in_order_whatever_the_batch_size():
     scenes = fake_scenes(7, 4, seed=3)
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    batch = decode(code([scenes]), slice(0, 7), STATISTICS)
+    batch = decode(code(scenes), slice(0, 7), STATISTICS)
     predicted = foreground(net(batch.images, batch.targets))
     for batch_size in (7, 3):
         scores = evaluate(net, scenes, STATISTICS, batch_size=batch_size)
@@ -194,7 +254,7 @@ def test_evaluation_scores_every_scene_in_order_whatever_the_batch_size():
         np.testing.assert_array_equal(scores.hits, localised(predicted, batch.masks).numpy())
 
 
-def test_channels_last_training_follows_the_plain_path(tmp_path):
+def test_channels_last_training_follows_the_plain_path(tmp_path, make_run):
     curves = []
     for channels_last in (False, True):
         loss, feed, recipe = make_run("published")

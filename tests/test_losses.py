@@ -18,8 +18,8 @@ def normal(*shape: int, seed: int) -> torch.Tensor:
 def make_batch(n: int, with_others: bool):
     scenes = fake_scenes(n, 4, seed=5)
     labels = pick_others(n, 4, 3, np.random.default_rng(0))
-    others = Others(labels, fake_targets(4, characters_behind(scenes, labels), seed=1))
-    coded = code([scenes], [4], [others]) if with_others else code([scenes])
+    others = Others(labels, fake_targets(4, characters_behind(scenes.characters, labels), seed=1))
+    coded = code(scenes, 4, others) if with_others else code(scenes)
     return decode(coded, slice(0, n), PixelStatistics(20.0, 50.0))
 
 
