@@ -104,46 +104,57 @@ def fit(
         recipe.prepare(loss.net, feed.sample(PREPARE_SCENES))
     forward = speed.compile(world.share(loss))
 
-    started = saved = logged = time.monotonic()
-    seconds_before, waited_before = progress.seconds, progress.seconds_waited
-    stopping = False
+    clock = Clock(feed, progress.seconds, progress.seconds_waited)
+    saved, stopping = time.monotonic(), False
     with speed.running(), naming_full_memory(recipe, speed):
         for batch in feed.batches(progress.step):
             factor = recipe.lr_factor(progress.step, feed.n_steps, n_epochs)
             losses.append(train_step(forward, batch, optimizers, factor, speed))
             progress.step += 1
             progress.n_scenes += len(batch) * world.size
-            at_log_point = progress.step % log_every == 0 or progress.complete
             stopping = stopping or stop()
-            # Several processes must stop at the same step, and agree on it where they read back anyway.
-            if not at_log_point and not (stopping and world.size == 1):
-                continue
-            now = time.monotonic()
-            progress.seconds = seconds_before + now - started
-            progress.seconds_waited = waited_before + feed.seconds_waited
-            if at_log_point:
+            if progress.step % log_every == 0 or progress.complete:
                 mean_loss = world.mean(torch.stack(losses).mean()).item()
                 losses.clear()
                 check_finite(mean_loss, loss, progress)
-                now = time.monotonic()  # the device may have been behind
-                progress.seconds = seconds_before + now - started
-                point = LogPoint(
-                    progress.step, progress.n_scenes, mean_loss, factor * recipe.lr, progress.seconds
+                interval = clock.read(progress)
+                lr = factor * recipe.lr
+                progress.curve.append(
+                    LogPoint(progress.step, progress.n_scenes, mean_loss, lr, progress.seconds)
                 )
-                progress.curve.append(point)
                 if world.rank == 0:
-                    on_log(point)
-                stopping = world.agree(stopping or now + (now - logged) > deadline)
-                logged = now
-            if world.rank == 0 and (
-                progress.complete or stopping or time.monotonic() - saved >= checkpoint_seconds
-            ):
+                    on_log(progress.curve[-1])
+                # Several processes must stop at the same step, and agree on it where they read back anyway.
+                stopping = world.agree(stopping or time.monotonic() + interval > deadline)
+            elif not stopping or world.size > 1:
+                continue
+            due = time.monotonic() - saved >= checkpoint_seconds
+            if world.rank == 0 and (due or stopping or progress.complete):
+                clock.read(progress)
                 save_checkpoint(checkpoint, loss, optimizers, progress, losses)
                 saved = time.monotonic()
             if stopping:
                 break
     world.wait_for_all()
     return progress
+
+
+class Clock:
+    """Tells a run's progress how long it has taken, earlier parts of an interrupted run included."""
+
+    def __init__(self, feed: Feed, seconds_before: float, waited_before: float) -> None:
+        self.feed = feed
+        self.started = time.monotonic() - seconds_before
+        self.waited_before = waited_before
+        self.last_reading = time.monotonic()
+
+    def read(self, progress: Progress) -> float:
+        """Set both times of `progress`; gives the seconds since the reading before."""
+        now = time.monotonic()
+        progress.seconds = now - self.started
+        progress.seconds_waited = self.waited_before + self.feed.seconds_waited
+        interval, self.last_reading = now - self.last_reading, now
+        return interval
 
 
 @contextmanager
