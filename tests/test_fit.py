@@ -1,5 +1,6 @@
 """Training learns, resumes bit for bit, and stops on numbers that are none; evaluation scores every scene."""
 
+import errno
 import time
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from oneshot import files
 from oneshot.batches import PixelStatistics, code, decode, pixel_statistics
 from oneshot.errors import TrainingError
 from oneshot.evaluate import evaluate
@@ -103,7 +105,7 @@ def test_stopped_at_any_step_and_resumed_equals_uninterrupted_bit_for_bit(name, 
         interrupted, feed, recipe = make_run(name)
         asked = iter([False] * (n_steps - 1) + [True])
         progress = fit(
-            interrupted, feed, recipe, checkpoint=tmp_path / "stopped", stop=lambda: next(asked, True),
+            interrupted, feed, recipe, checkpoint=tmp_path / "stopped", stop=lambda asked=asked: next(asked, True),
             **settings,
         )  # fmt: skip
     assert progress.complete
@@ -126,6 +128,29 @@ def test_training_ends_before_its_deadline_and_goes_on_later(tmp_path, make_run)
     assert fit(resumed, feed, recipe, checkpoint=tmp_path / "run").complete
 
 
+def test_a_full_disk_costs_no_checkpoint_that_was_written(tmp_path, make_run, monkeypatch):
+    loss, feed, recipe = make_run("published")
+    whole = fit(loss, feed, recipe, checkpoint=tmp_path / "whole", log_every=3, checkpoint_seconds=0.0)
+    interrupted, feed, recipe = make_run("published")
+    n_flushed = []
+
+    def fill_up(number):
+        n_flushed.append(number)
+        if len(n_flushed) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", fill_up)
+        with pytest.raises(OSError, match="No space left"):
+            fit(interrupted, feed, recipe, checkpoint=tmp_path / "run", log_every=3, checkpoint_seconds=0.0)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "run"}
+    assert read_progress(tmp_path / "run").step == 6
+    resumed, feed, recipe = make_run("published")
+    progress = fit(resumed, feed, recipe, checkpoint=tmp_path / "run", log_every=3, checkpoint_seconds=0.0)
+    assert without_time(progress.curve) == without_time(whole.curve)
+    torch.testing.assert_close(resumed.state_dict(), loss.state_dict(), atol=0, rtol=0)
+
+
 @pytest.mark.parametrize(
     "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 1 EB")]
 )
@@ -143,7 +168,7 @@ def test_full_memory_is_one_sentence(error, tmp_path, make_run):
 def test_other_errors_keep_their_names(tmp_path, make_run):
     loss, feed, recipe = make_run("published")
     loss.register_forward_hook(lambda module, inputs, output: output @ output)
-    with pytest.raises(RuntimeError, match="dot|dimension|1D"):
+    with pytest.raises(RuntimeError, match=r"dot|dimension|1D"):
         fit(loss, feed, recipe, checkpoint=tmp_path / "run")
 
 
