@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,10 +64,13 @@ class CodedScenes:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
+    def with_tensors(self, tensors: dict[str, Any]) -> "CodedScenes":
+        return replace(self, **tensors)
+
     def to(self, device: str) -> "CodedScenes":
         """On another device; the copy to a GPU neither waits for the work queued there nor delays it."""
         if torch.device(device).type != "cuda":
-            return replace(self, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
+            return self.with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
         if all(tensor.is_cuda for tensor in self.tensors().values()):
             return self
         stream = torch.cuda.Stream(device)
@@ -79,7 +83,7 @@ class CodedScenes:
         for tensor in moved.values():
             # Allocated beside the stream that will read them: not to be handed out again before that is done.
             tensor.record_stream(torch.cuda.default_stream(device))
-        return replace(self, **moved)
+        return self.with_tensors(moved)
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ def with_others(coded: CodedScenes, clutter_level: int, others: Others) -> Coded
         "other_ink_bits": np.packbits(others.targets.inks, axis=-1),
         "other_tints": others.targets.tints,
     }
-    return replace(coded, **{name: torch.from_numpy(array) for name, array in arrays.items()})
+    return coded.with_tensors({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def join(parts: Sequence[CodedScenes]) -> CodedScenes:
@@ -182,7 +186,7 @@ def join(parts: Sequence[CodedScenes]) -> CodedScenes:
         if name == "palette":
             tensors = [F.pad(palette, (0, 0, 0, n_labels - palette.shape[1])) for palette in tensors]
         joined[name] = torch.cat(tensors)
-    return replace(parts[0], **joined)
+    return parts[0].with_tensors(joined)
 
 
 def unpack(bits: UInt8[Tensor, "*shape w8"], width: int) -> Bool[Tensor, "*shape {width}"]:

@@ -117,7 +117,7 @@ def test_a_resumed_run_keeps_the_phases_that_were_cut_at_its_start(run, monkeypa
     _, first = run(phases, seconds=4.0, stop=lambda: next(asked, True))
     assert first.progress.step == 21
     monkeypatch.setattr(training, "measure_rate", lambda *_: 1.0)
-    net, second = run(phases, seconds=4.0)
+    _, second = run(phases, seconds=4.0)
     assert second.phases == first.phases
     assert second.progress.complete
     assert replace(second.progress.curve[0], seconds=0.0) == replace(first.progress.curve[0], seconds=0.0)
