@@ -1,7 +1,9 @@
 """For use without the pipeline: Omniglot's drawings and the published scenes in one call each."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oneshot.download import fetch_archives
 from oneshot.errors import DrawingsError, ParameterError
@@ -9,7 +11,14 @@ from oneshot.omniglot import Drawings, load_drawings, read_archives, save_drawin
 from oneshot.published import find_split, read_facts
 from oneshot.scenes import JOB_SCENES, SceneRecipe, Scenes, concatenate, job_seeds, lay_out, render_job
 
-PIPELINE_DRAWINGS = Path(__file__).resolve().parent.parent / "data" / "drawings" / "drawings.npz"
+if TYPE_CHECKING:
+    from torch import nn
+
+    from oneshot.weights import WeightsInfo
+
+PROJECT = Path(__file__).resolve().parent.parent
+PIPELINE_DRAWINGS = PROJECT / "data" / "drawings" / "drawings.npz"
+RELEASED_WEIGHTS = PROJECT / "weights"
 
 
 def cache_folder() -> Path:
@@ -58,11 +67,16 @@ def load_omniglot(path: Path) -> Drawings | None:
 
 
 def load_scenes(
-    split: str, clutter_level: int, n_scenes: int | None = None, drawings: Drawings | None = None
+    split: str,
+    clutter_level: int,
+    n_scenes: int | None = None,
+    drawings: Drawings | None = None,
+    n_threads: int = 1,
 ) -> Scenes:
     """The first scenes of a published split, rendered on the spot (None: all of a validation or test set).
 
-    split: train, val-train, test-train, val-one-shot or test-one-shot.
+    split: train, val-train, test-train, val-one-shot or test-one-shot. n_threads: jobs of 2,000 scenes that
+    are rendered at a time; the scenes are the same with any number.
 
     Raises:
         ParameterError: there is no such split, or fewer scenes in it.
@@ -77,4 +91,21 @@ def load_scenes(
     pens = lay_out(drawings or fetch_drawings(), found.characters)
     recipe = SceneRecipe(clutter_level, found.characters, found.drawers)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
-    return concatenate([render_job(pens, recipe, seed) for seed in seeds])[:n_scenes]
+    # A job's scenes come from its stream one after another: no more of the last one are drawn than needed.
+    sizes = [min(JOB_SCENES, n_scenes - first) for first in range(0, n_scenes, JOB_SCENES)]
+    with ThreadPoolExecutor(n_threads) as threads:  # the kernels release Python's lock
+        parts = threads.map(lambda seed, size: render_job(pens, recipe, seed, size), seeds, sizes)
+        return concatenate(list(parts))
+
+
+def load_network(recipe: str = "fast", clutter_level: int = 32) -> "tuple[nn.Module, WeightsInfo]":
+    """A Siamese-U-Net that this project releases, on the CPU, ready to evaluate, and what is known of it.
+
+    recipe: published or fast; see results/README.md for what each was trained on.
+
+    Raises:
+        WeightsError: no network of that recipe is released for that clutter level, or the file is damaged.
+    """
+    from oneshot.weights import load_weights  # here, since torch takes seconds to load
+
+    return load_weights(RELEASED_WEIGHTS / "siamese_unet" / recipe / f"{clutter_level}.safetensors")

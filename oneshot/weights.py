@@ -1,11 +1,13 @@
 """Trained networks as safetensors files that say what they hold."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -23,7 +25,8 @@ class WeightsError(OneshotError):
 class WeightsInfo:
     """What a file of weights holds, and how the network was trained.
 
-    `statistics` are those of the training set; scenes to be evaluated bring their own.
+    `statistics` are those of the training set; scenes to be evaluated bring their own. `n_scenes_before` were
+    seen by the weights that this training began from, if any, and are not among `n_scenes_seen`.
     """
 
     net: str
@@ -31,6 +34,7 @@ class WeightsInfo:
     recipe: str
     statistics: PixelStatistics
     n_scenes_seen: int
+    n_scenes_before: int = 0
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -56,12 +60,24 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(f"the weights at {path} are damaged or not this project's ({error}).") from error
 
 
-def save_weights(path: Path, net: nn.Module, info: WeightsInfo) -> None:
-    save_tensors(path, net.state_dict(), asdict(info))
+def save_weights(path: Path, net: nn.Module, info: WeightsInfo, dtype: torch.dtype = torch.float32) -> None:
+    """Write a network; torch.float16 halves the file. `load_weights` gives single precision again."""
+    save_tensors(path, {name: tensor.to(dtype) for name, tensor in net.state_dict().items()}, asdict(info))
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes. Raises WeightsError if it is missing."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise WeightsError(
+            f"there are no weights at {path}; train the network first, or fetch the file."
+        ) from None
 
 
 def load_weights(path: Path) -> tuple[nn.Module, WeightsInfo]:
-    """Rebuild a trained network, on the CPU, ready to evaluate.
+    """Rebuild a trained network, on the CPU, in single precision, ready to evaluate.
 
     Raises:
         WeightsError: the file is missing or damaged, or holds another network than it says.

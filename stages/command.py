@@ -4,11 +4,15 @@ import errno
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from oneshot.errors import OneshotError
+
+# timeout(1) sends its signal to the command and at once again to the command's process group.
+ONE_SIGNAL_SECONDS = 1.0
 
 
 def run(main: Callable[[], None]) -> None:
@@ -28,25 +32,27 @@ def run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM as a question that training asks after every step; the second one is not waited for.
+    """Ctrl-C and SIGTERM as a question that training asks after every step; a further one ends at once.
 
     Outside the main thread, where signals cannot be caught, the answer stays no.
     """
-    asked = threading.Event()
+    asked: list[float] = []
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield lambda: False
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
-        for caught in before:
-            signal.signal(caught, before[caught])
+        if asked and time.monotonic() - asked[0] > ONE_SIGNAL_SECONDS:
+            for caught, handler in before.items():
+                signal.signal(caught, handler)
+            signal.raise_signal(number)
+        asked.append(time.monotonic())
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, ask)
     try:
-        yield asked.is_set
+        yield lambda: bool(asked)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

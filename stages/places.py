@@ -14,6 +14,9 @@ PREDICTIONS = Path("predictions")
 TABLES = Path("tables")
 FIGURES = Path("figures")
 README = Path("README.md")
+# Recorded long runs: plain files in Git, which stages read and none but stages.adopt writes.
+RESULTS = Path("results")
+WEIGHTS = Path("weights")
 
 
 def net_folder(net: str) -> Path:

@@ -17,13 +17,17 @@ def write_provenance(name: str, **facts: float | str) -> None:
     """metrics/provenance/NAME.json: seconds or counts, machine, versions, and Git's revision."""
     about = {
         **facts,
-        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "python": platform.python_version(),
         "packages": {package: installed_version(package) for package in PACKAGES},
         "git_revision": git_revision(),
     }
     with replacing(METRICS / "provenance" / f"{name}.json") as file:
         file.write((json.dumps(about, indent=1) + "\n").encode())
+
+
+def machine() -> str:
+    return f"{processor()}, {os.cpu_count()} cores"
 
 
 def processor() -> str:

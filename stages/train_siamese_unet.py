@@ -72,8 +72,8 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     progress, statistics = outcome.progress, outcome.statistics
     if not progress.complete:
         raise TrainingError(
-            f"training {net} was interrupted at step {progress.step:,} of {progress.n_steps:,}, which is saved: "
-            "run the same command again to go on."
+            f"training {net} was interrupted at step {progress.step:,} of {progress.n_steps:,}, which is "
+            "saved: run the same command again to go on."
         )
     info = WeightsInfo("siamese_unet", training.feature_maps, recipe.name, statistics, progress.n_scenes)
     save_weights(weights, network, info)

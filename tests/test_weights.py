@@ -1,5 +1,6 @@
 """Weights come back as they were saved, or with one sentence about why not."""
 
+import hashlib
 import json
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from oneshot.batches import PixelStatistics
 from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.weights import WeightsError, WeightsInfo, load_weights, save_weights
+from oneshot.weights import WeightsError, WeightsInfo, file_sha256, load_weights, save_weights
 
 INFO = WeightsInfo("siamese_unet", 2, "fast", PixelStatistics(4.5, 27.5), 9600)
 
@@ -62,3 +63,38 @@ def test_weights_of_another_network_than_named(saved, change):
     safetensors.torch.save_file(net.state_dict(), path, {"about": json.dumps(about)})
     with pytest.raises(WeightsError, match="do not fit the network they name"):
         load_weights(path)
+
+
+def test_half_precision_halves_the_file_and_comes_back_in_single_precision(saved):
+    path, net = saved
+    whole = path.stat().st_size
+    save_weights(path, net, INFO, torch.float16)
+    assert path.stat().st_size < 0.65 * whole
+    loaded, info = load_weights(path)
+    assert info == INFO
+    expected = {name: tensor.half().float() for name, tensor in net.state_dict().items()}
+    torch.testing.assert_close(loaded.state_dict(), expected, atol=0, rtol=0)
+
+
+def test_weights_that_began_from_others_say_so(saved):
+    path, net = saved
+    info = WeightsInfo("siamese_unet", 2, "fast", INFO.statistics, 9600, n_scenes_before=400)
+    save_weights(path, net, info)
+    assert load_weights(path)[1] == info
+
+
+def test_weights_that_do_not_know_of_others_began_from_none(saved):
+    path, net = saved
+    about = {
+        "net": "siamese_unet", "feature_maps": 2, "recipe": "fast", "n_scenes_seen": 1,
+        "statistics": {"mean": 1.0, "std": 1.0},
+    }  # fmt: skip
+    safetensors.torch.save_file(net.state_dict(), path, {"about": json.dumps(about)})
+    assert load_weights(path)[1].n_scenes_before == 0
+
+
+def test_the_checksum_of_a_file(saved, tmp_path):
+    path, _ = saved
+    assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(WeightsError, match=r"no weights at .*absent"):
+        file_sha256(tmp_path / "absent")

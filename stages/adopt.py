@@ -1,0 +1,110 @@
+"""Put recorded runs, made here or on another machine, in their places under results/ and weights/."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from oneshot.files import replacing
+from oneshot.records import (
+    Record,
+    RecordError,
+    RecordFiles,
+    check_revision,
+    check_scores,
+    flat_files,
+    load_record,
+    load_scores,
+    released_files,
+)
+from oneshot.weights import file_sha256, load_weights
+from stages.command import run
+from stages.places import RESULTS, WEIGHTS
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.adopt", description=__doc__)
+    parser.add_argument("folder", type=Path, help="what stages.record --out wrote into")
+    parser.add_argument(
+        "--any-scenes", action="store_true", help="even if the test sets were not the published ones"
+    )
+    arguments = parser.parse_args(words)
+    for record, places in adopt(arguments.folder, arguments.any_scenes):
+        print(f"{places.record}: {describe(record)}", file=sys.stderr)
+
+
+def adopt(folder: Path, any_scenes: bool = False) -> list[tuple[Record, RecordFiles]]:
+    """Check every record in a folder; only if all are in order put their files in place.
+
+    Raises:
+        RecordError, WeightsError: there is no record, or a file is missing, damaged or of another run.
+    """
+    found = sorted(path for path in folder.glob("siamese_unet-*.json"))
+    if not found:
+        raise RecordError(f"there is no recorded run in {folder}: python -m stages.record --out makes them.")
+    adopted = []
+    for path in found:
+        record = load_record(path)
+        files = flat_files(folder, record.net, record.recipe, record.name)
+        places = released_files(RESULTS, WEIGHTS, record.net, record.recipe, record.name)
+        check_record(record, path, files, places, any_scenes)
+        adopted.append((record, files, places))
+    for _, files, places in adopted:
+        # The record comes last: it vouches for the others.
+        for name in ("weights", "scores", "curve", "record"):
+            with replacing(getattr(places, name)) as file:
+                file.write(getattr(files, name).read_bytes())
+    return [(record, places) for record, _, places in adopted]
+
+
+def check_record(
+    record: Record, path: Path, files: RecordFiles, places: RecordFiles, any_scenes: bool
+) -> None:
+    """Raise RecordError or WeightsError unless the four files of a run are whole and belong together."""
+    if files.record != path:
+        raise RecordError(
+            f"{path} is the record of another run than it is named after ({files.record.name})."
+        )
+    if not record.name.split("-")[0] == str(record.clutter_level):
+        raise RecordError(
+            f"{path} calls itself {record.name!r}, but is of clutter level {record.clutter_level}."
+        )
+    check_revision(record.git_revision)
+    strangers = [split for split, verdict in record.test_sets_as_published.items() if verdict != "yes"]
+    if strangers and not any_scenes:
+        raise RecordError(
+            f"{path} was evaluated on other scenes than the published ones ({', '.join(strangers)}): "
+            "it is no result to keep, unless you say --any-scenes."
+        )
+    check_scores(record, load_scores(files.scores) if record.scores else {}, str(path))
+    if not files.curve.is_file():
+        raise RecordError(f"the training curve {files.curve} is missing: fetch it, or record the run again.")
+    if record.weights is None or record.weights.file != places.weights.as_posix():
+        raise RecordError(f"{path} does not say that its weights belong at {places.weights}.")
+    if (found := file_sha256(files.weights)) != record.weights.sha256:
+        raise RecordError(
+            f"{files.weights} has the SHA-256 {found}, not {record.weights.sha256}, which {path.name} names: "
+            "it was damaged, or is of another run."
+        )
+    _, info = load_weights(files.weights)
+    for name in ("net", "recipe", "feature_maps", "n_scenes_seen", "n_scenes_before"):
+        if getattr(info, name) != getattr(record, name):
+            raise RecordError(
+                f"{path} says {name} {getattr(record, name)}, its weights say {getattr(info, name)}."
+            )
+
+
+def describe(record: Record) -> str:
+    """One line for people."""
+    scores = "; ".join(
+        f"{split} IoU {100 * score.iou:.2f} %, localisation {100 * score.localisation:.2f} % (n={score.n:,})"
+        for split, score in record.scores.items()
+    )
+    whole = (
+        "" if record.complete else f", stopped after {record.n_steps:,} of {record.n_steps_planned:,} steps"
+    )
+    return f"{scores}; {record.n_scenes_seen:,} scenes seen{whole}"
+
+
+if __name__ == "__main__":
+    run(main)

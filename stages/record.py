@@ -1,0 +1,244 @@
+"""Record one long training run: a Siamese-U-Net, its weights, and their scores on both test sets.
+
+What cannot be computed again is kept beside the scores: what was asked for, what it ran on, how long it took.
+"""
+
+# ruff: noqa: E402
+import time
+
+STARTED = time.monotonic()  # the clock of --minutes, before imports that take seconds
+
+import math
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from oneshot.batches import PixelStatistics, pixel_statistics
+from oneshot.distributed import join_world
+from oneshot.errors import ParameterError
+from oneshot.fit import LogPoint, read_progress
+from oneshot.nets.siamese_unet import SiameseUNet
+from oneshot.params import load_params
+from oneshot.records import (
+    Record,
+    RecordError,
+    RecordFiles,
+    SceneScores,
+    flat_files,
+    save_record,
+    save_scores,
+)
+from oneshot.release import measure_evaluation, release
+from oneshot.speed import Speed, choose_speed
+from oneshot.training import Outcome, train
+from oneshot.training_set import TrainingSet
+from oneshot.weights import WeightsInfo, file_sha256, load_weights, save_weights
+from stages.adopt import adopt, describe
+from stages.command import run, stopping_on_signals
+from stages.record_data import TestSets, find_drawings, keep_drawings, render_test_sets
+from stages.record_form import known_facts, make_record, name_device, save_curve
+from stages.record_plan import (
+    CHECKPOINT,
+    NET,
+    Plan,
+    build_parser,
+    check_conditions,
+    find_scale,
+    given,
+    make_plan,
+    run_folder,
+)
+from stages.revision import recorded_revision
+
+WEIGHTS_SECONDS = 120  # between two states of the weights that are kept while training goes on
+SPOKEN_SECONDS = 30  # between two lines of progress
+# Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.
+RESERVE_FACTOR = 1.25
+RESERVE_SECONDS = 5.0
+CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (LOG.md)
+
+
+@dataclass
+class Run:
+    """A run under way: what it trains on, and the files that it keeps up to date."""
+
+    plan: Plan
+    folder: Path
+    files: RecordFiles
+    net: SiameseUNet
+    training_set: TrainingSet
+    statistics: PixelStatistics
+    curve: list[LogPoint] = field(default_factory=list)
+    kept: float = field(default_factory=time.monotonic)
+    spoken: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / CHECKPOINT
+
+    def note(self, point: LogPoint) -> None:
+        """At every point of the curve: a line of progress now and then, and weights that survive anything."""
+        self.curve.append(point)
+        now = time.monotonic()
+        if now - self.spoken >= SPOKEN_SECONDS:
+            self.spoken = now
+            rate = point.n_scenes / point.seconds
+            say(
+                f"step {point.step:,}, {point.n_scenes:,} scenes, {rate:,.0f} a second, loss {point.loss:.4f}"
+            )
+        if now - self.kept >= WEIGHTS_SECONDS:
+            self.kept = now
+            self.keep(point.n_scenes)
+
+    def keep(self, n_scenes_seen: int) -> None:
+        save_weights(self.files.weights, self.net, self.describe_weights(n_scenes_seen))
+        save_curve(self.files.curve, self.curve)
+
+    def describe_weights(self, n_scenes_seen: int) -> WeightsInfo:
+        plan = self.plan
+        return WeightsInfo(
+            NET, plan.feature_maps, plan.recipe.name, self.statistics, n_scenes_seen, plan.n_scenes_before
+        )
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    arguments = build_parser().parse_args(words)
+    params = load_params()
+    revision = recorded_revision(arguments.revision, arguments.allow_dirty)
+    plan = make_plan(arguments, params)
+    scale = find_scale(params, plan.scale)
+    speed = choose_speed(arguments.device or params.device, arguments.speed or params.speed)
+    batch_size = scale.evaluate.batch_size
+    if speed.device_type == "cpu":
+        batch_size = min(batch_size, CPU_BATCH_SIZE)
+    with join_world(speed.device) as world:
+        speed = replace(speed, device=world.device)
+        drawings, path = find_drawings(arguments.drawings, scale, params.seed)
+        drawings_sha256 = drawings.sha256()
+        folder = run_folder(plan, drawings_sha256)
+        check_conditions(folder, speed, world, name_device(speed))
+        training_set = TrainingSet(keep_drawings(path, drawings, folder))
+        ongoing = begin(plan, folder, arguments.out or folder, training_set, arguments.start_from)
+        seconds_before = read_progress(ongoing.checkpoint).seconds if ongoing.checkpoint.exists() else 0.0
+        reserve = 0.0
+        if world.rank == 0:
+            test_sets = render_test_sets(drawings, plan.clutter_level, plan.n_test_scenes)
+            if arguments.out is None:
+                refuse_strange_scenes(test_sets.as_published)
+            reserve = find_reserve(plan, ongoing.net, test_sets, speed, batch_size)
+        # The schedule is laid over all the minutes, of which this command may get but a part.
+        planned = deadline_of(plan.minutes, reserve, plan.n_test_scenes)
+        deadline = deadline_of(given(plan.stop_after, plan.minutes), reserve, plan.n_test_scenes)
+        with stopping_on_signals() as stopped:
+            outcome = train(
+                ongoing.net, ongoing.training_set, plan.recipe, plan.phases, checkpoint=ongoing.checkpoint,
+                seed=plan.seed, n_jobs=plan.n_jobs, n_epochs=plan.n_epochs, deadline=deadline,
+                seconds=None if plan.minutes is None else planned - time.monotonic(),
+                log_every=params.siamese_unet.log_every,
+                checkpoint_seconds=params.siamese_unet.checkpoint_seconds,
+                on_log=ongoing.note, stop=stopped, speed=speed, world=world,
+            )  # fmt: skip
+    if world.rank > 0:
+        return
+    facts = known_facts(plan, ongoing.net, outcome, speed, world) | {
+        "git_revision": revision,
+        "drawings_sha256": drawings_sha256,
+        "test_sets_as_published": test_sets.as_published,
+    }
+    earlier = STARTED - seconds_before
+    ongoing.keep(outcome.progress.n_scenes)
+    if stopped():
+        save_record(ongoing.files.record, make_record(facts, outcome, time.monotonic() - earlier))
+        raise KeyboardInterrupt
+    record = finish(ongoing, facts, outcome, earlier, test_sets, speed.device, batch_size)
+    if arguments.out is None:
+        adopt(ongoing.folder)
+    say(describe(record))
+    if record.complete:
+        shutil.rmtree(ongoing.folder)
+
+
+def begin(plan: Plan, folder: Path, out: Path, training_set: TrainingSet, start_from: Path | None) -> Run:
+    """A run with a new network, or with the weights that it starts from."""
+    first_job = training_set.render_job(plan.phases[0].clutter_levels[0], 0)
+    files = flat_files(out, NET, plan.recipe.name, plan.name)
+    if start_from is None:
+        net = SiameseUNet(plan.feature_maps).initialise(torch.Generator().manual_seed(plan.seed))
+    else:
+        net = cast(SiameseUNet, load_weights(start_from)[0])
+    return Run(plan, folder, files, net, training_set, pixel_statistics(first_job))
+
+
+def finish(
+    ongoing: Run, facts: dict[str, Any], outcome: Outcome, started: float, test_sets: TestSets, device: str,
+    batch_size: int,
+) -> Record:  # fmt: skip
+    """Release the weights, score them, and write everything; the record last, as it vouches for the rest."""
+    n_scenes, files = outcome.progress.n_scenes, ongoing.files
+    say(f"trained on {n_scenes:,} scenes; evaluating on {ongoing.plan.n_test_scenes:,} of each test set")
+    evaluating = time.monotonic()
+    released = release(
+        ongoing.net, ongoing.describe_weights(n_scenes), files.weights, test_sets.scenes,
+        test_sets.statistics, device=device, batch_size=batch_size,
+    )  # fmt: skip
+    now = time.monotonic()
+    save_scores(
+        files.scores, {split: SceneScores(e.iou, e.hits) for split, e in released.evaluations.items()}
+    )
+    sha256 = file_sha256(files.weights)
+    record = make_record(facts, outcome, now - started, released, sha256, now - evaluating)
+    save_record(files.record, record)
+    return record
+
+
+def say(sentence: str) -> None:
+    print(f"{time.monotonic() - STARTED:6.0f} s  {sentence}", file=sys.stderr, flush=True)
+
+
+def refuse_strange_scenes(as_published: dict[str, str]) -> None:
+    strangers = [split for split, verdict in as_published.items() if verdict != "yes"]
+    if strangers:
+        raise RecordError(
+            f"these drawings do not give the published test sets ({', '.join(strangers)}); nothing computed "
+            "on others is kept in results/: say where to put it by --out."
+        )
+
+
+def find_reserve(plan: Plan, net: SiameseUNet, test_sets: TestSets, speed: Speed, batch_size: int) -> float:
+    """Seconds to be left for evaluation and files, where time is limited."""
+    if plan.minutes is None and plan.stop_after is None:
+        return 0.0
+    a_scene = measure_evaluation(
+        net, test_sets.scenes["test-train"], test_sets.statistics, device=speed.device, batch_size=batch_size
+    )
+    # Both test sets twice: in single precision, and in half.
+    reserve = RESERVE_SECONDS + RESERVE_FACTOR * 2 * len(test_sets.scenes) * plan.n_test_scenes * a_scene
+    say(f"evaluation will take about {reserve:.0f} s")
+    return reserve
+
+
+def deadline_of(minutes: float | None, reserve: float, n_test_scenes: int) -> float:
+    """When training must end, so that the whole command takes so many minutes, by `time.monotonic`.
+
+    Raises:
+        ParameterError: the minutes do not even suffice for the evaluation.
+    """
+    if minutes is None:
+        return math.inf
+    deadline = STARTED + 60 * minutes - reserve
+    if deadline <= time.monotonic():
+        raise ParameterError(
+            f"{minutes:g} minutes leave nothing to train in: {time.monotonic() - STARTED:.0f} s have passed, "
+            f"and evaluation on twice {n_test_scenes:,} scenes takes about {reserve:.0f} s; give more, or "
+            "ask for fewer by --test-scenes."
+        )
+    return deadline
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,104 @@
+"""The drawings and the test sets of a recorded run, without the pipeline if need be."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from oneshot.batches import STATISTICS_SCENES, PixelStatistics, pixel_statistics
+from oneshot.errors import DrawingsError
+from oneshot.library import fetch_drawings, load_scenes
+from oneshot.omniglot import Drawings, load_drawings, save_drawings
+from oneshot.params import Scale
+from oneshot.published import find_set
+from oneshot.records import TEST_SPLITS
+from oneshot.scenes import JOB_SCENES, Scenes
+from oneshot.synthetic import draw_alphabets
+from stages.places import DRAWINGS
+
+
+def find_drawings(path: Path | None, scale: Scale, seed: int) -> tuple[Drawings, Path | None]:
+    """From `path`, else what the pipeline prepared for this scale; else invented, or fetched into a cache.
+
+    Also the file that they are from, if it is one of the first two.
+
+    Raises:
+        DrawingsError: there are none, and none can be fetched.
+    """
+    if path is not None:
+        return load_drawings(path), path
+    if DRAWINGS.exists() and (prepared := load_drawings(DRAWINGS)).source == scale.source:
+        return prepared, DRAWINGS
+    if scale.synthetic is not None:
+        sizes = scale.synthetic
+        n_alphabets = {
+            "train": sizes.n_train_alphabets,
+            "eval": sizes.n_eval_alphabets,
+            "test": sizes.n_test_alphabets,
+        }
+        return draw_alphabets(np.random.default_rng(seed), n_alphabets, sizes.n_characters), None
+    try:
+        return fetch_drawings(), None
+    except ImportError as error:
+        raise DrawingsError(
+            f"there are no drawings at {DRAWINGS}, and without the package {error.name} none can be fetched: "
+            "name a file of packed drawings by --drawings."
+        ) from None
+
+
+def keep_drawings(path: Path | None, drawings: Drawings, folder: Path) -> Path:
+    """A file of the drawings, for the training set to read: the one that they are from, or a new one."""
+    if path is not None:
+        return path
+    save_drawings(folder / "drawings.npz", drawings)
+    return folder / "drawings.npz"
+
+
+@dataclass(frozen=True)
+class TestSets:
+    """The first scenes of both test sets, what normalises them, and whether they are the published ones.
+
+    `statistics` are of the first 1,000 scenes of test-train, however few are evaluated. `as_published`, by
+    split: "yes" or "no", after every job of 2,000 scenes was compared with its published SHA-256 sums; or
+    "synthetic": the alphabets are invented, and nothing was published.
+    """
+
+    scenes: dict[str, Scenes]
+    statistics: PixelStatistics
+    as_published: dict[str, str]
+
+
+def render_test_sets(drawings: Drawings, clutter_level: int, n_scenes: int) -> TestSets:
+    """Render, as many jobs at a time as there are cores, and compare.
+
+    Raises:
+        ParameterError: the test sets have fewer scenes.
+    """
+    n_threads = os.cpu_count() or 1
+    unit = JOB_SCENES if drawings.source == "omniglot" else STATISTICS_SCENES  # sums are of whole jobs
+    rendered = {
+        split: load_scenes(split, clutter_level, -(-n_scenes // unit) * unit, drawings, n_threads)
+        for split in TEST_SPLITS
+    }
+    if drawings.source == "omniglot":
+        verdicts = {
+            split: compare_with_published(scenes, clutter_level, split, n_threads)
+            for split, scenes in rendered.items()
+        }
+    else:
+        verdicts = dict.fromkeys(TEST_SPLITS, "synthetic")
+    first = {split: scenes[:n_scenes] for split, scenes in rendered.items()}
+    return TestSets(first, pixel_statistics(rendered["test-train"]), verdicts)
+
+
+def compare_with_published(scenes: Scenes, clutter_level: int, split: str, n_threads: int) -> str:
+    """Whether whole jobs have their published sums: "yes" or "no"."""
+    facts = find_set(clutter_level, split)
+    if facts is None:
+        return "no"
+    jobs = [scenes[first : first + JOB_SCENES] for first in range(0, len(scenes), JOB_SCENES)]
+    with ThreadPoolExecutor(n_threads) as threads:
+        sums = list(threads.map(Scenes.sha256, jobs))
+    return "yes" if sums == [job["sha256"] for job in facts["jobs"][: len(jobs)]] else "no"

@@ -1,0 +1,241 @@
+"""What a command of stages.record asks for, and from which checkpoint it may go on."""
+
+import argparse
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from oneshot.distributed import World
+from oneshot.errors import ParameterError
+from oneshot.feed import Phase
+from oneshot.files import replacing
+from oneshot.params import Params, Scale
+from oneshot.recipes import METHODS, Recipe, make_recipe
+from oneshot.records import RecordError, Start, flat_files, run_name
+from oneshot.scenes import CLUTTER_LEVELS
+from oneshot.speed import Speed
+from oneshot.training import climb
+from oneshot.weights import WeightsError, file_sha256, load_weights
+from stages.places import RUNS
+
+NET = "siamese_unet"
+CODE = Path(__file__).resolve().parent.parent / "oneshot"
+CHECKPOINT, CONDITIONS = "checkpoint.safetensors", "conditions.json"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.record",
+        description="Train one Siamese-U-Net and record it: weights, scores on both test sets, and all that "
+        "is known of the run. The same command goes on from where it was stopped.",
+    )
+    add = parser.add_argument
+    add("clutter_level", type=int, choices=CLUTTER_LEVELS, help="characters in a scene")
+    add("--recipe", choices=tuple(METHODS), required=True)
+    add("--minutes", type=float, help="for the whole command, evaluation included; the scenes are cut to fit")
+    add(
+        "--stop-after",
+        type=float,
+        metavar="MINUTES",
+        help="end this command then, though the schedule is laid over --minutes or --scenes; it goes on when "
+        "called again",
+    )
+    add("--scenes", type=int, help="to train on")
+    add("--feature-maps", type=int)
+    add("--batch-size", type=int)
+    add("--lr", type=float, help="Adam's; Muon's is ten times as much")
+    add(
+        "--lower-levels",
+        type=float,
+        metavar="SHARE",
+        help="of the scenes, spent on lower clutter levels first",
+    )
+    add("--seed", type=int, help="of initial weights and the order of scenes")
+    add("--start-from", type=Path, metavar="WEIGHTS", help="another net's weights instead of random ones")
+    add("--scale", default="paper", help="block of params.yaml behind all options left out (default: paper)")
+    add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
+    add("--device", help="auto, cpu or cuda")
+    add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.speed joined by commas")
+    add("--test-scenes", type=int, help="of each test set (default: all)")
+    add(
+        "--out", type=Path, metavar="FOLDER", help="put the four files here, instead of results/ and weights/"
+    )
+    add("--revision", help="the commit, where this folder is a copy without Git")
+    add("--allow-dirty", action="store_true", help="record a tree that differs from its commit; marked so")
+    return parser
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what is trained, and how well it is evaluated; `name` tells runs apart."""
+
+    name: str
+    scale: str
+    clutter_level: int
+    recipe: Recipe
+    lower_levels: float
+    feature_maps: int
+    phases: tuple[Phase, ...]
+    n_epochs: int | None
+    n_jobs: int
+    seed: int
+    minutes: float | None
+    stop_after: float | None
+    start_from: Start | None
+    n_test_scenes: int
+
+    @property
+    def n_scenes_before(self) -> int:
+        return self.start_from.n_scenes_seen if self.start_from else 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What two commands must have in common for one to go on with the other's training."""
+        return {
+            "name": self.name,
+            "recipe": self.recipe.name,
+            "lr": self.recipe.lr,
+            "batch_size": self.recipe.batch_size,
+            "matching_weight": self.recipe.matching_weight,
+            "lower_levels": self.lower_levels,
+            "feature_maps": self.feature_maps,
+            "n_scenes": sum(phase.n_scenes for phase in self.phases),
+            "n_epochs": self.n_epochs,
+            "n_jobs": self.n_jobs,
+            "minutes": self.minutes,
+            "start_from": self.start_from and self.start_from.sha256,
+        }
+
+
+def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
+    """Options where they are given, params.yaml elsewhere.
+
+    Raises:
+        ParameterError: a number is out of range, or the scale is unknown or says nothing of this level.
+        WeightsError: the weights to start from are missing, damaged, or of another size.
+    """
+    scale = find_scale(params, arguments.scale)
+    training, numbers = scale.siamese_unet, params.siamese_unet.recipes[arguments.recipe]
+    seed = given(arguments.seed, params.seed)
+    recipe = make_recipe(
+        arguments.recipe,
+        given(arguments.lr, params.lr, numbers.lr),
+        given(arguments.batch_size, numbers.batch_size),
+        numbers.matching_weight,
+    )
+    feature_maps = given(arguments.feature_maps, training.feature_maps)
+    start_from = None
+    if arguments.start_from is not None:
+        start_from = read_start(arguments.start_from, feature_maps)
+        # Weights that have learnt something need no preparation, which would overwrite some of them.
+        recipe = replace(recipe, prepare=None)
+    usual = training.nets.get(f"level_{arguments.clutter_level}", ())
+    n_scenes = given(arguments.scenes, sum(phase.n_scenes for phase in usual))
+    if n_scenes == 0:
+        raise ParameterError(
+            f"scale {arguments.scale!r} trains no network for level {arguments.clutter_level}: "
+            "say on how many scenes by --scenes."
+        )
+    lower_levels = given(arguments.lower_levels, numbers.lower_levels)
+    plan = Plan(
+        name=run_name(arguments.clutter_level, seed, params.seed),
+        scale=arguments.scale,
+        clutter_level=arguments.clutter_level,
+        recipe=recipe,
+        lower_levels=lower_levels,
+        feature_maps=feature_maps,
+        phases=climb(arguments.clutter_level, n_scenes, lower_levels),
+        n_epochs=training.n_epochs if arguments.scenes is None else None,
+        n_jobs=training.n_jobs,
+        seed=seed,
+        minutes=arguments.minutes,
+        stop_after=arguments.stop_after,
+        start_from=start_from,
+        n_test_scenes=given(arguments.test_scenes, scale.evaluate.n_scenes),
+    )
+    check_plan(plan)
+    return plan
+
+
+def given(*values: Any) -> Any:
+    """The first value that is one; None if none is."""
+    return next((value for value in values if value is not None), None)
+
+
+def find_scale(params: Params, name: str) -> Scale:
+    if name not in params.scales:
+        raise ParameterError(f"--scale is {name!r}, which is none of {', '.join(params.scales)}.")
+    return params.scales[name]
+
+
+def check_plan(plan: Plan) -> None:
+    for name, number in {
+        "--feature-maps": plan.feature_maps,
+        "--scenes": sum(phase.n_scenes for phase in plan.phases),
+        "--test-scenes": plan.n_test_scenes,
+    }.items():
+        if number < 1:
+            raise ParameterError(f"{name} is {number}; it must be at least 1.")
+    if not 0 <= plan.seed < 2**32:
+        raise ParameterError(f"--seed is {plan.seed}; it must be at least 0 and below 2**32.")
+    for name, minutes in {"--minutes": plan.minutes, "--stop-after": plan.stop_after}.items():
+        if minutes is not None and not minutes > 0:
+            raise ParameterError(f"{name} is {minutes}; it must be a positive number.")
+
+
+def read_start(path: Path, feature_maps: int) -> Start:
+    _, info = load_weights(path)
+    if (info.net, info.feature_maps) != (NET, feature_maps):
+        raise WeightsError(
+            f"{path} holds a {info.net} of {info.feature_maps} feature maps, which cannot be the start of "
+            f"one of {feature_maps}: say --feature-maps {info.feature_maps}, or start from others."
+        )
+    return Start(
+        file=path.as_posix(),
+        sha256=file_sha256(path),
+        n_scenes_seen=info.n_scenes_before + info.n_scenes_seen,
+    )
+
+
+def run_folder(plan: Plan, drawings_sha256: str) -> Path:
+    """Where a run's checkpoint lies: the same for the same command and drawings, else another."""
+    identity = json.dumps({**plan.identity, "drawings": drawings_sha256}, sort_keys=True)
+    stem = flat_files(Path(), NET, plan.recipe.name, plan.name).record.stem
+    return RUNS / "record" / f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def check_conditions(folder: Path, speed: Speed, world: World, device: str) -> None:
+    """Keep what a new run runs on; one that goes on must find the same, or its record would be wrong.
+
+    Raises:
+        RecordError: the checkpoint in `folder` was written by other code, or under other conditions.
+    """
+    found = {
+        "code": code_sha256(),
+        "torch": version("torch"),
+        "device": device,
+        "processes": world.size,
+        "speed": ",".join(speed.parts) or "plain",
+    }
+    path = folder / CONDITIONS
+    if (folder / CHECKPOINT).exists() and path.exists():
+        kept = json.loads(path.read_text())
+        for name, value in found.items():
+            if kept.get(name) != value:
+                raise RecordError(
+                    f"the checkpoint in {folder} is of another run ({name} {kept.get(name)}, now {value}): "
+                    f"delete that folder to start afresh, or its {CONDITIONS} to go on nevertheless."
+                )
+    if world.rank == 0:
+        with replacing(path) as file:
+            file.write((json.dumps(found, indent=1) + "\n").encode())
+
+
+def code_sha256() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(CODE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,43 @@
+"""Published scenes and released networks in one call each."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from oneshot import library
+from oneshot.batches import PixelStatistics
+from oneshot.library import load_network, load_scenes
+from oneshot.nets.siamese_unet import SiameseUNet
+from oneshot.omniglot import Drawings
+from oneshot.weights import WeightsError, WeightsInfo, save_weights
+
+
+def test_scenes_do_not_depend_on_how_many_threads_draw_them(synthetic_drawings: Drawings) -> None:
+    alone = load_scenes("test-one-shot", 3, 4100, synthetic_drawings)
+    together = load_scenes("test-one-shot", 3, 4100, synthetic_drawings, n_threads=3)
+    for field in fields(alone):
+        assert np.array_equal(getattr(alone, field.name), getattr(together, field.name))
+
+
+@pytest.mark.parametrize("n_scenes", [7, 2003])
+def test_the_first_scenes_are_those_of_the_whole_set(synthetic_drawings: Drawings, n_scenes: int) -> None:
+    some, more = (load_scenes("test-train", 4, n, synthetic_drawings) for n in (n_scenes, 4000))
+    for field in fields(some):
+        assert np.array_equal(getattr(some, field.name), getattr(more, field.name)[:n_scenes])
+
+
+def test_a_released_network_is_loaded_by_recipe_and_clutter_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    info = WeightsInfo("siamese_unet", 2, "fast", PixelStatistics(4.5, 27.5), 9600)
+    save_weights(tmp_path / "siamese_unet/fast/32.safetensors", net, info)
+    loaded, about = load_network("fast", 32)
+    assert about == info
+    torch.testing.assert_close(loaded.state_dict(), net.state_dict(), atol=0, rtol=0)
+    with pytest.raises(WeightsError, match=r"no weights at .*published/256\.safetensors"):
+        load_network("published", 256)
