@@ -44,6 +44,7 @@ lint: venv
 bench: venv
 	python -m bench.rendering
 	python -m bench.sets
+	python -m bench.training
 
 clean:
 	rm -rf .venv demo

@@ -59,10 +59,13 @@ def segment_batches(
     net: nn.Module, scenes: Scenes, statistics: PixelStatistics, batch_size: int, speed: Speed
 ) -> Iterator[tuple[Bool[Tensor, "b h w"], Bool[Tensor, "b h w"]]]:
     """Predicted and true masks, batch by batch, on the device."""
-    net.to(speed.device).eval()
-    run = torch.compile(net) if speed.compiled else net
+    forward = speed.compile(speed.place(net).eval())
     coded = code(scenes).to(speed.device)
     for first in range(0, len(coded), batch_size):
-        batch = decode(coded, slice(first, first + batch_size), statistics, speed.memory_format)
-        with speed.autocast():
-            yield foreground(run(batch.images, batch.targets)), batch.masks
+        # The last batch reaches back until it is as large as the others: compiled code is for one size.
+        start = max(0, min(first, len(coded) - batch_size))
+        batch = decode(coded, slice(start, start + batch_size), statistics, speed.memory_format)
+        with speed.running():
+            speed.begin_step()
+            predicted = foreground(forward(batch.images, batch.targets))
+        yield predicted[first - start :], batch.masks[first - start :]

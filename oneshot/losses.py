@@ -71,7 +71,10 @@ class SegmentationLoss(nn.Module):
                 "the matching loss needs batches with other targets: give the feed render_targets"
             )
         b = len(batch)
-        images = torch.cat([batch.targets, batch.others.flatten(0, 1)])
+        # Others come channel by channel; all are to lie in memory as the targets do.
+        order = torch.contiguous_format if batch.targets.is_contiguous() else torch.channels_last
+        others = batch.others.flatten(0, 1).contiguous(memory_format=order)
+        images = torch.cat([batch.targets, others])
         codes = self.net.encode_target(images)
         target_codes, other_codes = codes[:b], codes[b:].unflatten(0, batch.others.shape[:2])
         skips = self.net.encode_scene(batch.images)

@@ -1,39 +1,133 @@
 """How a network is run, apart from what it computes: device, precision, memory order, compilation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from oneshot.errors import TrainingError
+
+PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused")
+# What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, and
+# compiled code, after minutes of compilation, slower than eager.
+AUTOMATIC_PARTS = {"cpu": ("fused",), "cuda": ("bf16", "channels_last", "compiled", "fused")}
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Settings laid over the plain float32 path from outside; tests compare them with it."""
+    """Settings laid over the plain float32 path from outside; tests compare each with it.
+
+    bf16: convolutions and matrix products in bfloat16; weights, normalisation and losses stay float32.
+    channels_last: the channels of a pixel lie side by side, as matrix units want them.
+    compiled: torch.compile, for fixed shapes. cuda_graphs: compiled code is recorded and replayed whole.
+    fused: Adam's update is one kernel.
+    """
 
     device: str = "cpu"
     bf16: bool = False
     channels_last: bool = False
     compiled: bool = False
+    cuda_graphs: bool = False
+    fused: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    @property
+    def device_type(self) -> str:
+        """cpu or cuda, whichever GPU it is."""
+        return torch.device(self.device).type
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what is on."""
+        return tuple(part for part in PARTS if getattr(self, part))
+
+    def plain(self) -> "Speed":
+        """The path that all others are checked against, on the same device."""
+        return Speed(self.device)
+
     def autocast(self) -> torch.autocast:
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bf16)
+        # Without a cache of cast weights: one that outlives an update would go on with the old weights.
+        return torch.autocast(self.device_type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """For a whole training loop, backward passes and updates included, or a whole evaluation.
+
+        Precision is as asked: without bf16, float32 is float32 throughout, where cuDNN would take TF32. The
+        settings are the process's own, and are put back.
+        """
+        if self.device_type != "cuda":
+            with self.autocast():
+                yield
+            return
+        matmul = torch.get_float32_matmul_precision()
+        # What is left in float32 beside bfloat16, such as Muon's products, can do with TF32.
+        torch.set_float32_matmul_precision("high" if self.bf16 else "highest")
+        try:
+            # Batches are of equal size: the search for the fastest convolution is paid once.
+            with torch.backends.cudnn.flags(True, benchmark=True, allow_tf32=self.bf16), self.autocast():
+                yield
+        finally:
+            torch.set_float32_matmul_precision(matmul)
+
+    def place(self, module: Module) -> Module:
+        """Put a module on the device.
+
+        Its weights keep their order in channels_last too: convolutions turn them while casting, which costs
+        next to nothing, but fused Adam silently mixes up a turned weight and a state restored from a file.
+        """
+        return module.to(self.device)
+
+    def compile(self, module: nn.Module) -> nn.Module:
+        """What to call instead of a module: itself, or its compiled form with the same weights."""
+        if not self.compiled:
+            return module
+        options: dict[str, Any] = {}
+        if self.device_type == "cuda":
+            options["triton.cudagraphs"] = self.cuda_graphs
+        # One graph, or an error: falling back to eager would go unnoticed. PyTorch itself cuts DDP in pieces.
+        whole = not isinstance(module, DistributedDataParallel)
+        return cast(nn.Module, torch.compile(module, dynamic=False, fullgraph=whole, options=options))
+
+    def begin_step(self) -> None:
+        """Before a compiled module is called: what CUDA graphs gave back may be overwritten from here on."""
+        if self.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()
 
 
-def choose_speed(device: str) -> Speed:
-    """The settings for a device: cpu, cuda, or auto (a GPU if there is one).
+def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
+    """The settings for a device: auto (a GPU if there is one), cpu, cuda or cuda:N.
 
-    Float32 everywhere: on a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed.
+    `parts` names what to turn on, joined by commas; "plain" is nothing, "auto" what helps on that device.
 
     Raises:
-        TrainingError: a GPU is asked for, and there is none.
+        TrainingError: the device or a part is unknown, or cannot be had here.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("device is 'cuda', but PyTorch finds no GPU here; set it to auto or cpu.")
-    return Speed(device=device)
+    kind, _, number = device.partition(":")
+    if kind not in AUTOMATIC_PARTS or (":" in device and not number.isdecimal()):
+        raise TrainingError(f"device is {device!r}; choose auto, cpu or cuda.")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(f"device is {device!r}, but PyTorch finds no GPU here; set it to auto or cpu.")
+    chosen = {"auto": AUTOMATIC_PARTS[kind], "plain": ()}.get(parts, tuple(parts.split(",")))
+    for part in chosen:
+        if part not in PARTS:
+            raise TrainingError(
+                f"speed is {parts!r}, but there is no {part!r}; choose auto, plain, or some of "
+                f"{', '.join(PARTS)}, joined by commas."
+            )
+    if "cuda_graphs" in chosen and (kind != "cuda" or "compiled" not in chosen):
+        raise TrainingError(
+            f"speed is {parts!r} on device {device!r}; cuda_graphs needs a GPU, and compiled beside it."
+        )
+    return Speed(device, **dict.fromkeys(chosen, True))

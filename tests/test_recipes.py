@@ -9,7 +9,7 @@ import torch
 from oneshot.batches import Batch
 from oneshot.errors import ParameterError
 from oneshot.losses import SegmentationLoss
-from oneshot.muon import Muon, orthogonalised
+from oneshot.muon import Muon, orthogonalised, orthogonalised_together
 from oneshot.nets.siamese_unet import SiameseUNet, layer_norm
 from oneshot.params import load_params
 from oneshot.recipes import METHODS, halvings, make_recipe, muon_and_adam, prepare_fast, warm_up_and_cosine
@@ -28,7 +28,7 @@ def random_batch(n: int) -> Batch:
 
 def test_published_recipe_is_as_published():
     numbers = load_params(ROOT / "params.yaml").siamese_unet.recipes["published"]
-    recipe = make_recipe("published", **numbers.model_dump())
+    recipe = make_recipe("published", **numbers.model_dump(exclude={"lower_levels"}))
     net = SiameseUNet(2).initialise(generator())
     (adam,) = recipe.optimizers(SegmentationLoss(net), recipe.lr)
     assert isinstance(adam, torch.optim.Adam)
@@ -109,6 +109,30 @@ def test_orthogonalised_keeps_singular_vectors_and_evens_values_out():
     turned = left.T @ orthogonalised(torch.from_numpy(matrix)).numpy() @ right.T
     assert ((np.diag(turned) > 0.6) & (np.diag(turned) < 1.3)).all()
     np.testing.assert_allclose(turned - np.diag(np.diag(turned)), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("shapes", [[(4, 6), (4, 6), (4, 9), (7, 9)], [(6, 4), (6, 9)]], ids=["wide", "tall"])
+def test_orthogonalised_together_equals_one_after_the_other(shapes):
+    """Zeros that fill up narrow matrices change nothing."""
+    matrices = [torch.randn(shape, generator=generator(seed)) for seed, shape in enumerate(shapes)]
+    together = orthogonalised_together(matrices)
+    for matrix, turned in zip(matrices, together, strict=True):
+        torch.testing.assert_close(turned, orthogonalised(matrix), atol=1e-5, rtol=1e-5)
+
+
+def test_muon_leaves_out_what_has_no_gradient_and_keeps_float32_where_losses_are_shorter():
+    weights = [torch.nn.Parameter(torch.randn(4, 3, 2, 2, generator=generator(seed))) for seed in range(3)]
+    others = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+    for seed in range(2):
+        for pair in (weights, others):
+            pair[seed].grad = torch.randn(4, 3, 2, 2, generator=generator(10 + seed))
+    before = weights[2].detach().clone()
+    Muon(weights, lr=0.02).step()
+    with torch.autocast("cpu", torch.bfloat16):
+        Muon(others, lr=0.02).step()
+    torch.testing.assert_close(weights, others, atol=0, rtol=0)
+    torch.testing.assert_close(weights[2].detach(), before, atol=0, rtol=0)
+    assert (weights[0].detach() - before).abs().max() > 0
 
 
 def test_fast_start_gives_both_encoders_the_same_weights():

@@ -23,10 +23,29 @@ def layer_norm(
 
     Quirk: no learned scale, and a tiny epsilon, as published (TensorFlow's contrib.layers.layer_norm).
     """
+    if x.is_cuda and not x.is_contiguous():
+        return pixelwise_layer_norm(x, shift)
     # A group norm with one group is the same thing, in one kernel. torch 2.13 cannot differentiate a shift
     # without a scale on a CPU, so the scale is one.
     scale = None if shift is None else torch.ones_like(shift)
     return F.group_norm(x, 1, scale, shift, NORM_EPSILON)
+
+
+def pixelwise_layer_norm(
+    x: Float[Tensor, "b c h w"], shift: Float[Tensor, " c"] | None = None
+) -> Float[Tensor, "b c h w"]:
+    """The same, for channels that lie side by side, and stay so; the result is float32.
+
+    PyTorch's own kernel for GPUs gives back whole channels one after the other, in which order all layers
+    after the first would then compute. Compiled, this takes as few passes over memory.
+    """
+    pixels = x.permute(0, 2, 3, 1)
+    values = pixels.flatten(1).float()
+    variance, mean = torch.var_mean(values, 1, correction=0, keepdim=True)
+    normed = ((values - mean) * (variance + NORM_EPSILON).rsqrt()).view(pixels.shape)
+    if shift is not None:
+        normed = normed + shift
+    return normed.permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -63,8 +82,11 @@ class Block(nn.Module):
         return F.conv2d(x, self.weight, padding=self.padding, dilation=self.dilation)
 
     def forward(self, x: Float[Tensor, "b n_in h w"]) -> Float[Tensor, "b n_out h w"]:
-        y = layer_norm(self.convolve(x), self.shift)
-        return F.relu(y) if self.relu else y
+        convolved = self.convolve(x)
+        y = layer_norm(convolved, self.shift)
+        # Normalised in float32 whatever is asked for; the next layer reads what convolutions give. Not so the
+        # logits, which would lose what tells a probability of 0.3 from its neighbours.
+        return F.relu(y).to(convolved.dtype) if self.relu else y
 
 
 class Blocks(nn.Module):
@@ -144,7 +166,9 @@ def spread(
     correlation: Float[Tensor, "b h w"], target_codes: Float[Tensor, "b c"]
 ) -> Float[Tensor, "b c h w"]:
     """The matched map: the correlation times the target's code, normalised (no scale, no shift)."""
-    return layer_norm(correlation[:, None] * target_codes[:, :, None, None])
+    # With the channels of a pixel side by side; joined with a scene's codes, their order prevails.
+    matched = (correlation[..., None] * target_codes[:, None, None]).permute(0, 3, 1, 2)
+    return layer_norm(matched).to(target_codes.dtype)
 
 
 class SiameseUNet(Blocks):

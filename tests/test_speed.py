@@ -1,0 +1,245 @@
+"""Every part of the overlay, alone and together, gives what the plain float32 path gives."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from oneshot.batches import CodedScenes, Others, code, decode, with_others
+from oneshot.errors import TrainingError
+from oneshot.fit import train_step
+from oneshot.losses import SegmentationLoss
+from oneshot.nets import siamese_unet
+from oneshot.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
+from oneshot.recipes import make_recipe
+from oneshot.speed import PARTS, Speed, choose_speed
+from oneshot.weights import WeightsInfo, save_weights
+from tests.conftest import ROOT
+from tests.fake_scenes import fake_targets
+from tests.first_steps import MATCHING_WEIGHTS, RATES, SCENES, STATISTICS, figures, train
+
+# Of every loss of the first steps; bfloat16 has three digits.
+LOSS_TOLERANCES = {"float32": 2e-4, "bf16": 1e-2}
+IOU_TOLERANCE = 0.3  # points
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
+]
+EAGER_PARTS = ["fused", "channels_last", "bf16", "bf16,channels_last,fused"]
+COMPILED_PARTS = {
+    "cpu": ["compiled"],
+    "cuda": ["compiled", "auto", "bf16,channels_last,compiled,cuda_graphs,fused"],
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """Of a network that finds most of its training targets."""
+    net, _ = train("fast", Speed(), feature_maps=4, n_steps=70)
+    path = tmp_path_factory.mktemp("speed") / "weights.safetensors"
+    save_weights(path, net, WeightsInfo("siamese_unet", 4, "fast", STATISTICS, 560))
+    return path
+
+
+@pytest.fixture(scope="module")
+def plain(weights) -> dict[str, dict]:
+    """By device."""
+    found = {}
+
+    def measure(device: str) -> dict:
+        if device not in found:
+            found[device] = figures(weights, Speed(device))
+        return found[device]
+
+    return measure
+
+
+def check(found: dict, expected: dict, bf16: bool) -> None:
+    assert expected["iou"] > 80  # else all might agree on nothing
+    tolerance = LOSS_TOLERANCES["bf16" if bf16 else "float32"]
+    for name in found.keys() & RATES.keys():
+        assert found[name] == pytest.approx(expected[name], abs=tolerance), name
+        if bf16:
+            assert found[name] != pytest.approx(expected[name], abs=1e-5), "no trace of bfloat16"
+    assert found["iou"] == pytest.approx(expected["iou"], abs=IOU_TOLERANCE)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("parts", EAGER_PARTS)
+def test_first_losses_and_iou_are_those_of_the_plain_path(device, parts, weights, plain):
+    speed = choose_speed(device, parts)
+    check(figures(weights, speed), plain(device), speed.bf16)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiled_code_follows_the_plain_path(device, weights, plain):
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.first_steps", device, weights, *COMPILED_PARTS[device]],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    for parts, found in json.loads(run.stdout.splitlines()[-1]).items():
+        # One graph a recipe, one to evaluate: whatever else is compiled is compiled again and again.
+        assert found["n_graphs"] == len(found) - 1
+        check(found, plain(device), choose_speed(device, parts).bf16)
+
+
+@pytest.mark.parametrize("shift", [True, False])
+def test_layer_norm_by_pixels_is_the_same_and_keeps_channels_side_by_side(shift):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 5, 4, 6, generator=generator) + 2
+    shifts = torch.randn(5, generator=generator) if shift else None
+    outputs, gradients = [], []
+    for norm, order in [(layer_norm, torch.contiguous_format), (pixelwise_layer_norm, torch.channels_last)]:
+        leaves = [x.clone(memory_format=order).requires_grad_()]
+        if shifts is not None:
+            leaves.append(shifts.clone().requires_grad_())
+        y = norm(*leaves)
+        assert y.is_contiguous(memory_format=order)
+        (y**3).sum().backward()
+        outputs.append(y)
+        gradients.append([leaf.grad for leaf in leaves])
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-4)
+
+
+class Convolutions(TorchDispatchMode):
+    """Notes the order of memory of the maps and gradients that convolutions read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turned: list[bool] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        n_maps = {"convolution": 1, "convolution_backward": 2}.get(function.overloadpacket.__name__, 0)
+        for maps in args[:n_maps]:
+            self.turned.append(maps.is_contiguous(memory_format=torch.channels_last))
+        return function(*args, **(kwargs or {}))
+
+
+def coded_with_others() -> CodedScenes:
+    ones = np.ones((len(SCENES), 1), int)
+    return with_others(code(SCENES), 4, Others(ones, fake_targets(4, ones, seed=0)))
+
+
+@pytest.mark.parametrize("matching_weight", [0.0, 0.1])
+def test_channels_stay_side_by_side_through_all_layers_and_back(matching_weight, monkeypatch):
+    """As on a GPU, where PyTorch's own layer norm would undo it."""
+
+    def layer_norm_of_gpus(x, shift=None):
+        return layer_norm(x, shift) if x.is_contiguous() else pixelwise_layer_norm(x, shift)
+
+    monkeypatch.setattr(siamese_unet, "layer_norm", layer_norm_of_gpus)
+    batch = decode(coded_with_others(), torch.arange(2), STATISTICS, torch.channels_last)
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    convolutions = Convolutions()
+    with convolutions:
+        SegmentationLoss(net, matching_weight)(batch).backward()
+    assert len(convolutions.turned) == 18 * 3
+    assert all(convolutions.turned)
+
+
+def test_autocast_keeps_no_weights_that_an_update_leaves_behind():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    with Speed(bf16=True).running():
+        before = layer(torch.ones(1, 1))
+        assert before.dtype == torch.bfloat16
+        with torch.no_grad():
+            layer.weight += 1
+        assert (layer(torch.ones(1, 1)) - before).item() == pytest.approx(1, abs=0.02)
+    assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_float32_is_float32_on_a_gpu_unless_bfloat16_is_asked_for(bf16, monkeypatch):
+    monkeypatch.setattr(Speed, "autocast", lambda speed: torch.autocast("cpu", enabled=False))
+    cudnn = torch.backends.cudnn
+    before = (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, torch.get_float32_matmul_precision())
+
+    def look_and_fail() -> None:
+        assert (cudnn.allow_tf32, cudnn.benchmark) == (bf16, True)
+        assert torch.get_float32_matmul_precision() == ("high" if bf16 else "highest")
+        raise KeyError
+
+    with pytest.raises(KeyError), Speed("cuda", bf16=bf16).running():
+        look_and_fail()
+    after = (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, torch.get_float32_matmul_precision())
+    assert after == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_convolutions_in_float32_keep_its_digits_on_a_gpu():
+    generator = torch.Generator().manual_seed(0)
+    maps, weight = (torch.randn(shape, generator=generator) for shape in [(4, 64, 32, 32), (64, 64, 3, 3)])
+    expected = torch.nn.functional.conv2d(maps.double(), weight.double())
+    with Speed("cuda").running():
+        found = torch.nn.functional.conv2d(maps.cuda(), weight.cuda()).cpu()
+    assert ((found - expected).norm() / expected.norm()).item() < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", RATES)
+def test_a_step_reads_nothing_back_from_a_gpu(name):
+    speed = choose_speed("cuda", "bf16,channels_last,fused")
+    recipe = make_recipe(name, RATES[name], 8, MATCHING_WEIGHTS[name])
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    loss = speed.place(SegmentationLoss(net, recipe.matching_weight))
+    optimizers = recipe.optimizers(loss, recipe.lr, speed.fused)
+    coded, which = coded_with_others().to("cuda"), torch.arange(8, device="cuda")
+    with speed.running():
+        for mode in ("default", "error"):
+            torch.cuda.set_sync_debug_mode(mode)
+            try:
+                batch = decode(coded, which, STATISTICS, speed.memory_format)
+                train_step(loss, batch, optimizers, 1.0, speed)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+
+def test_parts_are_named_and_the_plain_path_has_none():
+    everything = Speed("cuda:1", *[True] * len(PARTS))
+    assert everything.parts == PARTS
+    assert everything.plain() == Speed("cuda:1")
+    assert everything.plain().parts == ()
+    assert everything.device_type == "cuda"
+    assert replace(everything, channels_last=False).memory_format == torch.contiguous_format
+
+
+def test_automatic_choice_depends_on_the_device(monkeypatch):
+    assert choose_speed("cpu") == Speed("cpu", fused=True)
+    assert choose_speed("cpu", "plain") == Speed("cpu")
+    assert choose_speed("cpu", "channels_last,bf16") == Speed("cpu", channels_last=True, bf16=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    automatic = Speed("cuda", bf16=True, channels_last=True, compiled=True, fused=True)
+    assert choose_speed() == choose_speed("cuda") == automatic
+    assert choose_speed("cuda:1", "compiled,cuda_graphs").parts == ("compiled", "cuda_graphs")
+
+
+@pytest.mark.parametrize(
+    ("device", "parts", "message"),
+    [
+        ("gpu", "auto", "device is 'gpu'; choose auto, cpu or cuda"),
+        ("cuda:x", "auto", "device is 'cuda:x'; choose"),
+        ("cpu:", "auto", "device is 'cpu:'; choose"),
+        ("cuda", "auto", "device is 'cuda', but PyTorch finds no GPU here"),
+        ("cpu", "fast", "speed is 'fast', but there is no 'fast'; choose auto, plain, or some of bf16,"),
+        ("cpu", "fused,", "speed is 'fused,', but there is no ''"),
+        ("cpu", "compiled,cuda_graphs", "speed is 'compiled,cuda_graphs' on device 'cpu'; cuda_graphs needs"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_in_one_sentence(device, parts, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=message):
+        choose_speed(device, parts)
+
+
+def test_cuda_graphs_without_compilation_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(TrainingError, match="cuda_graphs needs a GPU, and compiled beside it"):
+        choose_speed("cuda", "cuda_graphs")
