@@ -176,6 +176,7 @@ def train_step(
     forward: nn.Module, batch: Batch, optimizers: list[Optimizer], factor: float, speed: Speed
 ) -> Float[Tensor, ""]:
     """One update, at `factor` of every optimiser's top rate; the loss stays on the device."""
+    speed.begin_step()
     batch_loss = forward(batch)
     batch_loss.backward()
     for optimizer in optimizers:

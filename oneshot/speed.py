@@ -14,7 +14,7 @@ from oneshot.errors import TrainingError
 PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused")
 # What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, and
 # compiled code, after minutes of compilation, slower than eager.
-AUTOMATIC_PARTS = {"cpu": ("fused",), "cuda": ("bf16", "channels_last", "compiled", "fused")}
+AUTOMATIC_PARTS = {"cpu": ("channels_last", "fused"), "cuda": ("bf16", "channels_last", "compiled", "fused")}
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -212,7 +212,7 @@ def test_parts_are_named_and_the_plain_path_has_none():
 
 
 def test_automatic_choice_depends_on_the_device(monkeypatch):
-    assert choose_speed("cpu") == Speed("cpu", fused=True)
+    assert choose_speed("cpu") == Speed("cpu", channels_last=True, fused=True)
     assert choose_speed("cpu", "plain") == Speed("cpu")
     assert choose_speed("cpu", "channels_last,bf16") == Speed("cpu", channels_last=True, bf16=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
