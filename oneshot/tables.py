@@ -1,71 +1,47 @@
-"""Tables of results: every figure with its way of being obtained, in a column of its own."""
+"""Tables of results in Markdown: every way of obtaining a figure in a column of its own."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from oneshot.agreement import MEAN_TOLERANCE, SCENE_TOLERANCE
+from oneshot.results import METRIC_TITLES, PUBLISHED, RELEASED, SHOWN_SPLIT, SPLIT_TITLES, choose_shown
 from oneshot.scenes import CLUTTER_LEVELS
 
-SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
-METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
-NOTHING = "–"
-
-
-def collect_segmentation(published: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row for every known value: column, metric, split, clutter_level, percent, low, high, n.
-
-    published: data/published/segmentation.json; metrics: the files of the stage evaluate, one a level.
-    """
-    rows = [
-        row("published", "iou", split, int(level), percent)
-        for split, cells in published["iou_percent"]["siamese_unet"].items()
-        for level, percent in cells.items()
-    ]
-    for of_level in metrics:
-        for net, values in of_level.items():
-            if not isinstance(values, Mapping):
-                continue
-            column = describe_net(net, values)
-            for split in SPLIT_TITLES:
-                for metric, mean in values.get(split, {}).items():
-                    percent, low, high = (100 * mean[key] for key in ("value", "low", "high"))
-                    level = of_level["clutter_level"]
-                    rows.append(row(column, metric, split, level, percent, low, high, mean["n"]))
-    return pd.DataFrame(rows)
-
-
-def row(column: str, metric: str, split: str, level: int, percent: float, low: float | None = None,
-        high: float | None = None, n: int | None = None) -> dict[str, Any]:  # fmt: skip
-    return {
-        "column": column, "metric": metric, "split": split, "clutter_level": level,
-        "percent": percent, "low": low, "high": high, "n": n,
-    }  # fmt: skip
-
-
-def describe_net(net: str, values: Mapping[str, Any]) -> str:
-    """How a column's values were obtained."""
-    if net == "all_ink":
-        return "every character marked"
-    which = f"one net, trained on {values['trained_on']}" if net == "joint" else "a net for each level"
-    return (
-        f"ours: {which}, recipe {values['recipe']}, {values['feature_maps']} feature maps, "
-        f"{values['n_scenes_seen']:,} training scenes"
-    )
+NOTHING, NOT_FOUND = "–", "not found"
+NO_RUNS = (
+    "No long run is recorded in `results/` yet, so no weights are released: beside the published figures "
+    "stand only those that this checkout computed."
+)
+RUN_TITLES = (
+    "characters", "published", "recorded", "recipe, feature maps", "seed", "scenes seen",
+    "minutes of training (in all)", "on", "waiting for scenes", "complete", "Git revision",
+    "released weights, here",
+)  # fmt: skip
 
 
 def tabulate(results: pd.DataFrame, metric: str, split: str) -> str:
     """A Markdown table: clutter levels down, ways of obtaining the figure across, in % with 95 % interval."""
-    chosen = results[(results["metric"] == metric) & (results["split"] == split)]
-    columns = list(dict.fromkeys(chosen["column"]))
-    lines = [
-        "| characters | " + " | ".join(columns) + " |",
-        "|---:|" + "---:|" * len(columns),
+    chosen = results[
+        (results["metric"] == metric) & (results["split"] == split) & results["further_seed"].ne(True)
     ]
-    for level in CLUTTER_LEVELS:
-        cells = [format_cell(chosen, level, column) for column in columns]
-        lines.append(f"| {level} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    columns = list(dict.fromkeys(chosen["column"]))
+    rows = [
+        [str(level), *(format_cell(chosen, level, column) for column in columns)] for level in CLUTTER_LEVELS
+    ]
+    return lay_out(["characters", *(title_column(chosen, column) for column in columns)], rows)
+
+
+def lay_out(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in [titles, *rows]]
+    return "\n".join([lines[0], "|" + "---:|" * len(titles), *lines[1:]])
+
+
+def title_column(chosen: pd.DataFrame, column: str) -> str:
+    """With the number of scenes that every figure of the column is a mean over."""
+    counts = sorted(set(chosen.loc[chosen["column"] == column, "n"].dropna()))
+    return f"{column}, n = {' or '.join(f'{n:,}' for n in counts)}" if counts else column
 
 
 def format_cell(chosen: pd.DataFrame, level: int, column: str) -> str:
@@ -73,28 +49,114 @@ def format_cell(chosen: pd.DataFrame, level: int, column: str) -> str:
     if found.empty:
         return NOTHING
     cell = found.iloc[0]
-    if pd.isna(cell["low"]):
-        return f"{cell['percent']:.1f}"
-    return f"{cell['percent']:.1f} ({cell['low']:.1f} to {cell['high']:.1f})"
+    if cell["kind"] == PUBLISHED:
+        return format_published(cell["percent"])
+    text = format_mean(cell["percent"], cell["low"], cell["high"])
+    if cell["kind"] != RELEASED or pd.isna(cell["agreement_agrees"]):
+        return text
+    if cell["agreement_agrees"]:
+        return f"{text}, agrees"
+    return (
+        f"{text}, DIFFERS: {100 * cell['agreement_recorded_iou']:.1f} recorded on the same scenes, "
+        f"{cell['agreement_mean_absolute_difference_points']:.1f} points apart scene by scene"
+    )
 
 
-def render_tables(results: pd.DataFrame, scale: str) -> str:
-    """All segmentation tables as Markdown."""
-    sections = []
+def format_published(percent: float | None) -> str:
+    return NOT_FOUND if pd.isna(percent) else f"{percent:.1f}"
+
+
+def format_mean(percent: float, low: float, high: float) -> str:
+    return f"{percent:.1f} ({low:.1f} to {high:.1f})"
+
+
+def tabulate_runs(runs: pd.DataFrame, published: Mapping[int, float | None]) -> str:
+    """A Markdown table of what every recorded run cost; a line for each clutter level that has none, too.
+
+    published: the figure of every clutter level, in %, or None where none was found.
+    """
+    rows = []
+    for level in CLUTTER_LEVELS:
+        begin = [str(level), format_published(published[level])]
+        of_level = runs[runs["clutter_level"] == level]
+        rows += [begin + format_run(run) for _, run in of_level.iterrows()]
+        if of_level.empty:
+            rows.append(begin + [NOTHING] * (len(RUN_TITLES) - len(begin)))
+    return lay_out(RUN_TITLES, rows)
+
+
+def format_run(run: pd.Series) -> list[str]:
+    scenes = f"{run['n_scenes_seen']:,}"
+    if run["n_scenes_before"]:
+        scenes += f", after {run['n_scenes_before']:,} of another run"
+    device = run["device"] if run["n_processes"] == 1 else f"{run['n_processes']} x {run['device']}"
+    stopped = f"no: step {run['n_steps']:,} of {run['n_steps_planned']:,}"
+    return [
+        format_mean(run["iou_percent"], run["iou_low"], run["iou_high"]),
+        f"{run['recipe']}, {run['feature_maps']}",
+        str(run["seed"]),
+        scenes,
+        f"{run['training_minutes']:.1f} ({run['whole_minutes']:.1f})",
+        device,
+        f"{100 * run['waiting_share']:.1f} %",
+        "yes" if run["complete"] else stopped,
+        f"`{run['git_revision']}`",
+        run["here"],
+    ]
+
+
+def render_tables(
+    results: pd.DataFrame, runs: pd.DataFrame, published: Mapping[str, Any], scale: str, *, synthetic: bool
+) -> str:
+    """All segmentation tables as Markdown; `synthetic`: this scale's scenes are of invented alphabets."""
+    sections = render_runs(results, runs)
     for metric, metric_title in METRIC_TITLES.items():
         for split, split_title in SPLIT_TITLES.items():
-            chosen = results[(results["metric"] == metric) & (results["split"] == split)]
-            counts = sorted({int(n) for n in chosen["n"].dropna()})
-            sizes = (
-                f", ours over n = {' or '.join(f'{n:,}' for n in counts)} scenes a level" if counts else ""
-            )
-            sections.append(f"**{metric_title}, {split_title}** (`{split}`), in %{sizes}")
+            sections.append(f"**{metric_title}, {split_title}** (`{split}`), in %")
             sections.append(tabulate(results, metric, split))
-    sections.append(
-        f"Computed by this checkout at scale `{scale}`; 95 % intervals in brackets; {NOTHING}: no figure was "
-        "published, or none computed at this scale."
-    )
+    sections.append(f"*Published*: {published['source']}. *{NOT_FOUND.capitalize()}*: {published['note']}.")
+    if results["agreement_agrees"].notna().any():
+        sections.append(
+            "*Agrees*: over the same scenes, the mean IoU of the released weights lies within "
+            f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
+            f"{SCENE_TOLERANCE:.0f}."
+        )
+    others = "one" if runs.empty else "and the recorded ones"
+    where = f"This checkout computed, at scale `{scale}`, all columns but the published {others}"
+    if synthetic:
+        where += ", on invented alphabets: they compare with no others"
+    sections.append(f"{where}. 95 % intervals in brackets; {NOTHING}: none computed.")
     return "\n\n".join(sections) + "\n"
+
+
+def render_runs(results: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """The recorded runs and their cost, or that there are none."""
+    if runs.empty:
+        return [NO_RUNS]
+    cells = results[
+        (results["kind"] == PUBLISHED) & (results["metric"] == "iou") & (results["split"] == SHOWN_SPLIT)
+    ]
+    published = dict(zip(cells["clutter_level"], cells["percent"], strict=True))
+    counts = sorted(set(runs["n"]))
+    n = " or ".join(f"{count:,}" for count in counts)
+    return [
+        f"**Recorded runs, and what they cost**: IoU, {SPLIT_TITLES[SHOWN_SPLIT]} (`{SHOWN_SPLIT}`), in %, "
+        f"recorded over n = {n} scenes",
+        tabulate_runs(runs, published),
+    ]
+
+
+def render_caption(metrics: Sequence[Mapping[str, Any]], reevaluated: Sequence[Mapping[str, Any]]) -> str:
+    """Whose answers the picture of predictions shows, level by level, as `choose_shown` has chosen them."""
+    levels: dict[str, list[str]] = {}
+    for own, released in zip(metrics, reevaluated, strict=True):
+        shown = choose_shown(own, released)
+        levels.setdefault(shown.who if shown else "no network", []).append(str(own["clutter_level"]))
+    answers = "; ".join(f"at {', '.join(of_who)} characters of {who}" for who, of_who in levels.items())
+    return (
+        "*Target, scene, truth, answer: green pixels are right, red ones wrong, yellow ones missed. One-shot "
+        f"characters, the first scenes of each test set. Answers {answers}.*\n"
+    )
 
 
 def replace_block(text: str, name: str, block: str) -> str:

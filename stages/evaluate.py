@@ -7,27 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.batches import pixel_statistics
-from oneshot.evaluate import Evaluation, evaluate, segment
+from oneshot.evaluate import evaluate, segment
 from oneshot.files import replacing
-from oneshot.metrics import iou_of_all_ink, mean_of_hits, mean_of_values
+from oneshot.metrics import iou_of_all_ink, mean_of_values
 from oneshot.params import load_params
-from oneshot.sets import read_set
 from oneshot.speed import choose_speed
 from oneshot.weights import load_weights
 from stages.command import run
-from stages.places import METRICS, PREDICTIONS, SCENES, net_folder
-
-SPLITS = ("test-train", "test-one-shot")
-SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
+from stages.places import METRICS, PREDICTIONS, net_folder
+from stages.test_sets import SHOWN_SCENES, read_test_sets, summarise
 
 
 def main(clutter_level: int) -> None:
     params = load_params()
     size = params.scale.evaluate
-    sets = {split: read_set(SCENES, clutter_level, split, size.n_scenes) for split in SPLITS}
-    statistics = pixel_statistics(sets["test-train"])
-    speed = choose_speed(params.device)
+    sets, statistics = read_test_sets(clutter_level, size.n_scenes)
+    speed = choose_speed(params.device, "plain")  # what a recorded run is evaluated with, too
     metrics: dict[str, Any] = {
         "scale": params.scale_name,
         "clutter_level": clutter_level,
@@ -53,11 +48,6 @@ def main(clutter_level: int) -> None:
         file.write((json.dumps(metrics, indent=1) + "\n").encode())
     with replacing(PREDICTIONS / f"segmentation-{clutter_level}.npz") as file:
         np.savez(file, **arrays)
-
-
-def summarise(result: Evaluation) -> dict[str, Any]:
-    """Means with their number of scenes and 95 % intervals."""
-    return {"iou": asdict(mean_of_values(result.iou)), "localisation": asdict(mean_of_hits(result.hits))}
 
 
 if __name__ == "__main__":

@@ -17,46 +17,52 @@ from oneshot.figures import (
 from oneshot.files import replacing
 from oneshot.params import load_params
 from oneshot.published import read_facts
+from oneshot.records import read_records
+from oneshot.results import SHOWN_SPLIT, Shown, choose_shown, collect_runs, collect_segmentation
 from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.sets import read_set
-from oneshot.tables import collect_segmentation, render_tables, replace_block
+from oneshot.tables import render_caption, render_tables, replace_block
 from stages.command import run
-from stages.places import FIGURES, METRICS, PREDICTIONS, README, SCENES, TABLES
+from stages.places import FIGURES, METRICS, PREDICTIONS, README, RESULTS, SCENES, TABLES
 
-SHOWN_SPLIT = "test-one-shot"
 EXAMPLES_A_LEVEL = 4
 
 
 def main() -> None:
     params = load_params()
-    metrics = read_metrics()
-    results = collect_segmentation(read_facts("segmentation"), metrics)
-    markdown = render_tables(results, params.scale_name)
+    published, records = read_facts("segmentation"), read_records(RESULTS)
+    metrics, reevaluated = read_metrics("segmentation"), read_metrics("reevaluated")
+    results = collect_segmentation(published, metrics, records, reevaluated)
+    runs = collect_runs(published, records, reevaluated)
+    synthetic = params.scale.source == "synthetic"
+    markdown = render_tables(results, runs, published, params.scale_name, synthetic=synthetic)
     write(TABLES / "segmentation.csv", results.to_csv(index=False, lineterminator="\n"))
+    write(TABLES / "recorded_runs.csv", runs.to_csv(index=False, lineterminator="\n"))
     write(TABLES / "segmentation.md", markdown)
-    write(README, replace_block(README.read_text(encoding="utf-8"), "tables", markdown))
+    readme = replace_block(README.read_text(encoding="utf-8"), "tables", markdown)
+    write(README, replace_block(readme, "answers", render_caption(metrics, reevaluated)))
 
-    examples = {level: read_examples(level) for level in CLUTTER_LEVELS}
+    shown = [choose_shown(*of_level) for of_level in zip(metrics, reevaluated, strict=True)]
+    examples = dict(zip(CLUTTER_LEVELS, map(read_examples, CLUTTER_LEVELS, shown), strict=True))
     save_figure(draw_task([examples[level][0] for level in (4, 16, 64, 256)]), FIGURES / "task.png")
-    shown = [example for level in CLUTTER_LEVELS for example in examples[level]]
-    save_figure(draw_predictions(shown, EXAMPLES_A_LEVEL // 2), FIGURES / "predictions.png")
+    pictures = [example for level in CLUTTER_LEVELS for example in examples[level]]
+    save_figure(draw_predictions(pictures, EXAMPLES_A_LEVEL // 2), FIGURES / "predictions.png")
     save_figure(draw_iou_over_clutter(results), FIGURES / "iou_over_clutter.png")
 
 
-def read_metrics() -> list[dict[str, Any]]:
-    """What the stage evaluate wrote, in order of clutter level."""
-    return [json.loads((METRICS / f"segmentation-{level}.json").read_text()) for level in CLUTTER_LEVELS]
+def read_metrics(name: str) -> list[dict[str, Any]]:
+    """What the stages evaluate (segmentation) and reevaluate wrote, in order of clutter level."""
+    return [json.loads((METRICS / f"{name}-{level}.json").read_text()) for level in CLUTTER_LEVELS]
 
 
-def read_examples(clutter_level: int) -> list[Example]:
-    """The first scenes of a level with the answers of its own net, or of the joint one where it has none."""
+def read_examples(clutter_level: int, shown: Shown | None) -> list[Example]:
+    """The first scenes of a level with the answers of the chosen network, if there is one."""
     scenes = read_set(SCENES, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
-    with np.load(PREDICTIONS / f"segmentation-{clutter_level}.npz") as arrays:
-        for net in (f"level_{clutter_level}", "joint"):
-            if f"{net}/{SHOWN_SPLIT}/masks" in arrays:
-                masks, ious = arrays[f"{net}/{SHOWN_SPLIT}/masks"], arrays[f"{net}/{SHOWN_SPLIT}/iou"]
-                return list_examples(clutter_level, scenes, masks[:EXAMPLES_A_LEVEL], ious.tolist())
-    return list_examples(clutter_level, scenes, None, [])
+    if shown is None:
+        return list_examples(clutter_level, scenes, None, [])
+    with np.load(PREDICTIONS / f"{shown.stage}-{clutter_level}.npz") as arrays:
+        masks, ious = (arrays[f"{shown.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
+        return list_examples(clutter_level, scenes, masks[:EXAMPLES_A_LEVEL], ious.tolist())
 
 
 def write(path: Path, text: str) -> None:

@@ -1,0 +1,88 @@
+"""Evaluate the released networks of one clutter level again, and compare with what was recorded of them."""
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from oneshot.agreement import compare
+from oneshot.files import replacing
+from oneshot.params import Params, load_params
+from oneshot.records import Record, SceneScores, check_scores, load_scores, read_records, released_files
+from stages.command import run
+from stages.places import MANIFESTS, METRICS, PREDICTIONS, RESULTS, WEIGHTS
+
+
+def main(clutter_level: int) -> None:
+    params = load_params()
+    records = [record for record in read_records(RESULTS) if record.clutter_level == clutter_level]
+    metrics: dict[str, Any] = {"scale": params.scale_name, "clutter_level": clutter_level}
+    arrays: dict[str, np.ndarray] = {}
+    if records:
+        metrics["nets"], arrays = reevaluate(params, clutter_level, records)
+    else:
+        print(f"no network is released for clutter level {clutter_level} yet")
+    with replacing(METRICS / f"reevaluated-{clutter_level}.json") as file:
+        file.write((json.dumps(metrics, indent=1) + "\n").encode())
+    with replacing(PREDICTIONS / f"reevaluated-{clutter_level}.npz") as file:
+        np.savez(file, **arrays)
+
+
+def reevaluate(
+    params: Params, clutter_level: int, records: list[Record]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """By recipe and name: scores, their agreement with the record, and the masks for the pictures.
+
+    Raises:
+        WeightsError: weights are missing or not those of their record.
+        RecordError: a record contradicts its own scores.
+    """
+    # Imported here, since torch takes seconds to load, which levels without a network need not wait for.
+    from oneshot.evaluate import evaluate, segment
+    from oneshot.speed import choose_speed
+    from stages.test_sets import SHOWN_SCENES, read_test_sets, summarise
+
+    size = params.scale.reevaluate
+    sets, statistics = read_test_sets(clutter_level, size.n_scenes)
+    speed = choose_speed(params.device, "plain")
+    rendered = json.loads((MANIFESTS / f"scenes-{clutter_level}.json").read_text())["sets"]
+    nets: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for record in records:
+        network, recorded = load_released(record)
+        entry = {key: getattr(record, key) for key in ("feature_maps", "seed", "n_scenes_seen")}
+        for split, scenes in sets.items():
+            result = evaluate(network, scenes, statistics, batch_size=size.batch_size, speed=speed)
+            entry[split] = summarise(result)
+            # Other scenes than the published ones, such as invented alphabets', say nothing of a record.
+            published_here = rendered[split]["checked_against"] == "published checksums"
+            if published_here and record.test_sets_as_published[split] == "yes":
+                entry[split]["agreement"] = asdict(compare(result.iou, recorded[split].iou))
+            key = f"{record.recipe}/{record.name}/{split}"
+            arrays[f"{key}/iou"], arrays[f"{key}/hits"] = result.iou, result.hits
+            arrays[f"{key}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics, speed=speed)
+        nets.setdefault(record.recipe, {})[record.name] = entry
+    return nets, arrays
+
+
+def load_released(record: Record) -> tuple[Any, dict[str, SceneScores]]:
+    """The network of a record, proved by its checksum, and its scores, proved by the record's means."""
+    from oneshot.weights import WeightsError, file_sha256, load_weights
+
+    files = released_files(RESULTS, WEIGHTS, record.net, record.recipe, record.name)
+    scores = load_scores(files.scores)
+    check_scores(record, scores, str(files.record))
+    if record.weights is None or file_sha256(files.weights) != record.weights.sha256:
+        raise WeightsError(
+            f"{files.weights} does not have the SHA-256 in {files.record}: take both from the same commit."
+        )
+    return load_weights(files.weights)[0], scores
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clutter_level", type=int)
+    arguments = parser.parse_args()
+    run(lambda: main(arguments.clutter_level))
