@@ -223,7 +223,7 @@ class Feed:
             helpers.shutdown(cancel_futures=True)
 
     def plan_stock(self, first_window: int) -> list[int]:
-        """Tell the stock what is needed from a window on; gives the place of every window's first job in it."""
+        """Tell the stock what is needed from a window on; where in its plan every window begins."""
         windows = self.windows[first_window:]
         self.stock.plan([visit(slot) for window in windows for slot in window.slots])
         return [0, *accumulate(len(window.slots) for window in windows)]

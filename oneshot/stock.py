@@ -19,7 +19,7 @@ Visit = tuple[int, int]  # one use of a job: its clutter level and index
 
 @dataclass(frozen=True)
 class Job:
-    """The scenes of one job where the stock keeps them, and, beside them, the characters behind their labels."""
+    """The scenes of one job, where the stock keeps them, and the characters behind their labels."""
 
     scenes: CodedScenes
     characters: UInt16[np.ndarray, "n n_characters"]
@@ -70,7 +70,7 @@ class Stock:
             thread.join()
 
     def plan(self, visits: Sequence[Visit]) -> None:
-        """All visits to come, in order, in place of those planned before; what is held is kept if it recurs."""
+        """All visits to come, in order, instead of those before; what is held is kept if it recurs."""
         with self.changed:
             self.visits = list(visits)
             self.places: dict[Visit, list[int]] = defaultdict(list)
@@ -98,11 +98,9 @@ class Stock:
             self.taken[place] = True
             while self.n_taken < len(self.taken) and self.taken[self.n_taken]:
                 self.n_taken += 1
-            following = bisect_right(self.places[visit], place)
-            if following == len(self.places[visit]):
-                self.drop(visit)
+            following = self.places[visit][bisect_right(self.places[visit], place) :]
             # A visit that the threads have passed over counts on what is held.
-            elif self.places[visit][following] >= self.n_seen_to and self.n_bytes > self.memory_bytes:
+            if not following or (following[0] >= self.n_seen_to and self.n_bytes > self.memory_bytes):
                 self.drop(visit)
             self.changed.notify_all()
         return job

@@ -65,7 +65,7 @@ def train(
 
     With `seconds`, from this call on, the phases are cut in proportion to what fits, by the speed of this
     recipe on this device, measured first; the rates follow the cut phases (1/2, 3/4, 7/8 for the published
-    halvings). A run that goes on from a checkpoint keeps the phases that it was started with. `deadline` is of
+    halvings). A run that goes on from a checkpoint keeps the phases that it began with. `deadline` is of
     `time.monotonic`.
 
     Raises:
@@ -170,7 +170,7 @@ def measure_rate(loss: SegmentationLoss, recipe: Recipe, batch: Batch, speed: Sp
 
 
 def choose_memory(phases: Sequence[Phase], n_jobs: int, device: str) -> tuple[str, int]:
-    """Where rendered scenes are kept, and how many bytes of them: on a GPU if all fit there, else beside it."""
+    """Where rendered scenes are kept, and how many bytes of them: on the GPU if all fit, else beside it."""
     n_visits: Counter[int] = Counter()
     for phase in phases:
         for level in phase.clutter_levels:

@@ -90,7 +90,7 @@ def published(upstream: Path, few_drawings: Drawings) -> dict[str, Any]:
 
 @pytest.fixture
 def open_stock() -> Iterator[Callable[..., Stock]]:
-    """Opens stocks of rendered jobs, with room for all of them unless told otherwise; closed after the test."""
+    """Opens stocks of rendered jobs, with room for all unless told otherwise; closed after the test."""
     with ExitStack() as opened:
 
         def open_one(render_job: RenderJob, **changes: Any) -> Stock:

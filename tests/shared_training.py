@@ -1,4 +1,4 @@
-"""Trains a tiny net in every process that torchrun starts; process 0 leaves it in the folder of the argument."""
+"""Trains a tiny net in every process that torchrun starts; process 0 leaves it in the given folder."""
 
 import sys
 from pathlib import Path

@@ -105,8 +105,8 @@ def test_stopped_at_any_step_and_resumed_equals_uninterrupted_bit_for_bit(name, 
         interrupted, feed, recipe = make_run(name)
         asked = iter([False] * (n_steps - 1) + [True])
         progress = fit(
-            interrupted, feed, recipe, checkpoint=tmp_path / "stopped", stop=lambda asked=asked: next(asked, True),
-            **settings,
+            interrupted, feed, recipe, checkpoint=tmp_path / "stopped",
+            stop=lambda asked=asked: next(asked, True), **settings,
         )  # fmt: skip
     assert progress.complete
     assert without_time(progress.curve) == without_time(whole.curve)
