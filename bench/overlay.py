@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.autograd import DeviceType
 
 from bench.harness import LEVEL, Bench, Readings
 from bench.rates import synchronise
@@ -123,6 +124,8 @@ def profile(bench: Bench) -> list[dict[str, Any]]:
             synchronise(bench.device)
     key = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
     events = sorted(profiler.key_averages(), key=lambda event: -getattr(event, key))
+    if bench.cuda:  # operators and annotations carry the time of their kernels a second time
+        events = [e for e in events if e.device_type == DeviceType.CUDA and not e.is_user_annotation]
     total = sum(getattr(event, key) for event in events)
     rows = [
         {"kernel": event.key, "share": getattr(event, key) / total, "us": getattr(event, key) / n_steps,

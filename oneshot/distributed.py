@@ -77,8 +77,10 @@ def join_world(device: str) -> Iterator[World]:
             )
         device = f"cuda:{local_rank}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-    try:
-        yield World(dist.get_rank(), size, device)
-    finally:
-        dist.destroy_process_group()
+    if device.startswith("cuda"):
+        dist.init_process_group("nccl", device_id=torch.device(device))
+    else:
+        dist.init_process_group("gloo")
+    yield World(dist.get_rank(), size, device)
+    # Not after an error: others may be waiting for this process, and only its end releases them.
+    dist.destroy_process_group()

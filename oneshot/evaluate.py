@@ -54,7 +54,7 @@ def segment(
     return torch.cat([predicted for predicted, _ in batches]).cpu().numpy()
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode a network moved to a GPU could not be trained afterwards
 def segment_batches(
     net: nn.Module, scenes: Scenes, statistics: PixelStatistics, batch_size: int, speed: Speed
 ) -> Iterator[tuple[Bool[Tensor, "b h w"], Bool[Tensor, "b h w"]]]:

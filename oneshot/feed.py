@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
@@ -72,6 +73,7 @@ class Window:
     stride: int = 1
 
 
+@lru_cache(maxsize=16)
 def epoch_order(seed: int, epoch: int, n_jobs: int) -> Int[np.ndarray, " n_jobs"]:
     """The order of an epoch's jobs: as they come in epoch 0, so that short runs see the same scenes."""
     if epoch == 0:
@@ -229,7 +231,9 @@ class Feed:
         return [0, *accumulate(len(window.slots) for window in windows)]
 
     def window_batches(self, number: int, scenes: CodedScenes, n_done: int) -> Iterator[Batch]:
-        which = torch.from_numpy(self.order(number, len(scenes))).to(self.speed.device)
+        which = torch.from_numpy(self.order(number, len(scenes)))
+        if self.speed.device_type == "cuda":
+            which = which.pin_memory().to(self.speed.device, non_blocking=True)
         for chosen in which.split(self.batch_size)[n_done:]:
             yield decode(scenes, chosen, self.statistics, self.speed.memory_format)
 
@@ -239,11 +243,15 @@ class Feed:
         shuffled = window_order(self.seed, number, n_loaded)
         return shuffled[window.first :: window.stride][: window.n_scenes]
 
-    def sample(self, n_scenes: int) -> Batch:
-        """The first scenes that training will see, in one batch; to be asked for before `batches`."""
+    def load_first(self) -> CodedScenes:
+        """The first window's scenes, not yet shuffled; to be asked for before `batches`."""
         first_place = self.plan_stock(0)[0]
         with ThreadPoolExecutor(len(self.stock.threads)) as helpers:
-            scenes = self.load(self.windows[0], first_place, helpers)
+            return self.load(self.windows[0], first_place, helpers)
+
+    def sample(self, n_scenes: int) -> Batch:
+        """The first scenes that training will see, in one batch; to be asked for before `batches`."""
+        scenes = self.load_first()
         which = torch.from_numpy(self.order(0, len(scenes))[:n_scenes]).to(self.speed.device)
         return decode(scenes, which, self.statistics, self.speed.memory_format)
 

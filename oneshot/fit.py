@@ -101,15 +101,18 @@ def fit(
             for point in progress.curve:
                 on_log(point)
     elif recipe.prepare is not None:
-        recipe.prepare(loss.net, feed.sample(PREPARE_SCENES))
+        with speed.plain().running():
+            recipe.prepare(loss.net, feed.sample(PREPARE_SCENES))
     forward = speed.compile(world.share(loss))
 
     clock = Clock(feed, progress.seconds, progress.seconds_waited)
-    saved, stopping = time.monotonic(), False
+    first_step, saved, stopping = progress.step, time.monotonic(), False
     with speed.running(), naming_full_memory(recipe, speed):
         for batch in feed.batches(progress.step):
             factor = recipe.lr_factor(progress.step, feed.n_steps, n_epochs)
             losses.append(train_step(forward, batch, optimizers, factor, speed))
+            if progress.step == first_step:
+                clock.begin_interval()  # a network is compiled in its first step
             progress.step += 1
             progress.n_scenes += len(batch) * world.size
             stopping = stopping or stop()
@@ -146,6 +149,9 @@ class Clock:
         self.feed = feed
         self.started = time.monotonic() - seconds_before
         self.waited_before = waited_before
+        self.last_reading = time.monotonic()
+
+    def begin_interval(self) -> None:
         self.last_reading = time.monotonic()
 
     def read(self, progress: Progress) -> float:
@@ -189,7 +195,8 @@ def train_step(
 
 def check_finite(mean_loss: float, loss: nn.Module, progress: Progress) -> None:
     """The loss tells of the weights before the last update, hence the look at the weights themselves."""
-    if math.isfinite(mean_loss) and all(bool(p.isfinite().all()) for p in loss.parameters()):
+    finite = torch.stack([parameter.isfinite().all() for parameter in loss.parameters()]).all()
+    if math.isfinite(mean_loss) and finite.item():
         return
     raise TrainingError(
         f"training with recipe {progress.recipe!r} diverged by step {progress.step} of {progress.n_steps} "

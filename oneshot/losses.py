@@ -38,8 +38,10 @@ class MatchingLoss(nn.Module):
         visible: Float[Tensor, "b k h w"],
     ) -> Float[Tensor, ""]:
         b, k, c = target_codes.shape
-        locations = scene_codes.transpose(0, 1).reshape(c, -1)
-        correlations = (target_codes.flatten(0, 1) @ locations).float()
+        locations = scene_codes.transpose(0, 1).reshape(c, -1).float()
+        # In float32 throughout: bfloat16 would round products of some hundreds by whole numbers.
+        with torch.autocast(locations.device.type, enabled=False):
+            correlations = target_codes.flatten(0, 1).float() @ locations
         log_shares = F.log_softmax(correlations * self.log_scale.exp() / c**0.5, dim=1).view(b, k, b, -1)
         # The character is sought in all scenes, but lies in its own.
         own_scene = torch.arange(b, device=visible.device)

@@ -55,7 +55,7 @@ def warm_up_and_cosine(step: int, n_steps: int, n_epochs: int | None = None) -> 
 
 
 def plain_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> list[Optimizer]:
-    return [Adam(loss.parameters(), lr=lr, fused=fused)]
+    return [Adam(loss.parameters(), lr=lr, fused=fused or None)]
 
 
 def muon_and_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> list[Optimizer]:
@@ -70,7 +70,7 @@ def muon_and_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> lis
     inner = {id(weight) for weight in weights}
     others = [parameter for parameter in loss.parameters() if id(parameter) not in inner]
     return [
-        Adam(others, lr=lr, betas=(0.9, 0.95), eps=1e-15, fused=fused),
+        Adam(others, lr=lr, betas=(0.9, 0.95), eps=1e-15, fused=fused or None),
         Muon(weights, lr=MUON_RATE_PER_ADAM_RATE * lr),
     ]
 

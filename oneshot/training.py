@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import torch
+from torch import Tensor
 
-from oneshot.batches import Batch, PixelStatistics, pixel_statistics
+from oneshot.batches import CodedScenes, PixelStatistics, decode, pixel_statistics
 from oneshot.distributed import World
 from oneshot.errors import ParameterError
 from oneshot.feed import Feed, Phase
@@ -94,10 +95,10 @@ def train(
             n_epochs = n_epochs if kept == tuple(phases) else None
             phases = kept
         elif seconds is not None:
-            batch = make_feed(phases).sample(recipe.batch_size // world.size)
+            scenes = make_feed(phases).load_first()
             # The last level's jobs take longest: their rendering starts while the network is compiled.
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
-            rate = world.same_for_all(measure_rate(loss, recipe, batch, speed, world))
+            rate = world.same_for_all(measure_rate(loss, recipe, scenes, statistics, speed, world))
             left = MARGIN * (seconds - (time.monotonic() - started))
             n_scenes = int(world.same_for_all(rate * left))
             if n_scenes < recipe.batch_size * len(phases):
@@ -107,7 +108,7 @@ def train(
                 )
             if n_scenes < sum(phase.n_scenes for phase in phases):
                 phases, n_epochs = cut(phases, n_scenes, recipe.batch_size), None
-        stock.device, stock.memory_bytes = choose_memory(phases, n_jobs, speed.device)
+        stock.device, stock.memory_bytes = choose_memory(phases, n_jobs, speed.device, stock.n_bytes)
         progress = fit(
             loss, make_feed(phases), recipe, checkpoint=checkpoint, phases=phases, n_epochs=n_epochs,
             log_every=log_every, checkpoint_seconds=checkpoint_seconds, deadline=deadline, on_log=on_log,
@@ -116,8 +117,10 @@ def train(
     return Outcome(progress, tuple(phases), statistics)
 
 
-def climb(clutter_level: int, n_scenes: int, lower_share: float) -> tuple[Phase, ...]:
+def climb(clutter_level: int, n_scenes: int, lower_share: float, unit: int = 1) -> tuple[Phase, ...]:
     """A share of the scenes at the lower clutter levels, as many at each, from 4 up; then the level itself.
+
+    Each lower level gets a multiple of `unit`, such as the batch size, so that batches are of one size.
 
     Raises:
         ParameterError: the share is not within 0 and 1 (excluded).
@@ -125,7 +128,7 @@ def climb(clutter_level: int, n_scenes: int, lower_share: float) -> tuple[Phase,
     if not 0 <= lower_share < 1:
         raise ParameterError(f"lower_levels is {lower_share}; it must be at least 0 and below 1.")
     lower = [level for level in CLUTTER_LEVELS if level < clutter_level]
-    n_each = int(n_scenes * lower_share / len(lower)) if lower else 0
+    n_each = int(n_scenes * lower_share / len(lower) / unit) * unit if lower else 0
     if n_each == 0:
         return (Phase((clutter_level,), n_scenes),)
     last = Phase((clutter_level,), n_scenes - n_each * len(lower))
@@ -148,8 +151,21 @@ def cut(phases: Sequence[Phase], n_scenes: int, batch_size: int) -> tuple[Phase,
     return tuple(shortened)
 
 
-def measure_rate(loss: SegmentationLoss, recipe: Recipe, batch: Batch, speed: Speed, world: World) -> float:
+def measure_rate(
+    loss: SegmentationLoss,
+    recipe: Recipe,
+    scenes: CodedScenes,
+    statistics: PixelStatistics,
+    speed: Speed,
+    world: World,
+) -> float:
     """Scenes a second that all processes train on, rendering left out; the network stays as it was."""
+    which = torch.arange(recipe.batch_size // world.size, device=speed.device) % len(scenes)
+
+    def step() -> Tensor:
+        batch = decode(scenes, which, statistics, speed.memory_format)
+        return train_step(forward, batch, optimizers, 0.0, speed)
+
     speed.place(loss).train()
     before = {name: tensor.clone() for name, tensor in loss.state_dict().items()}
     optimizers = recipe.optimizers(loss, recipe.lr, speed.fused)
@@ -157,20 +173,25 @@ def measure_rate(loss: SegmentationLoss, recipe: Recipe, batch: Batch, speed: Sp
     n_steps, seconds = 0, 0.0
     with speed.running(), naming_full_memory(recipe, speed):
         for _ in range(WARM_UP_STEPS):
-            train_step(forward, batch, optimizers, 0.0, speed).item()
+            step().item()
         while seconds < MEASURED_SECONDS:
             started = time.perf_counter()
-            losses = [train_step(forward, batch, optimizers, 0.0, speed) for _ in range(STEPS_A_READING)]
+            losses = [step() for _ in range(STEPS_A_READING)]
             losses[-1].item()
             seconds += time.perf_counter() - started
             n_steps += STEPS_A_READING
             seconds = world.same_for_all(seconds)
     loss.load_state_dict(before)
-    return n_steps * len(batch) * world.size / seconds
+    return n_steps * len(which) * world.size / seconds
 
 
-def choose_memory(phases: Sequence[Phase], n_jobs: int, device: str) -> tuple[str, int]:
-    """Where rendered scenes are kept, and how many bytes of them: on the GPU if all fit, else beside it."""
+def choose_memory(
+    phases: Sequence[Phase], n_jobs: int, device: str, n_bytes_held: int = 0
+) -> tuple[str, int]:
+    """Where rendered scenes are kept, and how many bytes of them: on the GPU if all fit, else beside it.
+
+    `n_bytes_held` of them are there already.
+    """
     n_visits: Counter[int] = Counter()
     for phase in phases:
         for level in phase.clutter_levels:
@@ -178,18 +199,19 @@ def choose_memory(phases: Sequence[Phase], n_jobs: int, device: str) -> tuple[st
     n_kept = sum(min(n_jobs, n) for n in n_visits.values())
     needed = n_kept * JOB_SCENES * BYTES_A_SCENE
     if device.startswith("cuda"):
-        on_device = int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        on_device = int(MEMORY_SHARE * (torch.cuda.mem_get_info(device)[0] + unused + n_bytes_held))
         if needed <= on_device:
             return device, on_device
     return "cpu", int(MEMORY_SHARE * psutil.virtual_memory().available / count_local_processes())
 
 
 def count_threads(device: str) -> int:
-    """Threads that render: all of this process's share of the cores beside a GPU, one beside a CPU's work."""
+    """Threads that render: beside a GPU this process's cores but one, which feeds it; on a CPU one."""
     if not device.startswith("cuda"):
         return 1
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, n_cores // count_local_processes())
+    return max(1, n_cores // count_local_processes() - 1)
 
 
 def count_local_processes() -> int:

@@ -49,7 +49,6 @@ from stages.record_plan import (
     build_parser,
     check_conditions,
     find_scale,
-    given,
     make_plan,
     run_folder,
 )
@@ -73,6 +72,7 @@ class Run:
     net: SiameseUNet
     training_set: TrainingSet
     statistics: PixelStatistics
+    n_steps_before: int = 0
     curve: list[LogPoint] = field(default_factory=list)
     kept: float = field(default_factory=time.monotonic)
     spoken: float = field(default_factory=time.monotonic)
@@ -81,9 +81,19 @@ class Run:
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
 
+    def look_back(self) -> float:
+        """How long earlier commands have trained, and up to which step."""
+        if not self.checkpoint.exists():
+            return 0.0
+        progress = read_progress(self.checkpoint)
+        self.n_steps_before = progress.step
+        return progress.seconds
+
     def note(self, point: LogPoint) -> None:
         """At every point of the curve: a line of progress now and then, and weights that survive anything."""
         self.curve.append(point)
+        if point.step <= self.n_steps_before:
+            return  # told again of what an earlier command did
         now = time.monotonic()
         if now - self.spoken >= SPOKEN_SECONDS:
             self.spoken = now
@@ -124,7 +134,7 @@ def main(words: Sequence[str] | None = None) -> None:
         check_conditions(folder, speed, world, name_device(speed))
         training_set = TrainingSet(keep_drawings(path, drawings, folder))
         ongoing = begin(plan, folder, arguments.out or folder, training_set, arguments.start_from)
-        seconds_before = read_progress(ongoing.checkpoint).seconds if ongoing.checkpoint.exists() else 0.0
+        seconds_before = ongoing.look_back()
         reserve = 0.0
         if world.rank == 0:
             test_sets = render_test_sets(drawings, plan.clutter_level, plan.n_test_scenes)
@@ -133,7 +143,8 @@ def main(words: Sequence[str] | None = None) -> None:
             reserve = find_reserve(plan, ongoing.net, test_sets, speed, batch_size)
         # The schedule is laid over all the minutes, of which this command may get but a part.
         planned = deadline_of(plan.minutes, reserve, plan.n_test_scenes)
-        deadline = deadline_of(given(plan.stop_after, plan.minutes), reserve, plan.n_test_scenes)
+        limits = [minutes for minutes in (plan.minutes, plan.stop_after) if minutes is not None]
+        deadline = deadline_of(min(limits, default=None), reserve, plan.n_test_scenes)
         with stopping_on_signals() as stopped:
             outcome = train(
                 ongoing.net, ongoing.training_set, plan.recipe, plan.phases, checkpoint=ongoing.checkpoint,

@@ -147,7 +147,7 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
         recipe=recipe,
         lower_levels=lower_levels,
         feature_maps=feature_maps,
-        phases=climb(arguments.clutter_level, n_scenes, lower_levels),
+        phases=climb(arguments.clutter_level, n_scenes, lower_levels, recipe.batch_size),
         n_epochs=training.n_epochs if arguments.scenes is None else None,
         n_jobs=training.n_jobs,
         seed=seed,

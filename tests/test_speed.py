@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from oneshot.batches import CodedScenes, Others, code, decode, with_others
+from oneshot.batches import CodedScenes, Others, PixelStatistics, code, decode, with_others
 from oneshot.errors import TrainingError
+from oneshot.evaluate import evaluate
 from oneshot.fit import train_step
 from oneshot.losses import SegmentationLoss
 from oneshot.nets import siamese_unet
@@ -21,7 +22,7 @@ from oneshot.recipes import make_recipe
 from oneshot.speed import PARTS, Speed, choose_speed
 from oneshot.weights import WeightsInfo, save_weights
 from tests.conftest import ROOT
-from tests.fake_scenes import fake_targets
+from tests.fake_scenes import fake_scenes, fake_targets
 from tests.first_steps import MATCHING_WEIGHTS, RATES, SCENES, STATISTICS, figures, train
 
 # Of every loss of the first steps; bfloat16 has three digits.
@@ -243,3 +244,11 @@ def test_cuda_graphs_without_compilation_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(TrainingError, match="cuda_graphs needs a GPU, and compiled beside it"):
         choose_speed("cuda", "cuda_graphs")
+
+
+def test_a_network_can_be_trained_after_it_was_evaluated_elsewhere(monkeypatch):
+    # A move to another number format stands for one to another device: parameters are made anew.
+    monkeypatch.setattr(Speed, "place", lambda speed, module: module.double().float())
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    evaluate(net, fake_scenes(3, 4, seed=0), PixelStatistics(20.0, 50.0))
+    assert not any(parameter.is_inference() for parameter in net.parameters())
