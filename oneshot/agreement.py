@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-# Percentage points of IoU. A change of precision may cost a network 0.3 of its mean. Single scenes move more:
-# in bfloat16 by 0.4 on average and 11 at most, with weights in half precision by 0.02 and 1.2 (400 scenes
-# each of levels 4 and 8, 8 feature maps). Other scenes or other weights move them by tens.
-MEAN_TOLERANCE = 0.3
-SCENE_TOLERANCE = 1.0
+# Percentage points of IoU. Both sides are plain float32 evaluations of the same file. What is left is that
+# another machine's convolutions round otherwise, which flips single pixels near the threshold; another batch
+# size moves nothing. Even weights rounded to half precision move a scene by 0.01 to 0.02 on average only,
+# other scenes or other weights by tens.
+MEAN_TOLERANCE = 0.05
+SCENE_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)

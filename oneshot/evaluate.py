@@ -54,7 +54,6 @@ def segment(
     return torch.cat([predicted for predicted, _ in batches]).cpu().numpy()
 
 
-@torch.no_grad()  # in inference mode a network moved to a GPU could not be trained afterwards
 def segment_batches(
     net: nn.Module, scenes: Scenes, statistics: PixelStatistics, batch_size: int, speed: Speed
 ) -> Iterator[tuple[Bool[Tensor, "b h w"], Bool[Tensor, "b h w"]]]:
@@ -65,7 +64,8 @@ def segment_batches(
         # The last batch reaches back until it is as large as the others: compiled code is for one size.
         start = max(0, min(first, len(coded) - batch_size))
         batch = decode(coded, slice(start, start + batch_size), statistics, speed.memory_format)
-        with speed.running():
+        # Not in inference mode, in which a network that is moved to a GPU could not be trained afterwards.
+        with torch.no_grad(), speed.running():
             speed.begin_step()
             predicted = foreground(forward(batch.images, batch.targets))
         yield predicted[first - start :], batch.masks[first - start :]

@@ -106,6 +106,18 @@ def load_network(recipe: str = "fast", clutter_level: int = 32) -> "tuple[nn.Mod
     Raises:
         WeightsError: no network of that recipe is released for that clutter level, or the file is damaged.
     """
-    from oneshot.weights import load_weights  # here, since torch takes seconds to load
+    from oneshot.weights import WeightsError, load_weights  # here, since torch takes seconds to load
 
-    return load_weights(RELEASED_WEIGHTS / "siamese_unet" / recipe / f"{clutter_level}.safetensors")
+    path = RELEASED_WEIGHTS / "siamese_unet" / recipe / f"{clutter_level}.safetensors"
+    if not path.is_file():
+        there = ", ".join(f"{recipe}/{level}" for recipe, level in list_networks()) or "none yet"
+        raise WeightsError(
+            f"no network of recipe {recipe!r} is released for {clutter_level} characters: weights/ has {there}."
+        )
+    return load_weights(path)
+
+
+def list_networks() -> list[tuple[str, int]]:
+    """Recipe and clutter level of every network that `load_network` can load."""
+    paths = (RELEASED_WEIGHTS / "siamese_unet").glob("*/*.safetensors")
+    return sorted((path.parent.name, int(path.stem)) for path in paths if path.stem.isdecimal())

@@ -68,7 +68,9 @@ def localised(predicted: Bool[Tensor, "b h w"], true: Bool[Tensor, "b h w"]) -> 
 
 
 def mean_of_values(values: Float[np.ndarray, " n"]) -> Mean:
-    """Mean with Student's t interval; a single value leaves the whole range 0..1 open."""
+    """Mean of values within 0..1, with Student's t interval, clipped to this range; a single value leaves all
+    of it open.
+    """
     n = len(values)
     mean = float(np.mean(values, dtype=np.float64))
     if n == 1:
@@ -76,7 +78,7 @@ def mean_of_values(values: Float[np.ndarray, " n"]) -> Mean:
     half = float(
         stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1, dtype=np.float64) / np.sqrt(n)
     )
-    return Mean(mean, mean - half, mean + half, n)
+    return Mean(mean, max(0.0, mean - half), min(1.0, mean + half), n)
 
 
 def mean_of_hits(hits: Bool[np.ndarray, " n"]) -> Mean:

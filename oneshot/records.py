@@ -185,7 +185,7 @@ def read_records(results: Path) -> list[Record]:
     """All adopted records, in the order of their paths, such as <results>/siamese_unet/fast/32.json.
 
     Raises:
-        RecordError: one is damaged, or lies where another belongs.
+        RecordError: one is damaged, has no scores yet, or lies where another belongs.
     """
     records = []
     for path in sorted(results.glob("*/*/*.json")):
@@ -193,6 +193,11 @@ def read_records(results: Path) -> list[Record]:
         if released_files(results, results, record.net, record.recipe, record.name).record != path:
             raise RecordError(
                 f"{path} is the record of {record.net}, recipe {record.recipe}, {record.name}: it was moved."
+            )
+        if set(record.scores) != set(TEST_SPLITS):
+            raise RecordError(
+                f"{path} is of an unfinished run: go on with it by the command that began it, or bring a "
+                "finished one by python -m stages.adopt FOLDER."
             )
         records.append(record)
     return records

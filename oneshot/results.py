@@ -47,9 +47,12 @@ def collect_segmentation(
     words; `further_seed` marks nets beside the one of the usual seed, which tables of columns leave out.
     """
     rows = [*rows_of_published(published)]
-    for record in sort_records(records):
+    in_order, released = sort_records(records), list_released(reevaluated)
+    for record in in_order:
         rows += rows_of_record(record)
-    rows += rows_of_released(reevaluated)
+    for record in in_order:
+        if net := released.get((record.clutter_level, record.recipe, record.name)):
+            rows += rows_of_released(record, net)
     for of_level in metrics:
         rows += rows_of_own(of_level)
     return pd.DataFrame(rows, columns=list(FIELDS)).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
@@ -90,7 +93,7 @@ def rows_of_record(record: Record) -> list[dict[str, Any]]:
         "clutter_level": record.clutter_level, "recipe": record.recipe, "feature_maps": record.feature_maps,
         "seed": record.seed, "n_scenes_seen": record.n_scenes_seen, "further_seed": is_further(record.name),
     }  # fmt: skip
-    column = f"recorded: recipe {record.recipe}, {record.feature_maps} feature maps"
+    column = f"recorded: {describe_run(record)}"
     if set(record.test_sets_as_published.values()) != {"yes"}:
         column += ", on other scenes than the published ones"
     rows = []
@@ -103,19 +106,32 @@ def rows_of_record(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
-def rows_of_released(reevaluated: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of released weights that this checkout evaluated, in the order of the recorded runs' columns."""
+def rows_of_released(record: Record, net: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of a record's released weights, as this checkout evaluated them."""
+    column = f"released weights, here: {describe_run(record)}"
+    about = {
+        "clutter_level": record.clutter_level, "recipe": record.recipe, "further_seed": is_further(record.name),
+    }  # fmt: skip
+    about |= {key: net[key] for key in ABOUT_A_NET if key != "recipe"}
     rows = []
-    for (level, recipe, name), net in list_released(reevaluated).items():
-        column = f"released weights, here: recipe {recipe}, {net['feature_maps']} feature maps"
-        about = {"clutter_level": level, "recipe": recipe, "further_seed": is_further(name)}
-        about |= {key: net[key] for key in ABOUT_A_NET if key != "recipe"}
-        for split in SPLIT_TITLES:
-            for metric in METRIC_TITLES:
-                agreement = net[split].get("agreement", {}) if metric == "iou" else {}
-                more = {f"agreement_{key}": value for key, value in agreement.items()}
-                rows.append(row(RELEASED, column, metric, split, net[split][metric], about | more))
-    return sorted(rows, key=lambda row: (RECIPE_ORDER.index(row["recipe"]), row["feature_maps"]))
+    for split in SPLIT_TITLES:
+        for metric in METRIC_TITLES:
+            agreement = net[split].get("agreement", {}) if metric == "iou" else {}
+            more = {f"agreement_{key}": value for key, value in agreement.items()}
+            rows.append(row(RELEASED, column, metric, split, net[split][metric], about | more))
+    return rows
+
+
+def describe_run(record: Record) -> str:
+    """What a column's runs have in common: recipe, network, and whatever sets them apart from plain runs."""
+    words = [f"recipe {record.recipe}", f"{record.feature_maps} feature maps"]
+    if not record.complete:
+        words.append("stopped early")
+    if record.start_from or record.n_scenes_before:
+        words.append("from other weights")
+    if record.git_revision.endswith("-dirty"):
+        words.append("changed code")
+    return ", ".join(words)
 
 
 def list_released(reevaluated: Sequence[Mapping[str, Any]]) -> dict[tuple[int, str, str], Mapping[str, Any]]:

@@ -15,10 +15,15 @@ NO_RUNS = (
     "stand only those that this checkout computed."
 )
 RUN_TITLES = (
-    "characters", "published", "recorded", "recipe, feature maps", "seed", "scenes seen",
-    "minutes of training (in all)", "on", "waiting for scenes", "complete", "Git revision",
+    "characters", "published", "recorded", "recipe, feature maps", "batch size", "learning rate", "seed",
+    "scenes seen", "minutes of training (in all)", "device", "waiting", "complete", "Git revision",
     "released weights, here",
 )  # fmt: skip
+RUN_WORDS = (
+    "*Waiting*: the share of the training time in which there was no batch to work on. *Complete*: whether all "
+    "planned steps were done."
+)
+REVISION_DIGITS = 10
 
 
 def tabulate(results: pd.DataFrame, metric: str, split: str) -> str:
@@ -94,15 +99,23 @@ def format_run(run: pd.Series) -> list[str]:
     return [
         format_mean(run["iou_percent"], run["iou_low"], run["iou_high"]),
         f"{run['recipe']}, {run['feature_maps']}",
+        f"{run['batch_size']:,}",
+        f"{run['lr']:g}",
         str(run["seed"]),
         scenes,
         f"{run['training_minutes']:.1f} ({run['whole_minutes']:.1f})",
         device,
         f"{100 * run['waiting_share']:.1f} %",
         "yes" if run["complete"] else stopped,
-        f"`{run['git_revision']}`",
+        f"`{shorten(run['git_revision'])}`",
         run["here"],
     ]
+
+
+def shorten(revision: str) -> str:
+    """A Git revision's first digits, and that its files had been changed."""
+    digits, dash, dirty = revision.partition("-")
+    return digits[:REVISION_DIGITS] + dash + dirty
 
 
 def render_tables(
@@ -119,7 +132,7 @@ def render_tables(
         sections.append(
             "*Agrees*: over the same scenes, the mean IoU of the released weights lies within "
             f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
-            f"{SCENE_TOLERANCE:.0f}."
+            f"{SCENE_TOLERANCE}."
         )
     others = "one" if runs.empty else "and the recorded ones"
     where = f"This checkout computed, at scale `{scale}`, all columns but the published {others}"
@@ -143,6 +156,7 @@ def render_runs(results: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
         f"**Recorded runs, and what they cost**: IoU, {SPLIT_TITLES[SHOWN_SPLIT]} (`{SHOWN_SPLIT}`), in %, "
         f"recorded over n = {n} scenes",
         tabulate_runs(runs, published),
+        RUN_WORDS,
     ]
 
 

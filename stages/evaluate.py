@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.evaluate import evaluate, segment
-from oneshot.files import replacing
 from oneshot.metrics import iou_of_all_ink, mean_of_values
 from oneshot.params import load_params
+from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.speed import choose_speed
 from oneshot.weights import load_weights
 from stages.command import run
-from stages.places import METRICS, PREDICTIONS, net_folder
-from stages.test_sets import SHOWN_SCENES, read_test_sets, summarise
+from stages.places import net_folder
+from stages.scores import write_scores
+from stages.test_sets import read_test_sets, score_network
 
 
 def main(clutter_level: int) -> None:
@@ -39,19 +39,16 @@ def main(clutter_level: int) -> None:
         metrics[net] = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
         levels = {level for phase in about["phases"] for level in phase["clutter_levels"]}
         metrics[net]["trained_on"] = ", ".join(str(level) for level in sorted(levels))
-        for split, scenes in sets.items():
-            result = evaluate(network, scenes, statistics, batch_size=size.batch_size, speed=speed)
-            metrics[net][split] = summarise(result)
-            arrays[f"{net}/{split}/iou"], arrays[f"{net}/{split}/hits"] = result.iou, result.hits
-            arrays[f"{net}/{split}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics, speed=speed)
-    with replacing(METRICS / f"segmentation-{clutter_level}.json") as file:
-        file.write((json.dumps(metrics, indent=1) + "\n").encode())
-    with replacing(PREDICTIONS / f"segmentation-{clutter_level}.npz") as file:
-        np.savez(file, **arrays)
+        means, of_net = score_network(
+            network, sets, statistics, batch_size=size.batch_size, speed=speed, key=net
+        )
+        metrics[net] |= means
+        arrays |= of_net
+    write_scores(f"segmentation-{clutter_level}", metrics, arrays)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clutter_level", type=int)
+    parser.add_argument("clutter_level", type=int, choices=CLUTTER_LEVELS)
     arguments = parser.parse_args()
     run(lambda: main(arguments.clutter_level))

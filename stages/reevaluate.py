@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from oneshot.agreement import compare
-from oneshot.files import replacing
 from oneshot.params import Params, load_params
 from oneshot.records import Record, SceneScores, check_scores, load_scores, read_records, released_files
+from oneshot.scenes import CLUTTER_LEVELS
 from stages.command import run
-from stages.places import MANIFESTS, METRICS, PREDICTIONS, RESULTS, WEIGHTS
+from stages.places import MANIFESTS, RESULTS, WEIGHTS
+from stages.scores import write_scores
 
 
 def main(clutter_level: int) -> None:
@@ -24,10 +25,7 @@ def main(clutter_level: int) -> None:
         metrics["nets"], arrays = reevaluate(params, clutter_level, records)
     else:
         print(f"no network is released for clutter level {clutter_level} yet")
-    with replacing(METRICS / f"reevaluated-{clutter_level}.json") as file:
-        file.write((json.dumps(metrics, indent=1) + "\n").encode())
-    with replacing(PREDICTIONS / f"reevaluated-{clutter_level}.npz") as file:
-        np.savez(file, **arrays)
+    write_scores(f"reevaluated-{clutter_level}", metrics, arrays)
 
 
 def reevaluate(
@@ -40,9 +38,8 @@ def reevaluate(
         RecordError: a record contradicts its own scores.
     """
     # Imported here, since torch takes seconds to load, which levels without a network need not wait for.
-    from oneshot.evaluate import evaluate, segment
     from oneshot.speed import choose_speed
-    from stages.test_sets import SHOWN_SCENES, read_test_sets, summarise
+    from stages.test_sets import read_test_sets, score_network
 
     size = params.scale.reevaluate
     sets, statistics = read_test_sets(clutter_level, size.n_scenes)
@@ -53,17 +50,18 @@ def reevaluate(
     for record in records:
         network, recorded = load_released(record)
         entry = {key: getattr(record, key) for key in ("feature_maps", "seed", "n_scenes_seen")}
-        for split, scenes in sets.items():
-            result = evaluate(network, scenes, statistics, batch_size=size.batch_size, speed=speed)
-            entry[split] = summarise(result)
+        key = f"{record.recipe}/{record.name}"
+        means, of_net = score_network(
+            network, sets, statistics, batch_size=size.batch_size, speed=speed, key=key
+        )
+        for split, of_split in means.items():
             # Other scenes than the published ones, such as invented alphabets', say nothing of a record.
             published_here = rendered[split]["checked_against"] == "published checksums"
             if published_here and record.test_sets_as_published[split] == "yes":
-                entry[split]["agreement"] = asdict(compare(result.iou, recorded[split].iou))
-            key = f"{record.recipe}/{record.name}/{split}"
-            arrays[f"{key}/iou"], arrays[f"{key}/hits"] = result.iou, result.hits
-            arrays[f"{key}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics, speed=speed)
-        nets.setdefault(record.recipe, {})[record.name] = entry
+                agreement = compare(of_net[f"{key}/{split}/iou"], recorded[split].iou)
+                of_split["agreement"] = asdict(agreement)
+        nets.setdefault(record.recipe, {})[record.name] = entry | means
+        arrays |= of_net
     return nets, arrays
 
 
@@ -74,6 +72,10 @@ def load_released(record: Record) -> tuple[Any, dict[str, SceneScores]]:
     files = released_files(RESULTS, WEIGHTS, record.net, record.recipe, record.name)
     scores = load_scores(files.scores)
     check_scores(record, scores, str(files.record))
+    if not files.weights.is_file():
+        raise WeightsError(
+            f"the weights of {files.record} are missing: fetch them by git checkout -- weights."
+        )
     if record.weights is None or file_sha256(files.weights) != record.weights.sha256:
         raise WeightsError(
             f"{files.weights} does not have the SHA-256 in {files.record}: take both from the same commit."
@@ -83,6 +85,6 @@ def load_released(record: Record) -> tuple[Any, dict[str, SceneScores]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clutter_level", type=int)
+    parser.add_argument("clutter_level", type=int, choices=CLUTTER_LEVELS)
     arguments = parser.parse_args()
     run(lambda: main(arguments.clutter_level))

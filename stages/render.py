@@ -9,7 +9,7 @@ from tqdm import tqdm
 from oneshot.files import replacing
 from oneshot.omniglot import load_drawings
 from oneshot.params import load_params
-from oneshot.scenes import lay_out
+from oneshot.scenes import CLUTTER_LEVELS, lay_out
 from oneshot.sets import SET_SPLITS, complete_parts, list_parts, summarise_set
 from stages.command import run
 from stages.places import DRAWINGS, MANIFESTS, SCENES
@@ -62,6 +62,6 @@ def remove_strangers(clutter_level: int, names: set[str]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clutter_level", type=int, choices=(4, 8, 16, 32, 64, 128, 256))
+    parser.add_argument("clutter_level", type=int, choices=CLUTTER_LEVELS)
     arguments = parser.parse_args()
     run(lambda: main(arguments.clutter_level))

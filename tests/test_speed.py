@@ -247,8 +247,14 @@ def test_cuda_graphs_without_compilation_are_refused(monkeypatch):
 
 
 def test_a_network_can_be_trained_after_it_was_evaluated_elsewhere(monkeypatch):
-    # A move to another number format stands for one to another device: parameters are made anew.
-    monkeypatch.setattr(Speed, "place", lambda speed, module: module.double().float())
+    def move(speed, module):
+        """Stands for a move to another device, which makes parameters anew."""
+        for part in module.modules():
+            for name, parameter in list(part.named_parameters(recurse=False)):
+                setattr(part, name, torch.nn.Parameter(parameter.detach().clone()))
+        return module
+
+    monkeypatch.setattr(Speed, "place", move)
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     evaluate(net, fake_scenes(3, 4, seed=0), PixelStatistics(20.0, 50.0))
     assert not any(parameter.is_inference() for parameter in net.parameters())
