@@ -32,6 +32,7 @@ from oneshot.losses import SegmentationLoss
 from oneshot.recipes import Recipe
 from oneshot.stock import Stock
 from oneshot.training import N_WINDOW_JOBS, count_threads
+from stages.command import run
 
 ROUNDS = 2  # in which the obvious and ours take turns
 STOCK_BYTES = 4 * 2**30
@@ -242,6 +243,15 @@ SECTIONS: dict[str, Callable[[Bench], Any]] = {
 }
 
 
+def known_sections(text: str) -> list[str]:
+    """Names of sections, joined by commas."""
+    names = text.split(",")
+    for name in names:
+        if name not in SECTIONS:
+            raise argparse.ArgumentTypeError(f"there is no section {name!r}; choose of {', '.join(SECTIONS)}")
+    return names
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -251,7 +261,9 @@ def main() -> None:
     parser.add_argument("--levels", default="4,256")
     parser.add_argument("--seconds", type=float, help="of every measurement: 3 on a GPU, 10 on a CPU")
     parser.add_argument("--minutes", type=float, default=5.0, help="after which nothing is begun")
-    parser.add_argument("--sections", help=f"some of: {', '.join(SECTIONS)}")
+    parser.add_argument(
+        "--sections", type=known_sections, default=list(SECTIONS), help=f"some of: {', '.join(SECTIONS)}"
+    )
     parser.add_argument("--drawings", type=Path, help="Omniglot, packed; fetched where none are given")
     parser.add_argument("--out", type=Path, help="a JSON file for all figures")
     arguments = parser.parse_args()
@@ -259,9 +271,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(arguments, Path(folder))
         print(", ".join(f"{name} {value}" for name, value in bench.found.items()))
-        for name in arguments.sections.split(",") if arguments.sections else SECTIONS:
+        for name in arguments.sections:
             bench.section(name, SECTIONS[name])
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -28,16 +28,18 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--any-scenes", action="store_true", help="even if the test sets were not the published ones"
     )
+    parser.add_argument("--replace", action="store_true", help="a record that is there already")
     arguments = parser.parse_args(words)
-    for record, places in adopt(arguments.folder, arguments.any_scenes):
+    for record, places in adopt(arguments.folder, arguments.any_scenes, arguments.replace):
         print(f"{places.record}: {describe(record)}", file=sys.stderr)
 
 
-def adopt(folder: Path, any_scenes: bool = False) -> list[tuple[Record, RecordFiles]]:
+def adopt(folder: Path, any_scenes: bool = False, replace: bool = False) -> list[tuple[Record, RecordFiles]]:
     """Check every record in a folder; only if all are in order put their files in place.
 
     Raises:
-        RecordError, WeightsError: there is no record, or a file is missing, damaged or of another run.
+        RecordError, WeightsError: there is no record, a file is missing, damaged or of another run, or a
+            complete record is in its place already and not to be replaced.
     """
     found = sorted(path for path in folder.glob("siamese_unet-*.json"))
     if not found:
@@ -48,6 +50,8 @@ def adopt(folder: Path, any_scenes: bool = False) -> list[tuple[Record, RecordFi
         files = flat_files(folder, record.net, record.recipe, record.name)
         places = released_files(RESULTS, WEIGHTS, record.net, record.recipe, record.name)
         check_record(record, path, files, places, any_scenes)
+        if not replace:
+            refuse_to_replace(places.record)
         adopted.append((record, files, places))
     for _, files, places in adopted:
         # The record comes last: it vouches for the others.
@@ -55,6 +59,15 @@ def adopt(folder: Path, any_scenes: bool = False) -> list[tuple[Record, RecordFi
             with replacing(getattr(places, name)) as file:
                 file.write(getattr(files, name).read_bytes())
     return [(record, places) for record, _, places in adopted]
+
+
+def refuse_to_replace(path: Path) -> None:
+    """Raise RecordError if a complete record lies there."""
+    if path.exists() and (there := load_record(path)).complete:
+        raise RecordError(
+            f"{path} is there already ({there.feature_maps} feature maps, {there.n_scenes_seen:,} scenes): "
+            "say --replace, or keep this one elsewhere by --out."
+        )
 
 
 def check_record(

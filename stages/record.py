@@ -8,6 +8,7 @@ import time
 
 STARTED = time.monotonic()  # the clock of --minutes, before imports that take seconds
 
+import argparse
 import math
 import shutil
 import sys
@@ -21,6 +22,7 @@ import torch
 from oneshot.batches import PixelStatistics, pixel_statistics
 from oneshot.distributed import join_world
 from oneshot.errors import ParameterError
+from oneshot.files import replacing
 from oneshot.fit import LogPoint, read_progress
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.params import load_params
@@ -30,6 +32,7 @@ from oneshot.records import (
     RecordFiles,
     SceneScores,
     flat_files,
+    released_files,
     save_record,
     save_scores,
 )
@@ -38,8 +41,9 @@ from oneshot.speed import Speed, choose_speed
 from oneshot.training import Outcome, train
 from oneshot.training_set import TrainingSet
 from oneshot.weights import WeightsInfo, file_sha256, load_weights, save_weights
-from stages.adopt import adopt, describe
+from stages.adopt import adopt, describe, refuse_to_replace
 from stages.command import run, stopping_on_signals
+from stages.places import RESULTS, WEIGHTS
 from stages.record_data import TestSets, find_drawings, keep_drawings, render_test_sets
 from stages.record_form import known_facts, make_record, name_device, save_curve
 from stages.record_plan import (
@@ -59,6 +63,7 @@ SPOKEN_SECONDS = 30  # between two lines of progress
 # Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.
 RESERVE_FACTOR = 1.25
 RESERVE_SECONDS = 5.0
+N_TEST_SCENES = 10_000  # of a published test set
 CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (LOG.md)
 
 
@@ -133,10 +138,14 @@ def main(words: Sequence[str] | None = None) -> None:
         folder = run_folder(plan, drawings_sha256)
         check_conditions(folder, speed, world, name_device(speed))
         training_set = TrainingSet(keep_drawings(path, drawings, folder))
-        ongoing = begin(plan, folder, arguments.out or folder, training_set, arguments.start_from)
+        files = flat_files(arguments.out or folder, NET, plan.recipe.name, plan.name)
+        if world.rank == 0:
+            refuse_before_it_is_late(arguments, plan, files)
+        ongoing = begin(plan, folder, files, training_set, arguments.start_from)
         seconds_before = ongoing.look_back()
         reserve = 0.0
         if world.rank == 0:
+            say("rendering the test sets (compiled first where this is new here, which takes a minute)")
             test_sets = render_test_sets(drawings, plan.clutter_level, plan.n_test_scenes)
             if arguments.out is None:
                 refuse_strange_scenes(test_sets.as_published)
@@ -146,6 +155,7 @@ def main(words: Sequence[str] | None = None) -> None:
         limits = [minutes for minutes in (plan.minutes, plan.stop_after) if minutes is not None]
         deadline = deadline_of(min(limits, default=None), reserve, plan.n_test_scenes)
         with stopping_on_signals() as stopped:
+            say(f"training; the checkpoint is kept in {folder}")
             outcome = train(
                 ongoing.net, ongoing.training_set, plan.recipe, plan.phases, checkpoint=ongoing.checkpoint,
                 seed=plan.seed, n_jobs=plan.n_jobs, n_epochs=plan.n_epochs, deadline=deadline,
@@ -168,16 +178,17 @@ def main(words: Sequence[str] | None = None) -> None:
         raise KeyboardInterrupt
     record = finish(ongoing, facts, outcome, earlier, test_sets, speed.device, batch_size)
     if arguments.out is None:
-        adopt(ongoing.folder)
+        adopt(ongoing.folder, replace=arguments.replace)
     say(describe(record))
     if record.complete:
         shutil.rmtree(ongoing.folder)
 
 
-def begin(plan: Plan, folder: Path, out: Path, training_set: TrainingSet, start_from: Path | None) -> Run:
+def begin(
+    plan: Plan, folder: Path, files: RecordFiles, training_set: TrainingSet, start_from: Path | None
+) -> Run:
     """A run with a new network, or with the weights that it starts from."""
     first_job = training_set.render_job(plan.phases[0].clutter_levels[0], 0)
-    files = flat_files(out, NET, plan.recipe.name, plan.name)
     if start_from is None:
         net = SiameseUNet(plan.feature_maps).initialise(torch.Generator().manual_seed(plan.seed))
     else:
@@ -209,6 +220,31 @@ def finish(
 
 def say(sentence: str) -> None:
     print(f"{time.monotonic() - STARTED:6.0f} s  {sentence}", file=sys.stderr, flush=True)
+
+
+def refuse_before_it_is_late(arguments: argparse.Namespace, plan: Plan, files: RecordFiles) -> None:
+    """What would refuse the record after the training refuses it before.
+
+    Raises:
+        RecordError: the folder cannot be written into; or, without --out, there is a complete record already,
+            or too few scenes are to be evaluated.
+    """
+    try:
+        with replacing(files.record.with_name(".writable")):
+            pass
+        files.record.with_name(".writable").unlink()
+    except OSError as error:
+        raise RecordError(f"cannot write into {files.record.parent} ({error.strerror}).") from None
+    if arguments.out is not None:
+        return
+    places = released_files(RESULTS, WEIGHTS, NET, plan.recipe.name, plan.name)
+    if not arguments.replace:
+        refuse_to_replace(places.record)
+    if plan.scale == "paper" and plan.n_test_scenes < N_TEST_SCENES:
+        raise RecordError(
+            f"what is kept in results/ is evaluated on all {N_TEST_SCENES:,} scenes of a test set, not on "
+            f"{plan.n_test_scenes:,}: leave --test-scenes out, or say where to put the run by --out."
+        )
 
 
 def refuse_strange_scenes(as_published: dict[str, str]) -> None:

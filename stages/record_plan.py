@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import math
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--out", type=Path, metavar="FOLDER", help="put the four files here, instead of results/ and weights/"
     )
+    add("--replace", action="store_true", help="a complete record of this level, recipe and seed")
     add("--revision", help="the commit, where this folder is a copy without Git")
     add("--allow-dirty", action="store_true", help="record a tree that differs from its commit; marked so")
     return parser
@@ -134,7 +136,7 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
         recipe = replace(recipe, prepare=None)
     usual = training.nets.get(f"level_{arguments.clutter_level}", ())
     n_scenes = given(arguments.scenes, sum(phase.n_scenes for phase in usual))
-    if n_scenes == 0:
+    if n_scenes == 0 and arguments.scenes is None:
         raise ParameterError(
             f"scale {arguments.scale!r} trains no network for level {arguments.clutter_level}: "
             "say on how many scenes by --scenes."
@@ -172,17 +174,17 @@ def find_scale(params: Params, name: str) -> Scale:
 
 
 def check_plan(plan: Plan) -> None:
-    for name, number in {
-        "--feature-maps": plan.feature_maps,
-        "--scenes": sum(phase.n_scenes for phase in plan.phases),
-        "--test-scenes": plan.n_test_scenes,
-    }.items():
-        if number < 1:
-            raise ParameterError(f"{name} is {number}; it must be at least 1.")
+    for name, number, least in [
+        ("--feature-maps", plan.feature_maps, 1),
+        ("--scenes", sum(phase.n_scenes for phase in plan.phases), 1),
+        ("--test-scenes", plan.n_test_scenes, 2),
+    ]:
+        if number < least:
+            raise ParameterError(f"{name} is {number}; it must be at least {least}.")
     if not 0 <= plan.seed < 2**32:
         raise ParameterError(f"--seed is {plan.seed}; it must be at least 0 and below 2**32.")
     for name, minutes in {"--minutes": plan.minutes, "--stop-after": plan.stop_after}.items():
-        if minutes is not None and not minutes > 0:
+        if minutes is not None and not 0 < minutes < math.inf:
             raise ParameterError(f"{name} is {minutes}; it must be a positive number.")
 
 

@@ -4,10 +4,21 @@ import subprocess
 from pathlib import Path
 
 from oneshot.records import RecordError, check_revision
-from stages.places import RESULTS, WEIGHTS
+from stages.places import FIGURES, METRICS, README, RESULTS, TABLES, WEIGHTS
 
-# Recorded runs change these themselves, one after another, before anyone commits them.
-RECORDED = (RESULTS, WEIGHTS)
+# What recorded runs, or the pipeline, write themselves, and no training reads.
+WRITTEN = (
+    RESULTS,
+    WEIGHTS,
+    METRICS,
+    TABLES,
+    FIGURES,
+    README,
+    "data/manifests",
+    "dvc.lock",
+    "LOG.md",
+    "CHANGELOG.md",
+)
 
 
 def recorded_revision(stated: str | None, allow_dirty: bool) -> str:
@@ -30,7 +41,7 @@ def recorded_revision(stated: str | None, allow_dirty: bool) -> str:
         raise RecordError(
             f"--revision says {stated}, but this checkout is at {head}: leave the option out here."
         )
-    others = [f":(exclude){folder}" for folder in RECORDED]
+    others = [f":(exclude){folder}" for folder in WRITTEN]
     changed = ask_git("status", "--porcelain", "--untracked-files=no", "--", ".", *others).splitlines()
     if changed and not allow_dirty:
         raise RecordError(

@@ -324,6 +324,44 @@ def test_invented_alphabets_are_no_result_to_keep(mine: Path) -> None:
     assert not (mine / "results").exists()
 
 
+def test_a_complete_record_is_replaced_only_when_told(mine: Path) -> None:
+    adopt.adopt(mine / "out", any_scenes=True)
+    there = mine / "results/siamese_unet/fast/4.json"
+    before = there.read_bytes()
+    change_record(mine, date="2030-01-01")
+    said = r"4\.json is there already \(2 feature maps, 40 scenes\): say --replace"
+    with pytest.raises(RecordError, match=said):
+        adopt.adopt(mine / "out", any_scenes=True)
+    with pytest.raises(RecordError, match=said):
+        run(f"{SMALL} --drawings drawings.npz")
+    assert there.read_bytes() == before
+    adopt.adopt(mine / "out", any_scenes=True, replace=True)
+    assert json.loads(there.read_text())["date"] == "2030-01-01"
+
+
+def test_an_incomplete_record_makes_way(mine: Path) -> None:
+    change_record(mine, complete=False)
+    adopt.adopt(mine / "out", any_scenes=True)
+    change_record(mine, complete=True)
+    adopt.adopt(mine / "out", any_scenes=True)
+    assert json.loads((mine / "results/siamese_unet/fast/4.json").read_text())["complete"]
+
+
+def test_a_folder_that_cannot_be_written_into_is_found_before_training(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "train", None)  # not reached
+    (mine / "taken").write_text("a file")
+    with pytest.raises(RecordError, match="cannot write into taken"):
+        run(f"{SMALL} --drawings drawings.npz --out taken")
+
+
+def test_few_test_scenes_are_no_result_to_keep(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "train", None)  # not reached
+    with pytest.raises(RecordError, match="evaluated on all 10,000 scenes of a test set, not on 6"):
+        run(f"{SMALL} --scale paper --drawings drawings.npz")
+
+
 def test_a_folder_without_records(project: Path) -> None:
     with pytest.raises(RecordError, match="there is no recorded run in out"):
         adopt.adopt(Path("out"))
@@ -390,6 +428,9 @@ def git(*words: str) -> None:
 def checkout(project: Path) -> Path:
     (project / "results").mkdir()
     (project / "results/kept.json").write_text("{}")
+    (project / "metrics").mkdir()
+    (project / "metrics/4.json").write_text("{}")
+    (project / "dvc.lock").write_text("outs: []")
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "-m", "first")
@@ -407,6 +448,8 @@ def test_the_revision_of_a_clean_checkout(checkout: Path) -> None:
 def test_earlier_records_and_untracked_files_leave_a_checkout_clean(checkout: Path) -> None:
     (checkout / "results/kept.json").write_text("{ }")
     (checkout / "notes.txt").write_text("untracked")
+    (checkout / "dvc.lock").write_text("outs: [another]")
+    (checkout / "metrics/4.json").write_text("{ }")
     assert recorded_revision(None, allow_dirty=False).isalnum()
 
 
