@@ -522,8 +522,9 @@ def test_impossible_options_are_named(options: str, complaint: str) -> None:
 
 
 def list_commands() -> list[str]:
-    """The commands of the run list, those of code blocks of results/README.md."""
-    blocks = (ROOT / "results/README.md").read_text().split("```sh\n")[1:]
+    """The commands of the run list in results/README.md."""
+    text = (ROOT / "results/README.md").read_text().split("### The run list")[1]
+    blocks = text.split("```sh\n")[1:]
     lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
     return [line.partition("  #")[0].strip() for line in lines if line.startswith("python -m ")]
 
