@@ -110,9 +110,10 @@ def load_network(recipe: str = "fast", clutter_level: int = 32) -> "tuple[nn.Mod
 
     path = RELEASED_WEIGHTS / "siamese_unet" / recipe / f"{clutter_level}.safetensors"
     if not path.is_file():
-        there = ", ".join(f"{recipe}/{level}" for recipe, level in list_networks()) or "none yet"
+        there = ", ".join(f"{name}/{level}" for name, level in list_networks()) or "none yet"
         raise WeightsError(
-            f"no network of recipe {recipe!r} is released for {clutter_level} characters: weights/ has {there}."
+            f"no network of recipe {recipe!r} is released for {clutter_level} characters: "
+            f"weights/ has {there}."
         )
     return load_weights(path)
 

@@ -109,10 +109,9 @@ def rows_of_record(record: Record) -> list[dict[str, Any]]:
 def rows_of_released(record: Record, net: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of a record's released weights, as this checkout evaluated them."""
     column = f"released weights, here: {describe_run(record)}"
-    about = {
-        "clutter_level": record.clutter_level, "recipe": record.recipe, "further_seed": is_further(record.name),
-    }  # fmt: skip
-    about |= {key: net[key] for key in ABOUT_A_NET if key != "recipe"}
+    about = {key: net[key] for key in ABOUT_A_NET if key != "recipe"}
+    about |= {"clutter_level": record.clutter_level, "recipe": record.recipe}
+    about |= {"further_seed": is_further(record.name)}
     rows = []
     for split in SPLIT_TITLES:
         for metric in METRIC_TITLES:

@@ -20,8 +20,8 @@ RUN_TITLES = (
     "released weights, here",
 )  # fmt: skip
 RUN_WORDS = (
-    "*Waiting*: the share of the training time in which there was no batch to work on. *Complete*: whether all "
-    "planned steps were done."
+    "*Waiting*: the share of the training time in which there was no batch to work on. *Complete*: whether "
+    "all planned steps were done."
 )
 REVISION_DIGITS = 10
 

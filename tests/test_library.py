@@ -39,5 +39,18 @@ def test_a_released_network_is_loaded_by_recipe_and_clutter_level(
     loaded, about = load_network("fast", 32)
     assert about == info
     torch.testing.assert_close(loaded.state_dict(), net.state_dict(), atol=0, rtol=0)
-    with pytest.raises(WeightsError, match=r"no weights at .*published/256\.safetensors"):
-        load_network("published", 256)
+
+
+def test_a_network_that_is_not_released_is_refused_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
+    refusal = "no network of recipe 'fast' is released for 32 characters: weights/ has"
+    with pytest.raises(WeightsError, match=f"^{refusal} none yet.$"):
+        load_network()
+    for name in ("fast/16", "fast/4", "fast/32-seed-7", "published/32"):
+        path = tmp_path / "siamese_unet" / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(WeightsError, match=f"^{refusal} fast/4, fast/16, published/32.$"):
+        load_network()

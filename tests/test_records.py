@@ -180,6 +180,15 @@ def test_all_records_of_a_folder_are_read_and_one_in_the_wrong_place_is_refused(
         read_records(tmp_path / "results")
 
 
+@pytest.mark.parametrize("changes", [{"test-train": None, "test-one-shot": None}, {"test-one-shot": None}])
+def test_a_record_without_all_its_scores_is_no_result(changes: dict, tmp_path: Path) -> None:
+    save_record(tmp_path / "results/siamese_unet/fast/32.json", make_record(**changes))
+    with pytest.raises(
+        RecordError, match=r"fast/32\.json is of an unfinished run: .*python -m stages\.adopt"
+    ):
+        read_records(tmp_path / "results")
+
+
 @pytest.mark.parametrize("revision", ["0123abc", 40 * "f", 12 * "a" + "-dirty"])
 def test_git_revisions(revision: str) -> None:
     assert check_revision(revision) == revision

@@ -10,7 +10,7 @@ import pytest
 
 from oneshot.batches import pixel_statistics
 from oneshot.evaluate import evaluate, segment
-from oneshot.records import SceneScores, released_files
+from oneshot.records import TEST_SPLITS, SceneScores, released_files
 from oneshot.scenes import Scenes
 from oneshot.weights import WeightsError, load_weights
 from stages import reevaluate, test_sets
@@ -19,7 +19,7 @@ from tests.fake_records import fake_scores, release_net
 from tests.fake_scenes import fake_scenes
 
 LEVEL, N_RENDERED, N_EVALUATED = 4, 30, 12
-SETS = {name: fake_scenes(N_RENDERED, LEVEL, seed) for seed, name in enumerate(test_sets.SPLITS)}
+SETS = {name: fake_scenes(N_RENDERED, LEVEL, seed) for seed, name in enumerate(TEST_SPLITS)}
 FILES = released_files(Path("results"), Path("weights"), "siamese_unet", "fast", str(LEVEL))
 
 
@@ -45,7 +45,7 @@ def write_manifest(checked_against: str) -> None:
     path = Path(f"data/manifests/scenes-{LEVEL}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     entry = {"n_scenes": N_RENDERED, "checked_against": checked_against}
-    path.write_text(json.dumps({"sets": dict.fromkeys(test_sets.SPLITS, entry)}))
+    path.write_text(json.dumps({"sets": dict.fromkeys(TEST_SPLITS, entry)}))
 
 
 def true_scores() -> dict[str, SceneScores]:
@@ -78,7 +78,7 @@ def test_every_released_net_agrees_with_its_record_on_the_first_scenes() -> None
     assert list(metrics["nets"]["published"]) == [f"{LEVEL}-seed-7"]
     entry = metrics["nets"]["fast"][str(LEVEL)]
     assert (entry["feature_maps"], entry["seed"], entry["n_scenes_seen"]) == (2, record.seed, 4_000_000)
-    for split in test_sets.SPLITS:
+    for split in TEST_SPLITS:
         first = scores[split].iou[:N_EVALUATED]
         assert 0 < first.min() < first.max()
         assert entry[split]["iou"]["value"] == pytest.approx(first.mean())
@@ -105,7 +105,7 @@ def test_masks_and_scores_of_the_first_scenes_are_kept_for_the_pictures() -> Non
 def test_other_scores_than_the_recorded_ones_show_in_the_metrics_and_stop_nothing() -> None:
     others = {split: SceneScores(s.iou[::-1].copy(), s.hits) for split, s in true_scores().items()}
     release_net(Path(), LEVEL, "fast", others)
-    for split in test_sets.SPLITS:
+    for split in TEST_SPLITS:
         agreement = run_stage()["nets"]["fast"][str(LEVEL)][split]["agreement"]
         assert not agreement["agrees"]
         assert agreement["mean_absolute_difference_points"] > 1
@@ -116,7 +116,7 @@ def test_scenes_other_than_the_published_ones_are_not_compared(where: str) -> No
     if where == "here":
         write_manifest("own checksums")
     verdict = "synthetic" if where == "when recorded" else "yes"
-    as_published = dict.fromkeys(test_sets.SPLITS, verdict)
+    as_published = dict.fromkeys(TEST_SPLITS, verdict)
     release_net(Path(), LEVEL, "fast", true_scores(), test_sets_as_published=as_published)
     entry = run_stage()["nets"]["fast"][str(LEVEL)]
     assert "iou" in entry["test-train"]
@@ -129,7 +129,7 @@ def test_weights_that_are_not_the_recorded_ones_end_the_stage() -> None:
     with pytest.raises(WeightsError, match=rf"{FILES.weights} does not have the SHA-256 in {FILES.record}"):
         run_stage()
     FILES.weights.unlink()
-    with pytest.raises(WeightsError, match=f"there are no weights at {FILES.weights}"):
+    with pytest.raises(WeightsError, match=f"the weights of {FILES.record} are missing: fetch them by git"):
         run_stage()
 
 
