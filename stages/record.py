@@ -19,11 +19,12 @@ from typing import Any, cast
 
 import torch
 
-from oneshot.batches import PixelStatistics, pixel_statistics
+from oneshot.batches import PixelStatistics
 from oneshot.distributed import join_world
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
 from oneshot.fit import LogPoint, read_progress
+from oneshot.losses import SegmentationLoss
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.params import load_params
 from oneshot.records import (
@@ -157,7 +158,8 @@ def main(words: Sequence[str] | None = None) -> None:
         with stopping_on_signals() as stopped:
             say(f"training; the checkpoint is kept in {folder}")
             outcome = train(
-                ongoing.net, ongoing.training_set, plan.recipe, plan.phases, checkpoint=ongoing.checkpoint,
+                SegmentationLoss(ongoing.net, plan.recipe.matching_weight), ongoing.training_set, plan.recipe,
+                plan.phases, statistics=ongoing.statistics, checkpoint=ongoing.checkpoint,
                 seed=plan.seed, n_jobs=plan.n_jobs, n_epochs=plan.n_epochs, deadline=deadline,
                 seconds=None if plan.minutes is None else planned - time.monotonic(),
                 log_every=params.siamese_unet.log_every,
@@ -166,7 +168,7 @@ def main(words: Sequence[str] | None = None) -> None:
             )  # fmt: skip
     if world.rank > 0:
         return
-    facts = known_facts(plan, ongoing.net, outcome, speed, world) | {
+    facts = known_facts(plan, ongoing.net, outcome, ongoing.statistics, speed, world) | {
         "git_revision": revision,
         "drawings_sha256": drawings_sha256,
         "test_sets_as_published": test_sets.as_published,
@@ -188,12 +190,12 @@ def begin(
     plan: Plan, folder: Path, files: RecordFiles, training_set: TrainingSet, start_from: Path | None
 ) -> Run:
     """A run with a new network, or with the weights that it starts from."""
-    first_job = training_set.render_job(plan.phases[0].clutter_levels[0], 0)
     if start_from is None:
         net = SiameseUNet(plan.feature_maps).initialise(torch.Generator().manual_seed(plan.seed))
     else:
         net = cast(SiameseUNet, load_weights(start_from)[0])
-    return Run(plan, folder, files, net, training_set, pixel_statistics(first_job))
+    statistics = training_set.statistics(plan.phases[0].clutter_levels[0])
+    return Run(plan, folder, files, net, training_set, statistics)
 
 
 def finish(

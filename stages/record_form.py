@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from oneshot.batches import PixelStatistics
 from oneshot.distributed import World
 from oneshot.files import replacing
 from oneshot.fit import LogPoint
@@ -30,7 +31,9 @@ def name_device(speed: Speed) -> str:
     return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
 
 
-def known_facts(plan: Plan, net: SiameseUNet, outcome: Outcome, speed: Speed, world: World) -> dict[str, Any]:
+def known_facts(
+    plan: Plan, net: SiameseUNet, outcome: Outcome, statistics: PixelStatistics, speed: Speed, world: World
+) -> dict[str, Any]:
     """The fields of a record that do not depend on how the run ended."""
     recipe = plan.recipe
     return {
@@ -63,8 +66,8 @@ def known_facts(plan: Plan, net: SiameseUNet, outcome: Outcome, speed: Speed, wo
             **{package: installed_version(package) for package in ("numpy", "numba")},
         },
         "date": datetime.now(UTC).date().isoformat(),
-        "pixel_mean": outcome.statistics.mean,
-        "pixel_std": outcome.statistics.std,
+        "pixel_mean": statistics.mean,
+        "pixel_std": statistics.std,
     }
 
 
