@@ -175,14 +175,19 @@ def answer_batch(
 
 def batches_of(
     scenes: CodedScenes, statistics: PixelStatistics, speed: Speed
-) -> Iterator[tuple[Batch, Int[Tensor, "b h w"]]]:
-    """Scenes and their label maps, as many at a time as their proposals are decoded at once."""
+) -> Iterator[tuple[Batch, Int[Tensor, "b h w"], int]]:
+    """As many scenes at a time as their proposals are decoded at once, their label maps, and how many of them
+    were there before.
+    """
     h, w = scenes.labels.shape[1:]
     n_locations = (h // LOCATION) * (w // LOCATION)
     size = min(len(scenes), max(1, PROPOSALS_AT_ONCE[speed.device_type] // n_locations))
     for first in range(0, len(scenes), size):
-        which = slice(first, first + size)
-        yield decode(scenes, which, statistics, speed.memory_format), decode_labels(scenes, which)[0]
+        # The last batch reaches back until it is as large as the others: compiled code is for one size.
+        start = min(first, len(scenes) - size)
+        which = slice(start, start + size)
+        batch = decode(scenes, which, statistics, speed.memory_format)
+        yield batch, decode_labels(scenes, which)[0], first - start
 
 
 def evaluate_masknet(
@@ -192,9 +197,10 @@ def evaluate_masknet(
     speed = speed or Speed()
     judge, coded = Judge(net, speed), code(scenes).to(speed.device)
     parts = []
-    for batch, labels in batches_of(coded, statistics, speed):
+    for batch, labels, n_before in batches_of(coded, statistics, speed):
         with torch.no_grad(), speed.running():
-            parts.append(answer_batch(judge, batch, labels, scenes.characters.shape[1]))
+            found = answer_batch(judge, batch, labels, scenes.characters.shape[1])
+        parts.append({name: [values[n_before:] for values in pair] for name, pair in found.items()})
     return {
         name: Evaluation(*(torch.cat([part[name][i] for part in parts]).cpu().numpy() for i in (0, 1)))
         for name in parts[0]
@@ -213,9 +219,9 @@ def segment_masknet(
     speed = speed or Speed()
     judge, coded = Judge(net, speed), code(scenes).to(speed.device)
     answers = []
-    for batch, _ in batches_of(coded, statistics, speed):
+    for batch, _, n_before in batches_of(coded, statistics, speed):
         with torch.no_grad(), speed.running():
-            answers.append(segment_batch(judge, batch, top_k))
+            answers.append(segment_batch(judge, batch, top_k)[n_before:])
     return torch.cat(answers).cpu().numpy()
 
 

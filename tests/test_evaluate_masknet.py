@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from oneshot.batches import code, decode, decode_labels
-from oneshot.evaluate_masknet import TOP_K, Judge, answer_batch, evaluate_masknet, segment_masknet
+from oneshot.evaluate_masknet import (
+    PROPOSALS_AT_ONCE,
+    TOP_K,
+    Judge,
+    answer_batch,
+    evaluate_masknet,
+    segment_masknet,
+)
 from oneshot.metrics import foreground, iou, localised
 from oneshot.nets.masknet import MaskNet
 from oneshot.proposals import crops_of
@@ -141,11 +148,15 @@ def test_how_many_are_decoded_at_a_time_changes_nothing(net):
             assert torch.equal(other[name][1], hits)
 
 
-def test_every_answer_covers_all_scenes_in_order(net):
+def test_every_answer_covers_all_scenes_in_order(net, monkeypatch):
     whole = evaluate_masknet(net, SCENES, STATISTICS)
     assert list(whole) == [
         "answer", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given"
     ]  # fmt: skip
-    for name, found in evaluate_masknet(net, SCENES[3:], STATISTICS).items():
-        assert found.iou.shape == (4,)
-        np.testing.assert_allclose(found.iou, whole[name].iou[3:], atol=1e-6)
+    for n_at_once in (1, 2 * N_LOCATIONS, 1000):  # 2 scenes at a time: the last batch reaches back
+        monkeypatch.setitem(PROPOSALS_AT_ONCE, "cpu", n_at_once)
+        for name, found in evaluate_masknet(net, SCENES[2:], STATISTICS).items():
+            assert found.iou.shape == (5,)
+            np.testing.assert_allclose(found.iou, whole[name].iou[2:], atol=1e-6)
+        masks = segment_masknet(net, SCENES[2:], STATISTICS)
+        np.testing.assert_allclose(scores_of(masks, SCENES[2:])[0], whole["answer"].iou[2:], atol=1e-6)

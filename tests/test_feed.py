@@ -206,8 +206,8 @@ def test_every_scene_is_normalised_with_the_statistics_of_its_own_level(open_sto
     statistics = {4: PixelStatistics(1.0, 2.0), 8: PixelStatistics(10.0, 5.0)}
     feeds = [
         Feed(
-            open_stock(named_job), [Phase((4, 8), 4 * N_JOB_SCENES)], of_levels, batch_size=5, seed=3, n_jobs=4,
-            n_job_scenes=N_JOB_SCENES, n_window_jobs=2,
+            open_stock(named_job), [Phase((4, 8), 4 * N_JOB_SCENES)], of_levels, batch_size=5, seed=3,
+            n_jobs=4, n_job_scenes=N_JOB_SCENES, n_window_jobs=2,
         )
         for of_levels in (IDENTITY, statistics)
     ]  # fmt: skip
@@ -226,7 +226,7 @@ def test_random_locations_are_there_when_asked_for_and_depend_on_the_step_alone(
     assert all(batch.locations is None for batch in make_feed([Phase((4,), 24)]).batches())
     whole = list(make_feed([Phase((4,), 60)], n_locations=3).batches())
     assert all(batch.locations.shape == (len(batch), 3) for batch in whole)
-    assert all(0 <= batch.locations.min() and batch.locations.max() < 4 for batch in whole)  # 16 x 16 pixels
+    assert all(batch.locations.min() >= 0 and batch.locations.max() < 4 for batch in whole)  # 16 x 16 pixels
     assert len({tuple(row) for batch in whole for row in batch.locations.tolist()}) == 4
     assert len({corner for batch in whole for corner in batch.corners.tolist()}) == 4
     resumed = list(make_feed([Phase((4,), 60)], n_locations=3).batches(7))
