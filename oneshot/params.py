@@ -39,6 +39,22 @@ class SiameseUNet(Section):
     checkpoint_seconds: float = Field(ge=0)
 
 
+class StepNumbers(Section):
+    lr: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    matching_weight: float = Field(ge=0)
+
+
+class MaskNetRecipe(Section):
+    proposals: StepNumbers
+    discriminator: StepNumbers
+
+
+class MaskNet(Section):
+    recipes: dict[RecipeName, MaskNetRecipe]
+    proposals_share: float = Field(gt=0, lt=1)
+
+
 class Synthetic(Section):
     n_train_alphabets: int = Field(ge=1)
     n_eval_alphabets: int = Field(ge=1)
@@ -64,9 +80,21 @@ class Training(Section):
     nets: dict[str, tuple[Phase, ...]]
 
 
+class MaskNetPhases(Section):
+    proposals: tuple[Phase, ...] = Field(min_length=1)
+    discriminator: tuple[Phase, ...] = Field(min_length=1)
+
+
+class MaskNetTraining(Section):
+    recipe: RecipeName
+    n_epochs: int | None = Field(ge=1)
+    nets: dict[str, MaskNetPhases | None]
+
+
 class Evaluate(Section):
     n_scenes: int = Field(ge=2)
     batch_size: int = Field(ge=1)
+    n_masknet_scenes: int = Field(ge=2)
 
 
 class Scale(Section):
@@ -74,6 +102,7 @@ class Scale(Section):
     synthetic: Synthetic | None
     render: SetSize
     siamese_unet: Training
+    masknet: MaskNetTraining
     evaluate: Evaluate
     reevaluate: Evaluate
 
@@ -89,6 +118,7 @@ class Params(Section):
     omniglot: Omniglot
     render: Render
     siamese_unet: SiameseUNet
+    masknet: MaskNet
     scales: dict[str, Scale]
 
     @property

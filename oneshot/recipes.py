@@ -35,6 +35,7 @@ class Recipe:
     optimizers: Callable[[Objective, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
     prepare: Callable[[SiameseUNet, Batch], None] | None = None
+    corrected: bool = False  # whether MaskNet's labels are mended (see oneshot.masknet_losses)
 
 
 def halvings(step: int, n_steps: int, n_epochs: int | None = None) -> float:
@@ -107,12 +108,13 @@ class Method:
     optimizers: Callable[[Objective, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
     prepare: Callable[[SiameseUNet, Batch], None] | None = None
+    corrected: bool = False
 
 
 METHODS = {
     # Source: Michaelis, Bethge, Ecker 2018, section 4; github.com/michaelisc/cluttered-omniglot at 0cd38ba.
     "published": Method(plain_adam, halvings),
-    "fast": Method(muon_and_adam, warm_up_and_cosine, prepare_fast),
+    "fast": Method(muon_and_adam, warm_up_and_cosine, prepare_fast, corrected=True),
 }
 
 
@@ -135,5 +137,7 @@ def make_recipe(
     if matching_weight < 0:
         raise ParameterError(f"matching_weight is {matching_weight}; it cannot be negative.")
     method = METHODS[name]
-    prepare = None if trained_before else method.prepare
-    return Recipe(name, lr, batch_size, matching_weight, method.optimizers, method.lr_factor, prepare)
+    return Recipe(
+        name, lr, batch_size, matching_weight, method.optimizers, method.lr_factor,
+        None if trained_before else method.prepare, method.corrected,
+    )  # fmt: skip

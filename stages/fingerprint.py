@@ -1,31 +1,30 @@
-"""What a resumable run is known by: resolved parameters, data and code; anything else starts afresh."""
+"""What a resumable run is known by: all that its result depends on; anything else starts afresh."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from oneshot.params import Params
 from stages.places import MANIFESTS
 
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
 
 
-def fingerprint(params: Params, net: str, speed: str) -> str:
-    """Hexadecimal, 16 digits, of all that a training run's result depends on."""
-    training = params.scale.siamese_unet
-    resolved = {
-        "net": net,
-        "phases": [phase.model_dump() for phase in training.nets[net]],
-        "training": training.model_dump(exclude={"nets"}),
-        "recipe": params.siamese_unet.recipes[training.recipe].model_dump(),
-        "lr": params.lr,
-        "seed": params.seed,
+def fingerprint(resolved: Mapping[str, Any]) -> str:
+    """Hexadecimal, 16 digits, of the parameters in force, as JSON; of the drawings, PyTorch and our code."""
+    whole = {
+        **resolved,
         "drawings": json.loads((MANIFESTS / "drawings.json").read_text())["sha256"],
         "torch": version("torch"),
-        "speed": speed,
+        "code": code_sha256(),
     }
-    digest = hashlib.sha256(json.dumps(resolved, sort_keys=True).encode())
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def code_sha256() -> str:
+    digest = hashlib.sha256()
     for path in sorted(CODE.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -19,5 +19,6 @@ RESULTS = Path("results")
 WEIGHTS = Path("weights")
 
 
-def net_folder(net: str) -> Path:
-    return MODELS / "siamese_unet" / net
+def net_folder(kind: str, net: str) -> Path:
+    """Of a network trained here: its kind, such as siamese_unet, and its name, such as joint."""
+    return MODELS / kind / net

@@ -1,37 +1,34 @@
 """Train one Siamese-U-Net on the published training set, whose scenes are rendered as it goes."""
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from oneshot.errors import TrainingError
-from oneshot.files import replacing
 from oneshot.params import Params, load_params
 from stages.command import run, stopping_on_signals
 from stages.fingerprint import fingerprint
 from stages.places import DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
+from stages.trained import describe_training, write_trained
 
-CURVE_FIELDS = ("step", "n_scenes", "loss", "lr")
+KIND = "siamese_unet"
 
 
 def main(net: str) -> None:
     params = load_params()
-    folder = net_folder(net)
-    folder.mkdir(parents=True, exist_ok=True)
     if params.scale.siamese_unet.nets.get(net):
-        about, points = train_net(params, net, folder / "weights.safetensors")
+        folder = net_folder(KIND, net)
+        folder.mkdir(parents=True, exist_ok=True)
+        about, curves = train_net(params, net, folder / "weights.safetensors")
     else:
         print(f"{net} is not trained at scale {params.scale_name}")
-        about, points = {"trained": False}, []
-    with replacing(folder / "about.json") as file:
-        file.write((json.dumps(about, indent=1) + "\n").encode())
-    write_curve(folder / "curve.csv", points)
+        about, curves = {"trained": False}, {}
+    write_trained(KIND, net, about, curves)
 
 
-def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], list[Any]]:
+def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """Train, or go on from where a killed run of the same parameters, data and code was."""
     # Imported here, since torch takes seconds to load, which nets that are not trained need not wait for.
     import torch
@@ -54,9 +51,19 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     speed = choose_speed(params.device, params.speed)
     phases = [Phase(phase.clutter_levels, phase.n_scenes) for phase in training.nets[net]]
     training_set = TrainingSet(DRAWINGS)
-    statistics = training_set.statistics(phases[0].clutter_levels[0])
+    levels = [level for phase in phases for level in phase.clutter_levels]
+    statistics = training_set.statistics(levels)
     network = SiameseUNet(training.feature_maps).initialise(torch.Generator().manual_seed(params.seed))
-    run_folder = RUNS / f"train-{net}" / fingerprint(params, net, repr(speed))
+    resolved = {
+        "net": net,
+        "phases": [phase.model_dump() for phase in training.nets[net]],
+        "training": training.model_dump(exclude={"nets"}),
+        "recipe": numbers.model_dump(),
+        "lr": params.lr,
+        "seed": params.seed,
+        "speed": repr(speed),
+    }
+    run_folder = RUNS / f"train-{net}" / fingerprint(resolved)
     n_scenes = sum(phase.n_scenes for phase in phases)
     with stopping_on_signals() as stop, tqdm(
         total=n_scenes, desc=f"{net}, {recipe.name}", unit="scene", smoothing=0.05
@@ -79,34 +86,20 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
             f"training {net} was interrupted at step {progress.step:,} of {progress.n_steps:,}, which is "
             "saved: run the same command again to go on."
         )
-    info = WeightsInfo("siamese_unet", training.feature_maps, recipe.name, statistics, progress.n_scenes)
+    info = WeightsInfo(KIND, training.feature_maps, recipe.name, statistics[levels[-1]], progress.n_scenes)
     save_weights(weights, network, info)
     shutil.rmtree(run_folder)
     write_provenance(f"train-{net}", seconds=round(progress.seconds, 1), device=speed.device)
     about = {
         "trained": True,
         "recipe": recipe.name,
-        "matching_weight": recipe.matching_weight,
-        "lr": recipe.lr,
-        "batch_size": recipe.batch_size,
         "feature_maps": training.feature_maps,
         "n_parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "phases": [phase.model_dump() for phase in training.nets[net]],
         "n_scenes_seen": progress.n_scenes,
-        "n_steps": progress.n_steps,
         "seed": params.seed,
-        "pixel_mean": statistics.mean,
-        "pixel_std": statistics.std,
+        "training": {"segmentation": describe_training(recipe, outcome)},
     }
-    return about, progress.curve
-
-
-def write_curve(path: Path, points: list[Any]) -> None:
-    """The training curve, deterministic fields only."""
-    with replacing(path) as file:
-        lines = [",".join(CURVE_FIELDS)]
-        lines += [",".join(repr(getattr(point, field)) for field in CURVE_FIELDS) for point in points]
-        file.write(("\n".join(lines) + "\n").encode())
+    return about, {"segmentation": progress.curve}
 
 
 if __name__ == "__main__":
