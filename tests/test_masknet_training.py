@@ -6,6 +6,7 @@ import torch
 
 from oneshot import masknet_training
 from oneshot.feed import Phase
+from oneshot.fit import Progress
 from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss
 from oneshot.masknet_training import Step, make_objective, make_steps, train_masknet
 from oneshot.params import MaskNetPhases, load_params
@@ -83,8 +84,7 @@ def test_time_is_shared_out(run, monkeypatch):
 
     def fake_train(loss, training_set, recipe, phases, *, seconds, **_):
         given.append((type(loss), seconds))
-        progress = type("Progress", (), {"complete": True})
-        return Outcome(progress, phases)
+        return Outcome(Progress("fast", 0.1, n_steps=0), phases)
 
     monkeypatch.setattr(masknet_training, "train", fake_train)
     monkeypatch.setattr(masknet_training.time, "monotonic", lambda: float(next(clock)))
