@@ -1,4 +1,4 @@
-"""What a network is scored on: its own answer, and answers for which part of its work is left out or given."""
+"""What a network is scored on: its own answer, and answers for which part of its work is done for it."""
 
 OWN = "answer"
 ORACLES = {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -37,7 +38,7 @@ class Score(Section):
 
 
 class SplitScore(Score):
-    """Over a whole test set; and over its scenes with and without a same-class distractor, if there are any."""
+    """Over a whole test set, and over its scenes with and without a same-class distractor, if any."""
 
     with_same_class: Score | None
     without_same_class: Score | None
@@ -171,13 +172,7 @@ class Record(Section):
 
     @property
     def strange_sets(self) -> list[str]:
-        """The test sets, with their level, that were not the published ones."""
-        return [
-            f"{split} at {level}"
-            for level, verdicts in self.test_sets_as_published.items()
-            for split, verdict in verdicts.items()
-            if verdict != "yes"
-        ]
+        return list_strange_sets(self.test_sets_as_published)
 
 
 @dataclass(frozen=True)
@@ -193,6 +188,16 @@ class RecordFiles:
 def list_levels(clutter_level: int | str) -> tuple[int, ...]:
     """The level itself, or for the joint network all of them."""
     return CLUTTER_LEVELS if clutter_level == JOINT else (int(clutter_level),)
+
+
+def list_strange_sets(as_published: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The test sets, with their level, that are not the published ones."""
+    return [
+        f"{split} at {level}"
+        for level, verdicts in as_published.items()
+        for split, verdict in verdicts.items()
+        if verdict != "yes"
+    ]
 
 
 def run_name(clutter_level: int | str, seed: int, usual_seed: int) -> str:

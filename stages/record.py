@@ -27,7 +27,14 @@ from oneshot.files import replacing
 from oneshot.fit import LogPoint, read_progress
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.params import load_params
-from oneshot.records import RecordError, RecordFiles, flat_files, released_files, save_record
+from oneshot.records import (
+    RecordError,
+    RecordFiles,
+    flat_files,
+    list_strange_sets,
+    released_files,
+    save_record,
+)
 from oneshot.release import LevelSets, measure_evaluation
 from oneshot.speed import Speed, choose_speed
 from oneshot.training import train
@@ -226,13 +233,7 @@ def refuse_before_it_is_late(arguments: argparse.Namespace, plan: Plan, files: R
 
 
 def refuse_strange_scenes(as_published: dict[str, dict[str, str]]) -> None:
-    strangers = [
-        f"{split} at {level}"
-        for level, verdicts in as_published.items()
-        for split, verdict in verdicts.items()
-        if verdict != "yes"
-    ]
-    if strangers:
+    if strangers := list_strange_sets(as_published):
         raise RecordError(
             f"these drawings do not give the published test sets ({', '.join(strangers)}); nothing computed "
             "on others is kept in results/: say where to put it by --out."
