@@ -58,10 +58,10 @@ def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
 def draw_oracles(results: pd.DataFrame) -> Figure:
     """IoU over clutter of both networks and the oracles, one panel for each test set, with published points.
 
-    Of each network the best source there is: a recorded one before one trained here.
+    Of each network the best source there is (`choose_sources`).
     """
     points = choose_points(results)
-    sources = {net: choose_source(points[points["net"].eq(net)]) for net in NET_TITLES}
+    sources = choose_sources(points)
     lines = [(net, OWN, NET_COLOURS[net], f"{NET_TITLES[net]}, {sources[net]}") for net in NET_TITLES]
     lines += [("masknet", name, ORACLE_COLOURS[name], f"MaskNet, {ORACLES[name]}") for name in ORACLES]
     figure = Figure(figsize=(9.5, 5), dpi=110, layout="constrained")
@@ -100,16 +100,30 @@ def choose_points(results: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def choose_source(points: pd.DataFrame) -> str:
-    """Recorded before trained here; then the one with most oracles, then with most levels; "" if none."""
+def choose_sources(points: pd.DataFrame) -> dict[str, str]:
+    """Of each network its best source, "" if it has none: a recorded one before one trained here.
+
+    Then MaskNet's with most oracles, and of Siamese-U-Net's one that was trained alike: by the same recipe,
+    and like it one net for all levels or not; then the one with most levels.
+    """
     found = points[points["kind"].isin([RECORDED, HERE])]
 
-    def rank(source: str) -> tuple[bool, int, int]:
-        of_source = found[found["source"].eq(source)]
-        n_oracles = of_source.loc[of_source["answer"].isin(ORACLES), "answer"].nunique()
-        return of_source["kind"].iloc[0] == RECORDED, n_oracles, of_source["clutter_level"].nunique()
+    def best(net: str, like: pd.Series | None = None) -> str:
+        of_net = found[found["net"].eq(net)]
 
-    return max(dict.fromkeys(found["source"]), key=rank, default="")
+        def rank(source: str) -> tuple[bool, bool, int, int]:
+            of_source = of_net[of_net["source"].eq(source)]
+            first = of_source.iloc[0]
+            alike = like is not None and all(first[name] == like[name] for name in ("recipe", "joint"))
+            n_oracles = of_source.loc[of_source["answer"].isin(ORACLES), "answer"].nunique()
+            n_levels = of_source["clutter_level"].nunique()
+            return first["kind"] == RECORDED, alike, n_oracles, n_levels
+
+        return max(dict.fromkeys(of_net["source"]), key=rank, default="")
+
+    masknet = best("masknet")
+    rows = found[found["net"].eq("masknet") & found["source"].eq(masknet)]
+    return {"siamese_unet": best("siamese_unet", None if rows.empty else rows.iloc[0]), "masknet": masknet}
 
 
 def draw_line(axis: Axes, points: pd.DataFrame, style: str, colour: str, title: str) -> None:

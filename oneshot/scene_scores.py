@@ -49,7 +49,7 @@ def load_scores(path: Path) -> dict[str, dict[str, dict[str, SceneScores]]]:
     scores: dict[str, dict[str, dict[str, SceneScores]]] = {}
     try:
         arrays = safetensors.numpy.load(path.read_bytes())
-        for place in dict.fromkeys(name.rpartition("/")[0] for name in arrays):
+        for place in sorted({name.rpartition("/")[0] for name in arrays}):
             level, answer, split = place.split("/")
             found = SceneScores(arrays[f"{place}/iou"], arrays[f"{place}/hits"])
             scores.setdefault(level, {}).setdefault(answer, {})[split] = found

@@ -7,7 +7,7 @@ import pandas as pd
 
 from oneshot.agreement import MEAN_TOLERANCE, SCENE_TOLERANCE
 from oneshot.answer_tables import render_oracles, render_same_class
-from oneshot.answers import ORACLES, title_answer
+from oneshot.answers import ORACLES, OWN, title_answer
 from oneshot.markdown import NOT_FOUND, NOTHING, format_mean, format_published, lay_out, name_counts
 from oneshot.results import (
     ALL,
@@ -58,12 +58,12 @@ def choose_columns(results: pd.DataFrame, net: str, metric: str, split: str) -> 
         & results["further_seed"].ne(True)
         & ~results["answer"].isin(ORACLES)
     ]
-    titles = map(title_column, chosen["source"], chosen["answer"])
+    titles = map(title_column, chosen["source"], chosen["answer"].fillna(OWN))
     return chosen.assign(title=pd.Series(list(titles), chosen.index, dtype=object))
 
 
-def title_column(source: str, answer: str | None) -> str:
-    more = "" if pd.isna(answer) else title_answer(str(answer))
+def title_column(source: str, answer: str) -> str:
+    more = title_answer(answer)
     return f"{source}; {more}" if more else source
 
 
