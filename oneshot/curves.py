@@ -65,7 +65,7 @@ def draw_oracles(results: pd.DataFrame) -> Figure:
     lines = [(net, OWN, NET_COLOURS[net], f"{NET_TITLES[net]}, {sources[net]}") for net in NET_TITLES]
     lines += [("masknet", name, ORACLE_COLOURS[name], f"MaskNet, {ORACLES[name]}") for name in ORACLES]
     figure = Figure(figsize=(9.5, 5), dpi=110, layout="constrained")
-    axes = figure.subplots(1, len(SPLIT_TITLES), sharey=True)
+    axes = figure.subplots(1, len(SPLIT_TITLES), sharex=True, sharey=True)
     for axis, (split, split_title) in zip(axes, SPLIT_TITLES.items(), strict=True):
         of_split = points[points["split"].eq(split)]
         for net, answer, colour, title in lines:

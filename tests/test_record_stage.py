@@ -597,7 +597,7 @@ def test_every_command_of_the_run_list_is_one_in_order_of_value() -> None:
     plans = [plan(line.removeprefix("python -m stages.record ")) for line in runs]
     usual = [(p.clutter_level, p.recipe.name) for p in plans if p.seed == 1803]
     firsts = [(level, recipe) for level in (32, 4, 256) for recipe in ("fast", "published")]
-    assert usual == [*firsts, *((level, "fast") for level in (8, 16, 64, 128))]
+    assert usual == [*firsts, *((level, "fast") for level in (8, 16, 64, 128, "joint"))]
     assert len({(p.clutter_level, p.recipe.name, p.seed) for p in plans}) == len(plans) > len(usual)
     assert all(p.scale == "paper" and p.minutes is not None and p.minutes <= 9 for p in plans)
 
