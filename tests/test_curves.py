@@ -92,6 +92,7 @@ def test_masknets_own_answer_is_a_line_of_squares_and_its_oracles_are_none(
     mine = {title: line for title, line in lines.items() if title.startswith("MaskNet")}
     assert set(mine) == {f"MaskNet, {RECORDED[1]}; {split} characters" for split in ("one-shot", "known")}
     assert {line.get_marker() for line in mine.values()} == {"s"}
+    assert [list(line.get_xdata()) for line in mine.values()] == [[4, 32], [4, 32]]
     ours = lines[f"Siamese-U-Net, {RECORDED[1]}; one-shot characters"]
     assert ours.get_marker() == "o"
     assert ours.get_color() not in {line.get_color() for line in mine.values()}
