@@ -67,7 +67,8 @@ def measure_rates(device: str) -> dict[str, float]:
 def random_batch(n: int, size: int = 96) -> Batch:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(n, 3, size, size, generator=generator)
-    return Batch(images, torch.randn(n, 3, 32, 32, generator=generator), images[:, 0] > 1)
+    targets = torch.randn(n, 3, 32, 32, generator=generator)
+    return Batch(images, targets, images[:, 0] > 1, torch.zeros(n), torch.ones(n))
 
 
 def operations(feature_maps: int) -> tuple[int, int]:

@@ -25,6 +25,18 @@ class PixelStatistics:
 
 
 @dataclass(frozen=True)
+class SceneStatistics:
+    """The same for every scene of a batch: batches can mix clutter levels, each of which has its own."""
+
+    means: Float[Tensor, " b"]
+    stds: Float[Tensor, " b"]
+
+    def of(self, which: Int[Tensor, " c"]) -> "SceneStatistics":
+        """Those of some of the scenes."""
+        return SceneStatistics(self.means[which], self.stds[which])
+
+
+@dataclass(frozen=True)
 class Others:
     """For training with the matching loss: some distractors of every scene, and a target image of each."""
 
@@ -90,15 +102,23 @@ class CodedScenes:
 class Batch:
     """What a network reads: normalised images, channels first; masks are True on the target.
 
+    `pixel_means` and `pixel_stds` are what the scenes were normalised with, as MaskNet's crops are to be.
+
     For the matching loss only: `others` are target images of distractors; `visible` is the share of visible
     pixels of the target and of those distractors, in this order, at each location (h/8 x w/8) of the scene.
+    For MaskNet only: `locations` (row * w/8 + column) are picked at random, without repeats in a scene;
+    `corners` (0..3) say which of the four locations around the target is looked at.
     """
 
     images: Float[Tensor, "b 3 h w"]
     targets: Float[Tensor, "b 3 th tw"]
     masks: Bool[Tensor, "b h w"]
+    pixel_means: Float[Tensor, " b"]
+    pixel_stds: Float[Tensor, " b"]
     others: Float[Tensor, "b k 3 th tw"] | None = None
     visible: Float[Tensor, "b k_plus_1 h8 w8"] | None = None
+    locations: Int[Tensor, "b n_locations"] | None = None
+    corners: Int[Tensor, " b"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -118,12 +138,32 @@ def pixel_statistics(scenes: Scenes) -> PixelStatistics:
     return PixelStatistics(float(mean), float(np.sqrt(variance)))
 
 
+def statistics_of_scenes(
+    statistics: Sequence[PixelStatistics], n_each: int, device: str | torch.device
+) -> SceneStatistics:
+    """Of several parts, the same number of scenes each, one after the other."""
+    means, stds = ([getattr(part, name) for part in statistics] for name in ("mean", "std"))
+    return SceneStatistics(
+        *(torch.tensor(values, device=device).repeat_interleave(n_each) for values in (means, stds))
+    )
+
+
 def pick_others(
     n_scenes: int, clutter_level: int, n_others: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "{n_scenes} {n_others}"]:
     """Labels of distractors, picked without repeats in every scene."""
     draws = generator.random((n_scenes, clutter_level - 1))
     return 1 + np.argsort(draws, axis=1)[:, :n_others]
+
+
+def pick_locations(
+    n_scenes: int, n_locations: int, n_all: int, generator: np.random.Generator
+) -> Int[np.ndarray, "{n_scenes} n_locations_plus_1"]:
+    """Of `n_all` locations some of every scene, without repeats; in the last column one of four corners."""
+    draws = generator.random((n_scenes, n_all), dtype=np.float32)
+    # Sorted, since the order within a partition depends on the processor.
+    locations = np.sort(np.argpartition(draws, n_locations - 1, axis=1)[:, :n_locations], axis=1)
+    return np.column_stack([locations, generator.integers(4, size=n_scenes)])
 
 
 def characters_behind(
@@ -216,7 +256,7 @@ def unpack(bits: UInt8[Tensor, "*shape w8"], width: int) -> Bool[Tensor, "*shape
 def decode_images(
     labels: UInt8[Tensor, "b h w"] | Int[Tensor, "b h w"],
     palette: UInt8[Tensor, "b n_labels 3"],
-    statistics: PixelStatistics,
+    statistics: SceneStatistics,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Float[Tensor, "b 3 h w"]:
     """Look every pixel up in its scene's palette, which is normalised beforehand: it is far smaller."""
@@ -230,19 +270,20 @@ def decode_images(
 
 
 def decode_targets(
-    inks: Bool[Tensor, "*b th tw"],
-    tints: UInt8[Tensor, "*b 3"],
-    statistics: PixelStatistics,
+    inks: Bool[Tensor, "b *k th tw"],
+    tints: UInt8[Tensor, "b *k 3"],
+    statistics: SceneStatistics,
     memory_format: torch.memory_format = torch.contiguous_format,
-) -> Float[Tensor, "*b 3 th tw"]:
+) -> Float[Tensor, "b *k 3 th tw"]:
     """Ink in its tint on black paper, normalised."""
     tinted = inks[..., None, :, :] * tints[..., None, None]
     images = normalise(tinted, statistics)
     return images.contiguous(memory_format=memory_format) if images.ndim == 4 else images
 
 
-def normalise(pixels: UInt8[Tensor, "*shape"], statistics: PixelStatistics) -> Float[Tensor, "*shape"]:
-    return (pixels.float() - statistics.mean) / statistics.std
+def normalise(pixels: UInt8[Tensor, "b *shape"], statistics: SceneStatistics) -> Float[Tensor, "b *shape"]:
+    per_scene = (-1, *(1 for _ in pixels.shape[1:]))
+    return (pixels.float() - statistics.means.view(per_scene)) / statistics.stds.view(per_scene)
 
 
 def visible_shares(
@@ -253,28 +294,43 @@ def visible_shares(
     return F.avg_pool2d(shown.float(), LOCATION)
 
 
-def decode(
-    scenes: CodedScenes,
-    which: slice | Int[Tensor, " b"],
-    statistics: PixelStatistics,
-    memory_format: torch.memory_format = torch.contiguous_format,
-) -> Batch:
-    """The float batch of the chosen scenes, on the device where they lie."""
+def decode_labels(
+    scenes: CodedScenes, which: slice | Int[Tensor, " b"]
+) -> tuple[Int[Tensor, "b h w"], Bool[Tensor, "b h w"]]:
+    """The label of every pixel, 0 on the background, and the target's mask."""
     labels = scenes.labels[which]
     masks = unpack(scenes.mask_bits[which], labels.shape[-1])
     if labels.dtype == torch.uint8:
         mask_labels = scenes.mask_labels[which][:, None, None]
         labels = torch.where(masks & (mask_labels >= 0), mask_labels, labels.short())
+    return labels, masks
+
+
+def decode(
+    scenes: CodedScenes,
+    which: slice | Int[Tensor, " b"],
+    statistics: PixelStatistics | SceneStatistics,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Batch:
+    """The float batch of the chosen scenes, on the device where they lie.
+
+    statistics: one for all of them, or one for each.
+    """
+    labels, masks = decode_labels(scenes, which)
+    if isinstance(statistics, PixelStatistics):
+        statistics = statistics_of_scenes([statistics], len(labels), labels.device)
     target_inks = unpack(scenes.target_ink_bits[which], scenes.target_width)
     targets = decode_targets(target_inks, scenes.target_tints[which], statistics, memory_format)
     images = decode_images(labels, scenes.palette[which], statistics, memory_format)
     if scenes.matched_labels is None or scenes.other_ink_bits is None or scenes.other_tints is None:
-        return Batch(images, targets, masks)
+        return Batch(images, targets, masks, statistics.means, statistics.stds)
     other_inks = unpack(scenes.other_ink_bits[which], scenes.target_width)
     return Batch(
         images,
         targets,
         masks,
+        statistics.means,
+        statistics.stds,
         others=decode_targets(other_inks, scenes.other_tints[which], statistics),
         visible=visible_shares(labels, scenes.matched_labels[which]),
     )

@@ -1,26 +1,17 @@
 """How well a trained network segments and finds the target, scene by scene."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from oneshot.answers import OWN
 from oneshot.batches import PixelStatistics, code, decode
-from oneshot.metrics import foreground, iou, localised
+from oneshot.metrics import Evaluation, foreground, iou, localised
 from oneshot.scenes import Scenes
 from oneshot.speed import Speed
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Intersection over union, and whether the target was found, of every scene in order."""
-
-    iou: Float[np.ndarray, " n"]
-    hits: Bool[np.ndarray, " n"]
 
 
 def evaluate(

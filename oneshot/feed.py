@@ -10,25 +10,30 @@ import math
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt16
+from torch import Tensor
 
 from oneshot.batches import (
+    LOCATION,
     Batch,
     CodedScenes,
     Others,
     PixelStatistics,
+    SceneStatistics,
     characters_behind,
     decode,
     join,
+    pick_locations,
     pick_others,
+    statistics_of_scenes,
     with_others,
 )
 from oneshot.distributed import World
@@ -40,7 +45,7 @@ from oneshot.stock import Job, Stock, Visit
 RenderTargets = Callable[[int, UInt16[np.ndarray, "n k"], int], Targets]  # (level, characters, seed)
 
 # What a random stream is for, so that no two share their numbers.
-JOB_ORDER, SCENE_ORDER, OTHERS = range(3)
+JOB_ORDER, SCENE_ORDER, OTHERS, LOCATIONS = range(4)
 
 
 @dataclass(frozen=True)
@@ -139,16 +144,18 @@ class Feed:
     """The batches of a training run, from any step on.
 
     Scenes come from a stock of rendered jobs. Two windows of them lie on the device (11 kB a scene): one that
-    is trained on, one that a thread puts together meanwhile. With `render_targets`, every batch brings what
-    the matching loss needs. `batch_size` is shared by all processes of `world`, each of which gets as many
-    scenes of its own. `seconds_waited` grows while a batch is asked for and not there.
+    is trained on, one that a thread puts together meanwhile. `statistics` are one's for all, or by clutter
+    level: every scene is normalised with those of its level, as in evaluation. With `render_targets`, every
+    batch brings what the matching loss needs; with `n_locations`, so many random locations of every scene,
+    for MaskNet. `batch_size` is shared by all processes of `world`, each of which gets as many scenes of its
+    own. `seconds_waited` grows while a batch is asked for and not there.
     """
 
     def __init__(
         self,
         stock: Stock,
         phases: Sequence[Phase],
-        statistics: PixelStatistics,
+        statistics: PixelStatistics | Mapping[int, PixelStatistics],
         *,
         batch_size: int,
         seed: int,
@@ -157,6 +164,7 @@ class Feed:
         n_window_jobs: int = 4,
         render_targets: RenderTargets | None = None,
         n_others: int = 3,
+        n_locations: int = 0,
         speed: Speed | None = None,
         world: World | None = None,
     ) -> None:
@@ -182,15 +190,18 @@ class Feed:
             )
         self.stock = stock
         self.render_targets = render_targets
+        levels = {level for phase in phases for level in phase.clutter_levels}
+        if isinstance(statistics, PixelStatistics):
+            statistics = dict.fromkeys(levels, statistics)
         self.statistics = statistics
         self.batch_size = batch_size // world.size
         self.seed = seed
         self.rank = world.rank
+        self.n_locations = n_locations
         self.speed = speed or Speed()
         self.seconds_waited = 0.0
         # The same number for all levels, so that batches can mix them.
-        lowest = min(level for phase in phases for level in phase.clutter_levels)
-        self.n_others = min(n_others, lowest - 1)
+        self.n_others = min(n_others, min(levels) - 1)
         windows = plan_windows(
             phases, seed=seed, n_jobs=n_jobs, n_window_jobs=n_window_jobs, n_job_scenes=n_job_scenes
         )
@@ -231,11 +242,47 @@ class Feed:
         return [0, *accumulate(len(window.slots) for window in windows)]
 
     def window_batches(self, number: int, scenes: CodedScenes, n_done: int) -> Iterator[Batch]:
-        which = torch.from_numpy(self.order(number, len(scenes)))
-        if self.speed.device_type == "cuda":
-            which = which.pin_memory().to(self.speed.device, non_blocking=True)
-        for chosen in which.split(self.batch_size)[n_done:]:
-            yield decode(scenes, chosen, self.statistics, self.speed.memory_format)
+        which = self.send(self.order(number, len(scenes)))
+        locations = self.send(self.pick_locations(number, scenes))
+        statistics = self.statistics_of(number, len(scenes))
+        size = self.batch_size
+        for chosen, places in list(zip(which.split(size), locations.split(size), strict=True))[n_done:]:
+            yield self.decode(scenes, chosen, statistics, places)
+
+    def statistics_of(self, number: int, n_loaded: int) -> SceneStatistics:
+        """Of a window's loaded scenes, which are of several clutter levels maybe."""
+        slots = self.windows[number].slots
+        parts = [self.statistics[slot.clutter_level] for slot in slots]
+        return statistics_of_scenes(parts, n_loaded // len(slots), self.speed.device)
+
+    def send(self, numbers: Int[np.ndarray, "..."]) -> Int[Tensor, "..."]:
+        """To the device, which is not waited for."""
+        tensor = torch.from_numpy(numbers)
+        if self.speed.device_type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self.speed.device, non_blocking=True)
+
+    def pick_locations(self, number: int, scenes: CodedScenes) -> Int[np.ndarray, "n n_locations_plus_1"]:
+        """For MaskNet, of all scenes that a window trains on, in order; else no numbers at all."""
+        n_scenes = self.windows[number].n_scenes
+        if not self.n_locations:
+            return np.empty((n_scenes, 0), np.int64)
+        h, w = scenes.labels.shape[1:]
+        generator = np.random.default_rng([self.seed, LOCATIONS, number, self.rank])
+        return pick_locations(n_scenes, self.n_locations, (h // LOCATION) * (w // LOCATION), generator)
+
+    def decode(
+        self,
+        scenes: CodedScenes,
+        chosen: Int[Tensor, " b"],
+        statistics: SceneStatistics,
+        places: Int[Tensor, "b n_locations_plus_1"],
+    ) -> Batch:
+        """The batch of some scenes, with what `pick_locations` picked for them; statistics of all scenes."""
+        batch = decode(scenes, chosen, statistics.of(chosen), self.speed.memory_format)
+        if not self.n_locations:
+            return batch
+        return replace(batch, locations=places[:, :-1], corners=places[:, -1])
 
     def order(self, number: int, n_loaded: int) -> Int[np.ndarray, " n_scenes"]:
         """Which of a window's loaded scenes are trained on, in order."""
@@ -253,7 +300,16 @@ class Feed:
         """The first scenes that training will see, in one batch; to be asked for before `batches`."""
         scenes = self.load_first()
         which = torch.from_numpy(self.order(0, len(scenes))[:n_scenes]).to(self.speed.device)
-        return decode(scenes, which, self.statistics, self.speed.memory_format)
+        statistics = self.statistics_of(0, len(scenes)).of(which)
+        return decode(scenes, which, statistics, self.speed.memory_format)
+
+    def repeat(self, scenes: CodedScenes) -> Iterator[Batch]:
+        """The same batch of the first window's scenes, decoded again and again: to measure steps with."""
+        which = torch.arange(self.batch_size, device=self.speed.device)
+        places = self.send(self.pick_locations(0, scenes))
+        statistics = self.statistics_of(0, len(scenes))
+        while True:
+            yield self.decode(scenes, which % len(scenes), statistics, places[which % len(places)])
 
     def load(self, window: Window, first_place: int, helpers: ThreadPoolExecutor) -> CodedScenes:
         """Put a window's jobs together on the device; `first_place`: of the first one in the stock's plan."""

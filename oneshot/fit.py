@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,8 @@ from oneshot.batches import Batch
 from oneshot.distributed import World
 from oneshot.errors import TrainingError
 from oneshot.feed import Feed, Phase
-from oneshot.losses import SegmentationLoss
+from oneshot.losses import Objective
+from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.recipes import Recipe
 from oneshot.speed import Speed
 from oneshot.weights import load_tensors, save_tensors
@@ -61,7 +62,7 @@ class Progress:
 
 
 def fit(
-    loss: SegmentationLoss,
+    loss: Objective,
     feed: Feed,
     recipe: Recipe,
     *,
@@ -76,7 +77,7 @@ def fit(
     speed: Speed | None = None,
     world: World | None = None,
 ) -> Progress:
-    """Train `loss.net` on everything the feed holds; go on from `checkpoint` if it is there.
+    """Train what `loss` trains of its network on all that the feed holds; go on from `checkpoint` if there.
 
     Nothing is read back from the device but every `log_every` steps. Then `on_log` is called (after a
     resumption first with the points reached before it), and a checkpoint is written, unless the last one is
@@ -102,7 +103,7 @@ def fit(
                 on_log(point)
     elif recipe.prepare is not None:
         with speed.plain().running():
-            recipe.prepare(loss.net, feed.sample(PREPARE_SCENES))
+            recipe.prepare(cast(SiameseUNet, loss.net), feed.sample(PREPARE_SCENES))
     forward = speed.compile(world.share(loss))
 
     clock = Clock(feed, progress.seconds, progress.seconds_waited)
@@ -195,7 +196,8 @@ def train_step(
 
 def check_finite(mean_loss: float, loss: nn.Module, progress: Progress) -> None:
     """The loss tells of the weights before the last update, hence the look at the weights themselves."""
-    finite = torch.stack([parameter.isfinite().all() for parameter in loss.parameters()]).all()
+    learning = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    finite = torch.stack([parameter.isfinite().all() for parameter in learning]).all()
     if math.isfinite(mean_loss) and finite.item():
         return
     raise TrainingError(

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from oneshot.batches import Batch
-from oneshot.nets.siamese_unet import SiameseUNet, weight_decay_loss
+from oneshot.nets.siamese_unet import Block, Blocks, SiameseUNet, weight_decay_loss
 
 
 def pixel_loss(logits: Float[Tensor, "b 2 h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
@@ -52,22 +52,40 @@ class MatchingLoss(nn.Module):
         return losses.sum() / (n_pixels > 0).sum().clamp(min=1)
 
 
-class SegmentationLoss(nn.Module):
-    """A Siamese-U-Net and its loss: cross-entropy and weight decay, plus the matching loss if any.
+class Objective(nn.Module):
+    """A network and what its training makes small: called with a batch, it gives the loss.
 
-    With `matching_weight` 0 this is the published loss.
+    `n_locations`: random locations that it wants of every scene. `needs_others`: whether batches must bring
+    target images of distractors. Parameters that it does not train want no gradient.
     """
 
-    def __init__(self, net: SiameseUNet, matching_weight: float = 0.0) -> None:
+    n_locations = 0
+
+    def __init__(self, net: Blocks, matching_weight: float = 0.0) -> None:
         super().__init__()
         self.net = net
         self.matching_weight = matching_weight
         self.matching = MatchingLoss() if matching_weight else None
 
-    def forward(self, batch: Batch) -> Float[Tensor, ""]:
+    @property
+    def needs_others(self) -> bool:
+        return self.matching is not None
+
+    def trained(self) -> Blocks:
+        """The part of the network that learns."""
+        return self.net
+
+    def ends(self) -> list[Block]:
+        """Its first and last blocks, whose weights are no maps from features to features."""
+        raise NotImplementedError
+
+    def encode(
+        self, siamese: SiameseUNet, batch: Batch
+    ) -> tuple[Float[Tensor, "b c"], list[Float[Tensor, "b _ _ _"]], Float[Tensor, ""]]:
+        """The targets' codes, the scenes' layers, and the matching loss, weighted; 0 without one."""
         if self.matching is None:
-            logits = self.net(batch.images, batch.targets)
-            return pixel_loss(logits, batch.masks) + weight_decay_loss(self.net)
+            codes = siamese.encode_target(batch.targets)
+            return codes, siamese.encode_scene(batch.images), codes.new_zeros(())
         if batch.others is None or batch.visible is None:
             raise ValueError(
                 "the matching loss needs batches with other targets: give the feed render_targets"
@@ -76,10 +94,32 @@ class SegmentationLoss(nn.Module):
         # Others come channel by channel; all are to lie in memory as the targets do.
         order = torch.contiguous_format if batch.targets.is_contiguous() else torch.channels_last
         others = batch.others.flatten(0, 1).contiguous(memory_format=order)
-        images = torch.cat([batch.targets, others])
-        codes = self.net.encode_target(images)
+        codes = siamese.encode_target(torch.cat([batch.targets, others]))
         target_codes, other_codes = codes[:b], codes[b:].unflatten(0, batch.others.shape[:2])
-        skips = self.net.encode_scene(batch.images)
-        logits = self.net.decode(self.net.match(target_codes, skips[-1]), skips)
+        skips = siamese.encode_scene(batch.images)
         matching = self.matching(torch.cat([target_codes[:, None], other_codes], 1), skips[-1], batch.visible)
-        return pixel_loss(logits, batch.masks) + weight_decay_loss(self.net) + self.matching_weight * matching
+        return target_codes, skips, self.matching_weight * matching
+
+
+class SegmentationLoss(Objective):
+    """Siamese-U-Net's: cross-entropy and weight decay, plus the matching loss if any.
+
+    With `matching_weight` 0 this is the published loss.
+    """
+
+    net: SiameseUNet
+
+    def __init__(self, net: SiameseUNet, matching_weight: float = 0.0) -> None:
+        super().__init__(net, matching_weight)
+
+    def ends(self) -> list[Block]:
+        return ends_of(self.net)
+
+    def forward(self, batch: Batch) -> Float[Tensor, ""]:
+        target_codes, skips, matching = self.encode(self.net, batch)
+        logits = self.net.decode(self.net.match(target_codes, skips[-1]), skips)
+        return pixel_loss(logits, batch.masks) + weight_decay_loss(self.net) + matching
+
+
+def ends_of(net: SiameseUNet) -> list[Block]:
+    return [net.target_encoder.blocks()[0], net.scene_encoder.blocks()[0], net.decoder.blocks()[-1]]

@@ -45,6 +45,14 @@ class Summary:
     without_same_class: Means | None
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """Intersection over union, and whether the target was found, of every scene in order."""
+
+    iou: Float[np.ndarray, " n"]
+    hits: Bool[np.ndarray, " n"]
+
+
 def foreground(logits: Float[Tensor, "b 2 h w"]) -> Bool[Tensor, "b h w"]:
     """Pixels whose softmax probability of the foreground exceeds 0.3.
 

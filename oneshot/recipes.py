@@ -1,4 +1,4 @@
-"""Two ways to train Siamese-U-Net, never mixed: as published, and fast: off the plateau in minutes."""
+"""Two ways to train the networks, never mixed: as published, and fast: off the plateau in minutes."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch.optim import Adam, Optimizer
 
 from oneshot.batches import Batch
 from oneshot.errors import ParameterError
-from oneshot.losses import SegmentationLoss
+from oneshot.losses import Objective
 from oneshot.muon import Muon
 from oneshot.nets.siamese_unet import Encoder, SiameseUNet, layer_norm
 
@@ -32,7 +32,7 @@ class Recipe:
     lr: float
     batch_size: int
     matching_weight: float
-    optimizers: Callable[[SegmentationLoss, float, bool], list[Optimizer]]
+    optimizers: Callable[[Objective, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
     prepare: Callable[[SiameseUNet, Batch], None] | None = None
 
@@ -54,21 +54,25 @@ def warm_up_and_cosine(step: int, n_steps: int, n_epochs: int | None = None) -> 
     return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(1, n_steps - n_warm)))
 
 
-def plain_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> list[Optimizer]:
-    return [Adam(loss.parameters(), lr=lr, fused=fused or None)]
+def learning(loss: Objective) -> list[Tensor]:
+    """The parameters that a training step changes."""
+    return [parameter for parameter in loss.parameters() if parameter.requires_grad]
 
 
-def muon_and_adam(loss: SegmentationLoss, lr: float, fused: bool = False) -> list[Optimizer]:
+def plain_adam(loss: Objective, lr: float, fused: bool = False) -> list[Optimizer]:
+    return [Adam(learning(loss), lr=lr, fused=fused or None)]
+
+
+def muon_and_adam(loss: Objective, lr: float, fused: bool = False) -> list[Optimizer]:
     """Muon for the convolutions between the first layers and the last; Adam for those and all the rest.
 
     Gradients fall by a factor of 1,000 to 10,000 after the first steps: Adam's epsilon and slow second moment
     would swallow what is left, hence its own settings.
     """
-    net = loss.net
-    ends = [net.target_encoder.blocks()[0], net.scene_encoder.blocks()[0], net.decoder.blocks()[-1]]
-    weights = [block.weight for block in net.blocks() if block not in ends]
+    ends = loss.ends()
+    weights = [block.weight for block in loss.trained().blocks() if block not in ends]
     inner = {id(weight) for weight in weights}
-    others = [parameter for parameter in loss.parameters() if id(parameter) not in inner]
+    others = [parameter for parameter in learning(loss) if id(parameter) not in inner]
     return [
         Adam(others, lr=lr, betas=(0.9, 0.95), eps=1e-15, fused=fused or None),
         Muon(weights, lr=MUON_RATE_PER_ADAM_RATE * lr),
@@ -100,7 +104,7 @@ def prepare_fast(net: SiameseUNet, batch: Batch) -> None:
 class Method:
     """What makes a recipe, apart from its numbers."""
 
-    optimizers: Callable[[SegmentationLoss, float, bool], list[Optimizer]]
+    optimizers: Callable[[Objective, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
     prepare: Callable[[SiameseUNet, Batch], None] | None = None
 
@@ -112,8 +116,12 @@ METHODS = {
 }
 
 
-def make_recipe(name: str, lr: float, batch_size: int, matching_weight: float) -> Recipe:
+def make_recipe(
+    name: str, lr: float, batch_size: int, matching_weight: float, *, trained_before: bool = False
+) -> Recipe:
     """A recipe by its name and numbers; the learning rate is Adam's, Muon's is ten times as much.
+
+    A network that was trained before needs no preparation, which would overwrite what it has learnt.
 
     Raises:
         ParameterError: there is no such recipe, or a number is out of range.
@@ -127,4 +135,5 @@ def make_recipe(name: str, lr: float, batch_size: int, matching_weight: float) -
     if matching_weight < 0:
         raise ParameterError(f"matching_weight is {matching_weight}; it cannot be negative.")
     method = METHODS[name]
-    return Recipe(name, lr, batch_size, matching_weight, method.optimizers, method.lr_factor, method.prepare)
+    prepare = None if trained_before else method.prepare
+    return Recipe(name, lr, batch_size, matching_weight, method.optimizers, method.lr_factor, prepare)

@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,12 @@ import psutil
 import torch
 from torch import Tensor
 
-from oneshot.batches import CodedScenes, PixelStatistics, decode, pixel_statistics
+from oneshot.batches import Batch, PixelStatistics
 from oneshot.distributed import World
 from oneshot.errors import ParameterError
 from oneshot.feed import Feed, Phase
 from oneshot.fit import LogPoint, Progress, fit, naming_full_memory, read_progress, train_step
-from oneshot.losses import SegmentationLoss
-from oneshot.nets.siamese_unet import SiameseUNet
+from oneshot.losses import Objective
 from oneshot.recipes import Recipe
 from oneshot.scenes import CLUTTER_LEVELS, JOB_SCENES
 from oneshot.speed import Speed
@@ -40,15 +39,15 @@ class Outcome:
 
     progress: Progress
     phases: tuple[Phase, ...]
-    statistics: PixelStatistics
 
 
 def train(
-    net: SiameseUNet,
+    loss: Objective,
     training_set: TrainingSet,
     recipe: Recipe,
     phases: Sequence[Phase],
     *,
+    statistics: Mapping[int, PixelStatistics],
     checkpoint: Path,
     seed: int,
     n_jobs: int,
@@ -62,7 +61,7 @@ def train(
     speed: Speed | None = None,
     world: World | None = None,
 ) -> Outcome:
-    """Train `net` on the phases, or go on from `checkpoint`; on a deadline or `stop` it ends early.
+    """Train what `loss` trains on the phases, or go on from `checkpoint`; a deadline or `stop` end it early.
 
     With `seconds`, from this call on, the phases are cut in proportion to what fits, by the speed of this
     recipe on this device, measured first; the rates follow the cut phases (1/2, 3/4, 7/8 for the published
@@ -75,15 +74,13 @@ def train(
     """
     started = time.monotonic()
     speed, world = speed or Speed(), world or World()
-    statistics = pixel_statistics(training_set.render_job(phases[0].clutter_levels[0], 0))
-    loss = SegmentationLoss(net, recipe.matching_weight)
     device, memory_bytes = choose_memory(phases[-1:], n_jobs, speed.device)
 
     def make_feed(phases: Sequence[Phase]) -> Feed:
         return Feed(
             stock, phases, statistics, batch_size=recipe.batch_size, seed=seed, n_jobs=n_jobs,
-            n_window_jobs=N_WINDOW_JOBS, speed=speed, world=world,
-            render_targets=training_set.render_targets if recipe.matching_weight else None,
+            n_window_jobs=N_WINDOW_JOBS, speed=speed, world=world, n_locations=loss.n_locations,
+            render_targets=training_set.render_targets if loss.needs_others else None,
         )  # fmt: skip
 
     with Stock(
@@ -95,10 +92,11 @@ def train(
             n_epochs = n_epochs if kept == tuple(phases) else None
             phases = kept
         elif seconds is not None:
-            scenes = make_feed(phases).load_first()
+            feed = make_feed(phases)
+            batches = feed.repeat(feed.load_first())
             # The last level's jobs take longest: their rendering starts while the network is compiled.
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
-            rate = world.same_for_all(measure_rate(loss, recipe, scenes, statistics, speed, world))
+            rate = world.same_for_all(measure_rate(loss, recipe, batches, speed, world))
             left = MARGIN * (seconds - (time.monotonic() - started))
             n_scenes = int(world.same_for_all(rate * left))
             if n_scenes < recipe.batch_size * len(phases):
@@ -114,7 +112,7 @@ def train(
             log_every=log_every, checkpoint_seconds=checkpoint_seconds, deadline=deadline, on_log=on_log,
             stop=stop, speed=speed, world=world,
         )  # fmt: skip
-    return Outcome(progress, tuple(phases), statistics)
+    return Outcome(progress, tuple(phases))
 
 
 def climb(clutter_level: int, n_scenes: int, lower_share: float, unit: int = 1) -> tuple[Phase, ...]:
@@ -170,19 +168,12 @@ def cut(phases: Sequence[Phase], n_scenes: int, batch_size: int) -> tuple[Phase,
 
 
 def measure_rate(
-    loss: SegmentationLoss,
-    recipe: Recipe,
-    scenes: CodedScenes,
-    statistics: PixelStatistics,
-    speed: Speed,
-    world: World,
+    loss: Objective, recipe: Recipe, batches: Iterator[Batch], speed: Speed, world: World
 ) -> float:
     """Scenes a second that all processes train on, rendering left out; the network stays as it was."""
-    which = torch.arange(recipe.batch_size // world.size, device=speed.device) % len(scenes)
 
     def step() -> Tensor:
-        batch = decode(scenes, which, statistics, speed.memory_format)
-        return train_step(forward, batch, optimizers, 0.0, speed)
+        return train_step(forward, next(batches), optimizers, 0.0, speed)
 
     speed.place(loss).train()
     before = {name: tensor.clone() for name, tensor in loss.state_dict().items()}
@@ -200,7 +191,7 @@ def measure_rate(
             n_steps += STEPS_A_READING
             seconds = world.same_for_all(seconds)
     loss.load_state_dict(before)
-    return n_steps * len(which) * world.size / seconds
+    return n_steps * recipe.batch_size / seconds
 
 
 def choose_memory(

@@ -1,10 +1,12 @@
 """The published training set as a recipe: any job of any clutter level, rendered when it is needed."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt16
 
+from oneshot.batches import PixelStatistics, pixel_statistics
 from oneshot.errors import ParameterError
 from oneshot.omniglot import load_drawings
 from oneshot.published import find_split
@@ -27,6 +29,10 @@ class TrainingSet:
         if not 0 <= job < len(self.seeds):
             raise ParameterError(f"the training set has jobs 0 to {len(self.seeds) - 1}, not {job}.")
         return render_job(self.pens, self.recipe(clutter_level), self.seeds[job])
+
+    def statistics(self, clutter_levels: Iterable[int]) -> dict[int, PixelStatistics]:
+        """Of each level's first 1,000 scenes, as published."""
+        return {level: pixel_statistics(self.render_job(level, 0)) for level in sorted(set(clutter_levels))}
 
     def render_targets(self, clutter_level: int, characters: UInt16[np.ndarray, "n k"], seed: int) -> Targets:
         """Further target images, for the matching loss: from a stream of their own."""

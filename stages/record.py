@@ -20,11 +20,12 @@ from typing import cast
 import torch
 from torch import nn
 
-from oneshot.batches import PixelStatistics, pixel_statistics
+from oneshot.batches import PixelStatistics
 from oneshot.distributed import join_world
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
 from oneshot.fit import LogPoint, read_progress
+from oneshot.losses import SegmentationLoss
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.params import load_params
 from oneshot.records import (
@@ -77,7 +78,7 @@ class Run:
     files: RecordFiles
     net: SiameseUNet
     training_set: TrainingSet
-    statistics: PixelStatistics
+    statistics: Mapping[int, PixelStatistics]  # of every clutter level that it trains on
     n_steps_before: int = 0
     curve: list[LogPoint] = field(default_factory=list)
     kept: float = field(default_factory=time.monotonic)
@@ -86,6 +87,11 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
+
+    @property
+    def last_statistics(self) -> PixelStatistics:
+        """Of the level with most clutter, which training ends with: the one that records name."""
+        return self.statistics[self.plan.levels[-1]]
 
     def look_back(self) -> float:
         """How long earlier commands have trained, and up to which step."""
@@ -118,7 +124,12 @@ class Run:
     def describe_weights(self, n_scenes_seen: int) -> WeightsInfo:
         plan = self.plan
         return WeightsInfo(
-            NET, plan.feature_maps, plan.recipe.name, self.statistics, n_scenes_seen, plan.n_scenes_before
+            NET,
+            plan.feature_maps,
+            plan.recipe.name,
+            self.last_statistics,
+            n_scenes_seen,
+            plan.n_scenes_before,
         )
 
 
@@ -158,7 +169,8 @@ def main(words: Sequence[str] | None = None) -> None:
         with stopping_on_signals() as stopped:
             say(f"training; the checkpoint is kept in {folder}")
             outcome = train(
-                ongoing.net, ongoing.training_set, plan.recipe, plan.phases, checkpoint=ongoing.checkpoint,
+                SegmentationLoss(ongoing.net, plan.recipe.matching_weight), ongoing.training_set, plan.recipe,
+                plan.phases, statistics=ongoing.statistics, checkpoint=ongoing.checkpoint,
                 seed=plan.seed, n_jobs=plan.n_jobs, n_epochs=plan.n_epochs, deadline=deadline,
                 seconds=None if plan.minutes is None else planned - time.monotonic(),
                 log_every=params.siamese_unet.log_every,
@@ -167,7 +179,7 @@ def main(words: Sequence[str] | None = None) -> None:
             )  # fmt: skip
     if world.rank > 0:
         return
-    facts = known_facts(plan, ongoing.net, speed, world) | {
+    facts = known_facts(plan, ongoing.net, ongoing.last_statistics, speed, world) | {
         "git_revision": revision,
         "drawings_sha256": drawings_sha256,
         "test_sets_as_published": as_published,
@@ -195,12 +207,13 @@ def begin(
     plan: Plan, folder: Path, files: RecordFiles, training_set: TrainingSet, start_from: Path | None
 ) -> Run:
     """A run with a new network, or with the weights that it starts from."""
-    first_job = training_set.render_job(plan.phases[0].clutter_levels[0], 0)
     if start_from is None:
         net = SiameseUNet(plan.feature_maps).initialise(torch.Generator().manual_seed(plan.seed))
     else:
         net = cast(SiameseUNet, load_weights(start_from)[0])
-    return Run(plan, folder, files, net, training_set, pixel_statistics(first_job))
+    levels = {level for phase in plan.phases for level in phase.clutter_levels}
+    statistics = training_set.statistics(levels)
+    return Run(plan, folder, files, net, training_set, statistics)
 
 
 def say(sentence: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from oneshot.batches import PixelStatistics
 from oneshot.distributed import World
 from oneshot.feed import Phase
 from oneshot.files import replacing
@@ -42,7 +43,9 @@ def name_device(speed: Speed) -> str:
     return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
 
 
-def known_facts(plan: Plan, net: nn.Module, speed: Speed, world: World) -> dict[str, Any]:
+def known_facts(
+    plan: Plan, net: nn.Module, statistics: PixelStatistics, speed: Speed, world: World
+) -> dict[str, Any]:
     """The fields of a record that do not depend on how the run went."""
     return {
         "net": NET,
@@ -69,6 +72,8 @@ def known_facts(plan: Plan, net: nn.Module, speed: Speed, world: World) -> dict[
             **{package: installed_version(package) for package in ("numpy", "numba")},
         },
         "date": datetime.now(UTC).date().isoformat(),
+        "pixel_mean": statistics.mean,
+        "pixel_std": statistics.std,
     }
 
 
@@ -81,7 +86,6 @@ def make_record(
     evaluation_seconds: float = 0.0,
 ) -> Record:
     """The whole record; without a release that of a run which was interrupted, and has no scores."""
-    statistics = trained[-1].outcome.statistics
     training = tuple(map(describe_training, trained))
     return Record.model_validate(
         {
@@ -93,8 +97,6 @@ def make_record(
                 evaluation=round(evaluation_seconds, 1),
                 total=round(total_seconds, 1),
             ),
-            "pixel_mean": statistics.mean,
-            "pixel_std": statistics.std,
             "weights": released,
             "scores": scores or {},
         }

@@ -38,6 +38,7 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     from tqdm import tqdm
 
     from oneshot.feed import Phase
+    from oneshot.losses import SegmentationLoss
     from oneshot.nets.siamese_unet import SiameseUNet
     from oneshot.recipes import make_recipe
     from oneshot.speed import choose_speed
@@ -52,6 +53,8 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     )
     speed = choose_speed(params.device, params.speed)
     phases = [Phase(phase.clutter_levels, phase.n_scenes) for phase in training.nets[net]]
+    training_set = TrainingSet(DRAWINGS)
+    statistics = training_set.statistics(phases[0].clutter_levels[0])
     network = SiameseUNet(training.feature_maps).initialise(torch.Generator().manual_seed(params.seed))
     run_folder = RUNS / f"train-{net}" / fingerprint(params, net, repr(speed))
     n_scenes = sum(phase.n_scenes for phase in phases)
@@ -64,12 +67,13 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
             bar.update(point.n_scenes - bar.n)
 
         outcome = train(
-            network, TrainingSet(DRAWINGS), recipe, phases, checkpoint=run_folder / "checkpoint.safetensors",
-            seed=params.seed, n_jobs=training.n_jobs, n_epochs=training.n_epochs,
+            SegmentationLoss(network, recipe.matching_weight), training_set, recipe, phases,
+            statistics=statistics, checkpoint=run_folder / "checkpoint.safetensors", seed=params.seed,
+            n_jobs=training.n_jobs, n_epochs=training.n_epochs,
             log_every=params.siamese_unet.log_every,
             checkpoint_seconds=params.siamese_unet.checkpoint_seconds, on_log=show, stop=stop, speed=speed,
         )  # fmt: skip
-    progress, statistics = outcome.progress, outcome.statistics
+    progress = outcome.progress
     if not progress.complete:
         raise TrainingError(
             f"training {net} was interrupted at step {progress.step:,} of {progress.n_steps:,}, which is "

@@ -22,7 +22,10 @@ from tests.shared_training import N_STEPS, RECIPE, make_feed, make_net, open_sto
 
 def join_batches(first: Batch, second: Batch) -> Batch:
     return Batch(
-        *(torch.cat([getattr(first, n), getattr(second, n)]) for n in ("images", "targets", "masks"))
+        *(
+            torch.cat([getattr(first, n), getattr(second, n)])
+            for n in ("images", "targets", "masks", "pixel_means", "pixel_stds")
+        )
     )
 
 

@@ -199,3 +199,49 @@ def test_counts_must_be_positive(changes, make_feed):
 def test_empty_phases_are_refused(phases, make_feed):
     with pytest.raises(ParameterError, match="needs clutter levels and scenes"):
         make_feed(phases)
+
+
+def test_every_scene_is_normalised_with_the_statistics_of_its_own_level(open_stock):
+    """As it is when evaluated; a window may hold several levels."""
+    statistics = {4: PixelStatistics(1.0, 2.0), 8: PixelStatistics(10.0, 5.0)}
+    feeds = [
+        Feed(
+            open_stock(named_job), [Phase((4, 8), 4 * N_JOB_SCENES)], of_levels, batch_size=5, seed=3,
+            n_jobs=4, n_job_scenes=N_JOB_SCENES, n_window_jobs=2,
+        )
+        for of_levels in (IDENTITY, statistics)
+    ]  # fmt: skip
+    seen = set()
+    for plain, batch in zip(*(feed.batches() for feed in feeds), strict=True):
+        for n, level in enumerate(plain.targets[:, 0, 0, 0].int().tolist()):
+            own = statistics[level]
+            torch.testing.assert_close(batch.images[n], (plain.images[n] - own.mean) / own.std)
+            torch.testing.assert_close(batch.targets[n], (plain.targets[n] - own.mean) / own.std)
+            assert (batch.pixel_means[n], batch.pixel_stds[n]) == (own.mean, own.std)
+        seen.add(len(set(plain.targets[:, 0, 0, 0].tolist())))
+    assert 2 in seen  # some batches mix the two
+
+
+def test_random_locations_are_there_when_asked_for_and_depend_on_the_step_alone(make_feed):
+    assert all(batch.locations is None for batch in make_feed([Phase((4,), 24)]).batches())
+    whole = list(make_feed([Phase((4,), 60)], n_locations=3).batches())
+    assert all(batch.locations.shape == (len(batch), 3) for batch in whole)
+    assert all(batch.locations.min() >= 0 and batch.locations.max() < 4 for batch in whole)  # 16 x 16 pixels
+    assert len({tuple(row) for batch in whole for row in batch.locations.tolist()}) == 4
+    assert len({corner for batch in whole for corner in batch.corners.tolist()}) == 4
+    resumed = list(make_feed([Phase((4,), 60)], n_locations=3).batches(7))
+    for later, batch in zip(resumed, whole[7:], strict=True):
+        assert torch.equal(later.locations, batch.locations)
+        assert torch.equal(later.corners, batch.corners)
+    other = next(make_feed([Phase((4,), 60)], n_locations=3, seed=4).batches())
+    assert not torch.equal(other.corners, whole[0].corners)
+
+
+def test_measuring_repeats_a_batch_like_those_of_training(make_feed):
+    feed = make_feed([Phase((4,), 24)], n_locations=3)
+    repeated = feed.repeat(feed.load_first())
+    first, second = next(repeated), next(repeated)
+    assert len(first) == feed.batch_size
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.locations, second.locations)
+    assert first.locations.shape == (feed.batch_size, 3)

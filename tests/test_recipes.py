@@ -23,7 +23,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def random_batch(n: int) -> Batch:
     images = torch.randn(n, 3, 32, 32, generator=generator(1))
     targets = torch.randn(n, 3, 32, 32, generator=generator(2))
-    return Batch(images, targets, images[:, 0] > 1)
+    return Batch(images, targets, images[:, 0] > 1, torch.zeros(len(images)), torch.ones(len(images)))
 
 
 def test_published_recipe_is_as_published():

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from oneshot.speed import PARTS, Speed, choose_speed
 from oneshot.weights import WeightsInfo, save_weights
 from tests.conftest import ROOT
 from tests.fake_scenes import fake_scenes, fake_targets
+from tests.first_masknet_steps import LOSSES, masknet_figures
 from tests.first_steps import MATCHING_WEIGHTS, RATES, SCENES, STATISTICS, figures, train
 
 # Of every loss of the first steps; bfloat16 has three digits.
@@ -89,6 +91,40 @@ def test_compiled_code_follows_the_plain_path(device, weights, plain):
         # One graph a recipe, one to evaluate: whatever else is compiled is compiled again and again.
         assert found["n_graphs"] == len(found) - 1
         check(found, plain(device), choose_speed(device, parts).bf16)
+
+
+@pytest.fixture(scope="module")
+def plain_masknet():
+    """By device."""
+    return cache(lambda device: masknet_figures(Speed(device)))
+
+
+def check_masknet(found: dict, expected: dict, bf16: bool) -> None:
+    assert expected["iou"] > 10  # of all locations, most of which are to be blank
+    losses, scores = (2e-2, 5e-2) if bf16 else (5e-4, 2e-3)
+    for name in LOSSES:
+        assert found[name] == pytest.approx(expected[name], rel=losses), name
+    assert found["scores"] == pytest.approx(expected["scores"], abs=scores)
+    assert found["iou"] == pytest.approx(expected["iou"], abs=IOU_TOLERANCE)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("parts", ["channels_last", "bf16", "bf16,channels_last,fused"])
+def test_masknets_losses_gradients_and_answers_are_those_of_the_plain_path(device, parts, plain_masknet):
+    speed = choose_speed(device, parts)
+    check_masknet(masknet_figures(speed), plain_masknet(device), speed.bf16)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_compiled_masknet_follows_the_plain_path(device, plain_masknet):
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.first_masknet_steps", device, *COMPILED_PARTS[device]],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    for parts, found in json.loads(run.stdout.splitlines()[-1]).items():
+        assert found["n_graphs"] == len(LOSSES) + 3  # to encode, to propose, to score
+        check_masknet(found, plain_masknet(device), choose_speed(device, parts).bf16)
 
 
 @pytest.mark.parametrize("shift", [True, False])

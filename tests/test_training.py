@@ -10,6 +10,7 @@ import torch
 from oneshot import training
 from oneshot.errors import ParameterError
 from oneshot.feed import Phase
+from oneshot.losses import SegmentationLoss
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.recipes import make_recipe
 from oneshot.training import choose_memory, climb, cut, train, widen
@@ -40,7 +41,9 @@ def run(tmp_path):
         net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
         recipe = make_recipe(name, 2e-3, 4, 0.1 if name == "fast" else 0.0)
         settings = {"checkpoint": tmp_path / "run", "seed": 1, "n_jobs": 1, "log_every": 5} | changes
-        return net, train(net, FakeTrainingSet(), recipe, phases, **settings)
+        loss, training_set = SegmentationLoss(net, recipe.matching_weight), FakeTrainingSet()
+        statistics = training_set.statistics(level for phase in phases for level in phase.clutter_levels)
+        return net, train(loss, training_set, recipe, phases, statistics=statistics, **settings)
 
     return run_it
 

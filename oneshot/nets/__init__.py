@@ -2,8 +2,10 @@
 
 from torch import nn
 
+from oneshot.nets.masknet import MaskNet
 from oneshot.nets.siamese_unet import SiameseUNet
 
 NETS: dict[str, type[nn.Module]] = {
     "siamese_unet": SiameseUNet,
+    "masknet": MaskNet,
 }

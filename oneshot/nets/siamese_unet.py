@@ -216,7 +216,7 @@ class SiameseUNet(Blocks):
         return self.decode(self.match(self.encode_target(targets), skips[-1]), skips)
 
 
-def weight_decay_loss(net: SiameseUNet) -> Float[Tensor, ""]:
+def weight_decay_loss(net: Blocks) -> Float[Tensor, ""]:
     """1e-9 * sum(w^2) / 2 over the convolution weights; the shifts are left out."""
     squares = [block.weight.square().sum() for block in net.blocks()]
     return WEIGHT_DECAY / 2 * torch.stack(squares).sum()
