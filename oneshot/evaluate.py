@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from oneshot.answers import OWN
 from oneshot.batches import PixelStatistics, code, decode
 from oneshot.metrics import Evaluation, foreground, iou, localised
 from oneshot.scenes import Scenes
@@ -30,6 +31,18 @@ def evaluate(
         ious.append(iou(predicted, true))
         hits.append(localised(predicted, true))
     return Evaluation(torch.cat(ious).cpu().numpy(), torch.cat(hits).cpu().numpy())
+
+
+def evaluate_answers(
+    net: nn.Module,
+    scenes: Scenes,
+    statistics: PixelStatistics,
+    *,
+    batch_size: int = 50,
+    speed: Speed | None = None,
+) -> dict[str, Evaluation]:
+    """Every answer of a network, by its name in `oneshot.answers`: of a Siamese-U-Net its own alone."""
+    return {OWN: evaluate(net, scenes, statistics, batch_size=batch_size, speed=speed)}
 
 
 def segment(

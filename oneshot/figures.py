@@ -1,22 +1,19 @@
-"""Pictures: the task, what a network answers, and IoU over clutter."""
+"""Pictures: the task, and what a network answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from oneshot.results import PUBLISHED, RECORDED, RELEASED, SPLIT_TITLES
 from oneshot.scenes import Scenes
 
 PAPER, INK, FAINT = "#10131a", "#f2f0e8", "#8a90a0"
 TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = "#ffd23f", "#3ddc97", "#ff5964"
-LINE_COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8", "#8a8f9c")
 TIGHT = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # inches
 DIMMED = 0.25  # brightness of what is not the target
 
@@ -110,44 +107,3 @@ def judge(example: Example) -> UInt8[np.ndarray, "h w 3"]:
 
 def colour(code: str) -> UInt8[np.ndarray, " 3"]:
     return np.frombuffer(bytes.fromhex(code[1:]), np.uint8)
-
-
-def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
-    """IoU over clutter level: published points, and every way of our own with its 95 % intervals.
-
-    Lines, but for weights that were evaluated again, which are crosses on the lines of their recorded runs.
-    """
-    chosen = results[
-        (results["metric"] == "iou") & results["further_seed"].ne(True) & results["percent"].notna()
-    ]
-    n_lines = len(chosen[["column", "split"]].drop_duplicates())
-    figure = Figure(figsize=(7.5, 4.2 + 0.16 * n_lines), dpi=110, layout="constrained")
-    axis = figure.subplots()
-    # A net's column and that of its weights evaluated again go by the same colour.
-    ours = chosen[chosen["kind"] != PUBLISHED]
-    looks = [*dict.fromkeys(map(colour_key, ours["kind"], ours["column"]))]
-    for (column, split), group in chosen.groupby(["column", "split"], sort=False):
-        points = group.sort_values("clutter_level")
-        title, kind = f"{column}; {SPLIT_TITLES[str(split)]}", points["kind"].iloc[0]
-        if kind == PUBLISHED:
-            axis.plot(
-                points["clutter_level"], points["percent"], "*", color="black", ms=11, label=title, zorder=3
-            )
-            continue
-        errors = [points["percent"] - points["low"], points["high"] - points["percent"]]
-        style = {"test-one-shot": ("o-", "x"), "test-train": ("o:", "+")}[str(split)][kind == RELEASED]
-        line_colour = LINE_COLOURS[looks.index(colour_key(kind, str(column))) % len(LINE_COLOURS)]
-        axis.errorbar(points["clutter_level"], points["percent"], errors, fmt=style, ms=4,
-                      color=line_colour, capsize=2, label=title)  # fmt: skip
-    axis.set_xscale("log", base=2)
-    axis.set(xlabel="characters in the scene", ylabel="IoU in %", ylim=(0, 100))
-    levels = sorted({int(level) for level in chosen["clutter_level"]})
-    axis.set_xticks(levels, [str(level) for level in levels])
-    axis.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", fontsize=7, frameon=False)
-    return figure
-
-
-def colour_key(kind: str, column: str) -> str:
-    """What a line's colour stands for: a recorded network and its released weights are one."""
-    return column.partition(": ")[2] if kind in (RECORDED, RELEASED) else column

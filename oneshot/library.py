@@ -98,27 +98,34 @@ def load_scenes(
         return concatenate(list(parts))
 
 
-def load_network(recipe: str = "fast", clutter_level: int = 32) -> "tuple[nn.Module, WeightsInfo]":
-    """A Siamese-U-Net that this project releases, on the CPU, ready to evaluate, and what is known of it.
+def load_network(
+    recipe: str = "fast", clutter_level: int | str = 32, net: str = "siamese_unet"
+) -> "tuple[nn.Module, WeightsInfo]":
+    """A network that this project releases, on the CPU, ready to evaluate, and what is known of it.
 
-    recipe: published or fast; see results/README.md for what each was trained on.
+    recipe: published or fast; clutter_level: or "joint", the one network for all levels; net: siamese_unet or
+    masknet. See results/README.md for what each was trained on.
 
     Raises:
-        WeightsError: no network of that recipe is released for that clutter level, or the file is damaged.
+        WeightsError: no such network is released, or the file is damaged.
     """
     from oneshot.weights import WeightsError, load_weights  # here, since torch takes seconds to load
 
-    path = RELEASED_WEIGHTS / "siamese_unet" / recipe / f"{clutter_level}.safetensors"
+    path = RELEASED_WEIGHTS / net / recipe / f"{clutter_level}.safetensors"
     if not path.is_file():
-        there = ", ".join(f"{name}/{level}" for name, level in list_networks()) or "none yet"
+        there = ", ".join("/".join(map(str, found)) for found in list_networks()) or "none yet"
         raise WeightsError(
-            f"no network of recipe {recipe!r} is released for {clutter_level} characters: "
+            f"no network {net}/{recipe}/{clutter_level} (net, recipe, clutter level or joint) is released: "
             f"weights/ has {there}."
         )
     return load_weights(path)
 
 
-def list_networks() -> list[tuple[str, int]]:
-    """Recipe and clutter level of every network that `load_network` can load."""
-    paths = (RELEASED_WEIGHTS / "siamese_unet").glob("*/*.safetensors")
-    return sorted((path.parent.name, int(path.stem)) for path in paths if path.stem.isdecimal())
+def list_networks() -> list[tuple[str, str, int | str]]:
+    """Net, recipe and clutter level (or joint) of every network that `load_network` can load."""
+    found = [
+        (path.parts[-3], path.parts[-2], int(path.stem) if path.stem.isdecimal() else path.stem)
+        for path in RELEASED_WEIGHTS.glob("*/*/*.safetensors")
+        if path.stem.isdecimal() or path.stem == "joint"
+    ]
+    return sorted(found, key=lambda network: (*network[:2], isinstance(network[2], str), network[2]))

@@ -29,6 +29,23 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Means:
+    """Over one group of scenes; an answer that points nowhere has no localisation."""
+
+    iou: Mean
+    localisation: Mean | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Over all scenes, and over those with and without a same-class distractor: None where there are none."""
+
+    all: Means
+    with_same_class: Means | None
+    without_same_class: Means | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Intersection over union, and whether the target was found, of every scene in order."""
 
@@ -101,3 +118,28 @@ def iou_of_all_ink(scenes: Scenes) -> Float[np.ndarray, " n"]:
     ink = scenes.labels > 0
     union = (ink | scenes.masks).sum((1, 2))
     return np.where(union > 0, (ink & scenes.masks).sum((1, 2)) / np.maximum(union, 1), 1.0)
+
+
+def has_same_class_distractor(scenes: Scenes, target_label: int | None = None) -> Bool[np.ndarray, " n"]:
+    """Whether a scene holds another instance of the character that is searched, target image aside.
+
+    target_label: the target's own label, which is the clutter level; without it the last one, as in scenes
+    without occluders.
+    """
+    same = scenes.characters == scenes.target_characters[:, None]
+    same[:, (scenes.characters.shape[1] if target_label is None else target_label) - 1] = False
+    return same.any(1)
+
+
+def summarise_scenes(
+    iou: Float[np.ndarray, " n"], hits: Bool[np.ndarray, " n"] | None, same_class: Bool[np.ndarray, " n"]
+) -> Summary:
+    """Means of every scene's scores; `same_class` says which scenes have a same-class distractor."""
+
+    def mean(group: Bool[np.ndarray, " n"]) -> Means | None:
+        if not group.any():
+            return None
+        return Means(mean_of_values(iou[group]), None if hits is None else mean_of_hits(hits[group]))
+
+    everything = Means(mean_of_values(iou), None if hits is None else mean_of_hits(hits))
+    return Summary(everything, mean(same_class), mean(~same_class))

@@ -1,25 +1,26 @@
-"""What is kept of a recorded training run: a JSON file that says everything, and every test scene's score."""
+"""What is kept of a recorded run, but for its scenes' scores: a JSON file that says everything."""
 
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import numpy as np
-import safetensors.numpy
-from jaxtyping import Bool, Float
 from pydantic import Field, ValidationError
-from safetensors import SafetensorError
 
+from oneshot.answers import OWN
 from oneshot.errors import OneshotError
 from oneshot.files import replacing
-from oneshot.params import ClutterLevel, Phase, RecipeName, Section, describe
+from oneshot.params import Phase, RecipeName, Section, describe
+from oneshot.scenes import CLUTTER_LEVELS
 
+NetName = Literal["siamese_unet", "masknet"]
+JOINT = "joint"  # in place of a clutter level: one network for all of them
 TEST_SPLITS = ("test-train", "test-one-shot")
-# How far a mean may lie from the scores beside it: they are kept in single precision.
-TOLERANCE = 1e-6
+LevelKey = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)$")]
+AnswerName = Annotated[str, Field(pattern=r"^(answer|top_\d+|(location|candidates|choice)_given)$")]
+TestSplit = Annotated[str, Field(pattern=r"^(test-train|test-one-shot)$")]
 
 
 class RecordError(OneshotError):
@@ -36,8 +37,47 @@ class Score(Section):
     n: int = Field(ge=1)
 
 
+class SplitScore(Score):
+    """Over a whole test set, and over its scenes with and without a same-class distractor, if any."""
+
+    with_same_class: Score | None
+    without_same_class: Score | None
+
+
+class Training(Section):
+    """One training of a run: what was asked for, and how far it came.
+
+    A Siamese-U-Net has one, of segmentation; a MaskNet's proposals are trained first, then its discriminator.
+    `seconds_waiting` is the part of `seconds` in which the network waited for scenes.
+    """
+
+    step: Literal["segmentation", "proposals", "discriminator"]
+    batch_size: int
+    lr: float
+    matching_weight: float
+    n_epochs: int | None
+    phases: tuple[Phase, ...]
+    n_scenes_seen: int
+    n_steps: int
+    n_steps_planned: int
+    seconds: float
+    seconds_waiting: float
+
+    @property
+    def complete(self) -> bool:
+        return self.n_steps == self.n_steps_planned
+
+    @property
+    def scenes_per_second(self) -> float:
+        return self.n_scenes_seen / self.seconds if self.seconds else 0.0
+
+    @property
+    def waiting_share(self) -> float:
+        return self.seconds_waiting / self.seconds if self.seconds else 0.0
+
+
 class Seconds(Section):
-    """Where the time went; `waiting` is the part of `training` in which the network waited for scenes.
+    """Where the time went; `training` and its part `waiting` are sums over the run's trainings.
 
     `total` is of whole commands, from their start on, those included that were interrupted.
     """
@@ -59,44 +99,38 @@ class Start(Section):
 class Released(Section):
     """The file of weights that the scores are of.
 
-    `iou_lost_points`: by how many percentage points half precision lowers the mean IoU of a test set; beyond
-    0.05 either way the file stays in single precision.
+    `iou_lost_points`: by how many percentage points half precision lowers the mean IoU, by clutter level and
+    test set; beyond 0.05 either way anywhere the file stays in single precision.
     """
 
     file: str
     sha256: str
     dtype: Literal["float16", "float32"]
-    iou_lost_points: dict[str, float]
+    iou_lost_points: dict[LevelKey, dict[TestSplit, float]]
 
 
 class Record(Section):
-    """One training run: what was asked for, what it ran on, what came out."""
+    """One run: what was asked for, what it ran on, what came out.
 
-    net: Literal["siamese_unet"]
+    `scores`: by clutter level, answer (`oneshot.answers`) and test set; empty while the run is
+    not evaluated.
+    """
+
+    net: NetName
     recipe: RecipeName
-    clutter_level: ClutterLevel
-    name: str = Field(pattern=r"^\d+(-seed-\d+)?$")
+    clutter_level: Literal[4, 8, 16, 32, 64, 128, 256, "joint"]
+    name: str = Field(pattern=r"^(\d+|joint)(-seed-\d+)?$")
     scale: str
     feature_maps: int
     n_parameters: int
     seed: int
-    batch_size: int
-    lr: float
-    matching_weight: float
-    lower_levels: float
-    n_epochs: int | None
     n_jobs: int
-    phases: tuple[Phase, ...]
+    lower_levels: float
+    training: tuple[Training, ...] = Field(min_length=1)
     start_from: Start | None
-    n_scenes_seen: int
     n_scenes_before: int
-    n_steps: int
-    n_steps_planned: int
-    complete: bool
     budget_minutes: float | None
     seconds: Seconds
-    scenes_per_second: float
-    waiting_share: float
     device: str
     machine: str
     n_processes: int
@@ -107,24 +141,38 @@ class Record(Section):
     drawings_sha256: str
     pixel_mean: float
     pixel_std: float
-    test_sets_as_published: dict[str, Literal["yes", "no", "synthetic"]]
+    test_sets_as_published: dict[LevelKey, dict[TestSplit, Literal["yes", "no", "synthetic"]]]
     weights: Released | None
-    test_train: Score | None = Field(alias="test-train")
-    test_one_shot: Score | None = Field(alias="test-one-shot")
+    scores: dict[LevelKey, dict[AnswerName, dict[TestSplit, SplitScore]]]
 
     @property
-    def scores(self) -> dict[str, Score]:
-        """By test set; empty while the run has not been evaluated."""
-        found = {"test-train": self.test_train, "test-one-shot": self.test_one_shot}
-        return {split: score for split, score in found.items() if score is not None}
+    def joint(self) -> bool:
+        return self.clutter_level == JOINT
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The clutter levels that it is evaluated at."""
+        return list_levels(self.clutter_level)
 
-@dataclass(frozen=True)
-class SceneScores:
-    """Intersection over union, and whether the target was found, of every scene of a test set, in order."""
+    @property
+    def n_scenes_seen(self) -> int:
+        return sum(training.n_scenes_seen for training in self.training)
 
-    iou: Float[np.ndarray, " n"]
-    hits: Bool[np.ndarray, " n"]
+    @property
+    def complete(self) -> bool:
+        return all(training.complete for training in self.training)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether every answer, its own among them, has scores on both test sets of every level."""
+        return set(self.scores) == set(map(str, self.levels)) and all(
+            OWN in answers and all(set(by_split) == set(TEST_SPLITS) for by_split in answers.values())
+            for answers in self.scores.values()
+        )
+
+    @property
+    def strange_sets(self) -> list[str]:
+        return list_strange_sets(self.test_sets_as_published)
 
 
 @dataclass(frozen=True)
@@ -137,8 +185,23 @@ class RecordFiles:
     weights: Path
 
 
-def run_name(clutter_level: int, seed: int, usual_seed: int) -> str:
-    """The clutter level; runs of other seeds than the usual one are told apart."""
+def list_levels(clutter_level: int | str) -> tuple[int, ...]:
+    """The level itself, or for the joint network all of them."""
+    return CLUTTER_LEVELS if clutter_level == JOINT else (int(clutter_level),)
+
+
+def list_strange_sets(as_published: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The test sets, with their level, that are not the published ones."""
+    return [
+        f"{split} at {level}"
+        for level, verdicts in as_published.items()
+        for split, verdict in verdicts.items()
+        if verdict != "yes"
+    ]
+
+
+def run_name(clutter_level: int | str, seed: int, usual_seed: int) -> str:
+    """The clutter level, or joint; runs of other seeds than the usual one are told apart."""
     return str(clutter_level) if seed == usual_seed else f"{clutter_level}-seed-{seed}"
 
 
@@ -194,58 +257,13 @@ def read_records(results: Path) -> list[Record]:
             raise RecordError(
                 f"{path} is the record of {record.net}, recipe {record.recipe}, {record.name}: it was moved."
             )
-        if set(record.scores) != set(TEST_SPLITS):
+        if not record.evaluated:
             raise RecordError(
                 f"{path} is of an unfinished run: go on with it by the command that began it, or bring a "
                 "finished one by python -m stages.adopt FOLDER."
             )
         records.append(record)
     return records
-
-
-def save_scores(path: Path, scores: Mapping[str, SceneScores]) -> None:
-    """Every scene's scores by test set, in one small safetensors file: <split>/iou and <split>/hits."""
-    arrays = {f"{split}/iou": found.iou.astype(np.float32) for split, found in scores.items()}
-    arrays |= {f"{split}/hits": found.hits for split, found in scores.items()}
-    with replacing(path) as file:
-        file.write(safetensors.numpy.save(arrays))
-
-
-def load_scores(path: Path) -> dict[str, SceneScores]:
-    """What `save_scores` wrote, by test set.
-
-    Raises:
-        RecordError: the file is missing, damaged, or something else.
-    """
-    try:
-        arrays = safetensors.numpy.load(path.read_bytes())
-        return {
-            split: SceneScores(arrays[f"{split}/iou"], arrays[f"{split}/hits"])
-            for split in dict.fromkeys(name.partition("/")[0] for name in arrays)
-        }
-    except FileNotFoundError:
-        raise RecordError(f"the scores {path} are missing: fetch them, or record the run again.") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise RecordError(f"{path} is damaged or holds no scores ({error}).") from error
-
-
-def check_scores(record: Record, scores: Mapping[str, SceneScores], name: str) -> None:
-    """Raise RecordError unless the record's means are those of the scores; `name` is the record's."""
-    if set(record.scores) != set(TEST_SPLITS):
-        raise RecordError(
-            f"{name} is of a run that was interrupted before its evaluation: the command that began it "
-            "goes on with it."
-        )
-    for split, said in record.scores.items():
-        found = scores.get(split)
-        if found is None or not len(found.iou) == len(found.hits) == said.n:
-            raise RecordError(f"{name} speaks of {said.n} scenes of {split}, its file of scores does not.")
-        iou, localisation = float(found.iou.mean(dtype=np.float64)), float(found.hits.mean())
-        if not (abs(iou - said.iou) < TOLERANCE and abs(localisation - said.localisation) < TOLERANCE):
-            raise RecordError(
-                f"{name} says IoU {said.iou:.6f} and localisation {said.localisation:.6f} on {split}, but "
-                f"its scenes' scores have the means {iou:.6f} and {localisation:.6f}."
-            )
 
 
 def check_revision(revision: str) -> str:

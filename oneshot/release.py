@@ -1,19 +1,21 @@
 """From a trained network to the file that is released, and that file's own scores on the test sets."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import nn
 
+from oneshot.answers import OWN
 from oneshot.batches import PixelStatistics
-from oneshot.evaluate import Evaluation, evaluate
-from oneshot.metrics import mean_of_hits, mean_of_values
-from oneshot.records import Score
+from oneshot.evaluate import Evaluation, evaluate_answers
+from oneshot.metrics import Means, summarise_scenes
+from oneshot.records import Score, SplitScore
 from oneshot.scenes import Scenes
 from oneshot.speed import Speed
 from oneshot.weights import WeightsInfo, load_weights, save_weights
@@ -21,39 +23,60 @@ from oneshot.weights import WeightsInfo, load_weights, save_weights
 MOST_LOST_POINTS = 0.05  # of mean IoU, in percentage points, for half precision to be good enough
 N_READINGS = 3  # of the speed of evaluation, of which the slowest counts
 
+# By clutter level, answer and test set.
+Evaluations = dict[str, dict[str, dict[str, Evaluation]]]
+
+
+@dataclass(frozen=True)
+class LevelSets:
+    """The first scenes of both test sets of a clutter level, and what normalises them, as published.
+
+    `statistics` are of the first 1,000 scenes of test-train, however few are evaluated.
+    """
+
+    scenes: dict[str, Scenes]
+    statistics: PixelStatistics
+
 
 @dataclass(frozen=True)
 class Release:
-    """What was written: its number format, its scores by test set, and what half precision costs (points)."""
+    """What was written: its number format, its scores, and what half precision costs the net's own answer, in
+    points.
+    """
 
     dtype: Literal["float16", "float32"]
-    evaluations: dict[str, Evaluation]
-    lost_points: dict[str, float]
+    evaluations: Evaluations
+    lost_points: dict[str, dict[str, float]]
 
 
 def release(
     net: nn.Module,
     info: WeightsInfo,
     path: Path,
-    test_sets: Mapping[str, Scenes],
-    statistics: PixelStatistics,
+    test_sets: Mapping[int, LevelSets],
     *,
     device: str,
     batch_size: int,
 ) -> Release:
     """Write `net` to `path` and score what was written: in half precision where that changes no mean IoU.
 
-    No mean IoU may move by more than 0.05 points; else the file is in single precision.
+    No mean IoU, at any clutter level, may move by more than 0.05 points; else single precision is kept.
     """
     save_weights(path, net, info)
-    whole = evaluate_file(path, test_sets, statistics, device, batch_size)
+    whole = evaluate_file(path, test_sets, device, batch_size)
     # Beside the whole one, which stays until it is known that the half will do.
     beside = path.with_name(path.name + ".half.partial")
     try:
         save_weights(beside, net, info, torch.float16)
-        halved = evaluate_file(beside, test_sets, statistics, device, batch_size)
-        lost = {split: 100 * (mean_iou(whole[split]) - mean_iou(halved[split])) for split in whole}
-        if all(abs(points) <= MOST_LOST_POINTS for points in lost.values()):
+        halved = evaluate_file(beside, test_sets, device, batch_size)
+        lost = {
+            level: {
+                split: 100 * (mean_iou(found) - mean_iou(halved[level][OWN][split]))
+                for split, found in answers[OWN].items()
+            }
+            for level, answers in whole.items()
+        }
+        if all(abs(points) <= MOST_LOST_POINTS for by_split in lost.values() for points in by_split.values()):
             beside.replace(path)
             return Release("float16", halved, lost)
         return Release("float32", whole, lost)
@@ -62,33 +85,36 @@ def release(
 
 
 def evaluate_file(
-    path: Path,
-    test_sets: Mapping[str, Scenes],
-    statistics: PixelStatistics,
-    device: str,
-    batch_size: int,
-) -> dict[str, Evaluation]:
+    path: Path, test_sets: Mapping[int, LevelSets], device: str, batch_size: int
+) -> Evaluations:
     """The scores of a file of weights, in plain single precision, as any machine can compute them again."""
     net, _ = load_weights(path)
     speed = Speed(device)
+    evaluations: Evaluations = {}
     with speed.running():
-        return {
-            split: evaluate(net, scenes, statistics, batch_size=batch_size, speed=speed)
-            for split, scenes in test_sets.items()
-        }
+        for level, split, scenes, statistics in list_sets(test_sets):
+            found = evaluate_answers(net, scenes, statistics, batch_size=batch_size, speed=speed)
+            for answer, evaluation in found.items():
+                evaluations.setdefault(level, {}).setdefault(answer, {})[split] = evaluation
+    return evaluations
 
 
-def measure_evaluation(
-    net: nn.Module, scenes: Scenes, statistics: PixelStatistics, *, device: str, batch_size: int
-) -> float:
+def list_sets(test_sets: Mapping[int, LevelSets]) -> Iterator[tuple[str, str, Scenes, PixelStatistics]]:
+    """Level, split, scenes and statistics of every test set, one after another."""
+    for level, sets in test_sets.items():
+        for split, scenes in sets.scenes.items():
+            yield str(level), split, scenes, sets.statistics
+
+
+def measure_evaluation(net: nn.Module, sets: LevelSets, *, device: str, batch_size: int) -> float:
     """Seconds a scene, by the slowest of a few batches, after one that warms up."""
-    batch = scenes[:batch_size]
+    batch = sets.scenes["test-train"][:batch_size]
     speed = Speed(device)
     readings = []
     with speed.running():
         for _ in range(1 + N_READINGS):
             started = time.perf_counter()
-            evaluate(net, batch, statistics, batch_size=batch_size, speed=speed)
+            evaluate_answers(net, batch, sets.statistics, batch_size=batch_size, speed=speed)
             readings.append(time.perf_counter() - started)
     return max(readings[1:]) / len(batch)
 
@@ -97,9 +123,19 @@ def mean_iou(evaluation: Evaluation) -> float:
     return float(np.mean(evaluation.iou, dtype=np.float64))
 
 
-def summarise(evaluation: Evaluation) -> Score:
-    """Means with their 95 % intervals, as a record holds them."""
-    iou, localisation = mean_of_values(evaluation.iou), mean_of_hits(evaluation.hits)
+def summarise(evaluation: Evaluation, same_class: Bool[np.ndarray, " n"]) -> SplitScore:
+    """Means as a record holds them; `same_class`: which scenes have a same-class distractor."""
+    summary = summarise_scenes(evaluation.iou, evaluation.hits, same_class)
+    groups = (summary.with_same_class, summary.without_same_class)
+    with_same_class, without = (None if group is None else make_score(group) for group in groups)
+    return SplitScore(
+        **dict(make_score(summary.all)), with_same_class=with_same_class, without_same_class=without
+    )
+
+
+def make_score(means: Means) -> Score:
+    iou, localisation = means.iou, means.localisation
+    assert localisation is not None  # every answer of a network points somewhere
     return Score(
         iou=iou.value,
         iou_interval=(iou.low, iou.high),

@@ -123,14 +123,32 @@ def climb(clutter_level: int, n_scenes: int, lower_share: float, unit: int = 1) 
     Raises:
         ParameterError: the share is not within 0 and 1 (excluded).
     """
+    lower = [(level,) for level in CLUTTER_LEVELS if level < clutter_level]
+    return lead_up([*lower, (clutter_level,)], n_scenes, lower_share, unit)
+
+
+def widen(n_scenes: int, lower_share: float, unit: int = 1) -> tuple[Phase, ...]:
+    """A share of the scenes on growing mixes of clutter levels, as many on each: 4, then 4 and 8, and so on;
+    the rest on all seven levels in turn.
+
+    Raises:
+        ParameterError: the share is not within 0 and 1 (excluded).
+    """
+    mixes = [CLUTTER_LEVELS[:n] for n in range(1, len(CLUTTER_LEVELS) + 1)]
+    return lead_up(mixes, n_scenes, lower_share, unit)
+
+
+def lead_up(
+    mixes: Sequence[tuple[int, ...]], n_scenes: int, lower_share: float, unit: int
+) -> tuple[Phase, ...]:
+    """The share, in multiples of `unit`, over all mixes of clutter levels but the last; then the last."""
     if not 0 <= lower_share < 1:
         raise ParameterError(f"lower_levels is {lower_share}; it must be at least 0 and below 1.")
-    lower = [level for level in CLUTTER_LEVELS if level < clutter_level]
+    *lower, last = mixes
     n_each = int(n_scenes * lower_share / len(lower) / unit) * unit if lower else 0
     if n_each == 0:
-        return (Phase((clutter_level,), n_scenes),)
-    last = Phase((clutter_level,), n_scenes - n_each * len(lower))
-    return (*(Phase((level,), n_each) for level in lower), last)
+        return (Phase(last, n_scenes),)
+    return (*(Phase(mix, n_each) for mix in lower), Phase(last, n_scenes - n_each * len(lower)))
 
 
 def cut(phases: Sequence[Phase], n_scenes: int, batch_size: int) -> tuple[Phase, ...]:

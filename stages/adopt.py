@@ -4,19 +4,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from oneshot.answers import OWN
 from oneshot.files import replacing
 from oneshot.records import (
+    NetName,
     Record,
     RecordError,
     RecordFiles,
     check_revision,
-    check_scores,
     flat_files,
     load_record,
-    load_scores,
     released_files,
 )
+from oneshot.scene_scores import check_scores, load_scores
 from oneshot.weights import file_sha256, load_weights
 from stages.command import run
 from stages.places import RESULTS, WEIGHTS
@@ -41,7 +43,7 @@ def adopt(folder: Path, any_scenes: bool = False, replace: bool = False) -> list
         RecordError, WeightsError: there is no record, a file is missing, damaged or of another run, or a
             complete record is in its place already and not to be replaced.
     """
-    found = sorted(path for path in folder.glob("siamese_unet-*.json"))
+    found = sorted(path for net in get_args(NetName) for path in folder.glob(f"{net}-*.json"))
     if not found:
         raise RecordError(f"there is no recorded run in {folder}: python -m stages.record --out makes them.")
     adopted = []
@@ -83,10 +85,10 @@ def check_record(
             f"{path} calls itself {record.name!r}, but is of clutter level {record.clutter_level}."
         )
     check_revision(record.git_revision)
-    strangers = [split for split, verdict in record.test_sets_as_published.items() if verdict != "yes"]
-    if strangers and not any_scenes:
+    if record.strange_sets and not any_scenes:
         raise RecordError(
-            f"{path} was evaluated on other scenes than the published ones ({', '.join(strangers)}): "
+            f"{path} was evaluated on other scenes than the published ones "
+            f"({', '.join(record.strange_sets)}): "
             "it is no result to keep, unless you say --any-scenes."
         )
     check_scores(record, load_scores(files.scores) if record.scores else {}, str(path))
@@ -108,15 +110,22 @@ def check_record(
 
 
 def describe(record: Record) -> str:
-    """One line for people."""
-    scores = "; ".join(
-        f"{split} IoU {100 * score.iou:.2f} %, localisation {100 * score.localisation:.2f} % (n={score.n:,})"
-        for split, score in record.scores.items()
+    """One line for people: the network's own answer at every level."""
+    levels = "; ".join(
+        f"{level} characters: "
+        + ", ".join(
+            f"{split} IoU {100 * score.iou:.2f} %, "
+            f"localisation {100 * score.localisation:.2f} % (n={score.n:,})"
+            for split, score in answers[OWN].items()
+        )
+        for level, answers in record.scores.items()
     )
-    whole = (
-        "" if record.complete else f", stopped after {record.n_steps:,} of {record.n_steps_planned:,} steps"
-    )
-    return f"{scores}; {record.n_scenes_seen:,} scenes seen{whole}"
+    stopped = [
+        f"{training.step} stopped after {training.n_steps:,} of {training.n_steps_planned:,} steps"
+        for training in record.training
+        if not training.complete
+    ]
+    return "; ".join([levels, f"{record.n_scenes_seen:,} scenes seen", *stopped])
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from oneshot.metrics import iou_of_all_ink, mean_of_values
+from oneshot.metrics import has_same_class_distractor, iou_of_all_ink
 from oneshot.params import load_params
 from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.speed import choose_speed
@@ -15,7 +14,7 @@ from oneshot.weights import load_weights
 from stages.command import run
 from stages.places import net_folder
 from stages.scores import write_scores
-from stages.test_sets import read_test_sets, score_network
+from stages.test_sets import read_test_sets, score_network, summarise
 
 
 def main(clutter_level: int) -> None:
@@ -27,7 +26,8 @@ def main(clutter_level: int) -> None:
         "scale": params.scale_name,
         "clutter_level": clutter_level,
         "all_ink": {
-            split: {"iou": asdict(mean_of_values(iou_of_all_ink(scenes)))} for split, scenes in sets.items()
+            split: summarise(iou_of_all_ink(scenes), None, has_same_class_distractor(scenes))
+            for split, scenes in sets.items()
         },
     }
     arrays: dict[str, np.ndarray] = {}
@@ -42,7 +42,7 @@ def main(clutter_level: int) -> None:
         means, of_net = score_network(
             network, sets, statistics, batch_size=size.batch_size, speed=speed, key=net
         )
-        metrics[net] |= means
+        metrics[net]["answers"] = means
         arrays |= of_net
     write_scores(f"segmentation-{clutter_level}", metrics, arrays)
 

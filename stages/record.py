@@ -1,4 +1,4 @@
-"""Record one long training run: a Siamese-U-Net, its weights, and their scores on both test sets.
+"""Record one long training run: a Siamese-U-Net, its weights, and their scores on the test sets.
 
 What cannot be computed again is kept beside the scores: what was asked for, what it ran on, how long it took.
 """
@@ -12,12 +12,13 @@ import argparse
 import math
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
+from torch import nn
 
 from oneshot.batches import PixelStatistics
 from oneshot.distributed import join_world
@@ -28,28 +29,27 @@ from oneshot.losses import SegmentationLoss
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.params import load_params
 from oneshot.records import (
-    Record,
     RecordError,
     RecordFiles,
-    SceneScores,
     flat_files,
+    list_strange_sets,
     released_files,
     save_record,
-    save_scores,
 )
-from oneshot.release import measure_evaluation, release
+from oneshot.release import LevelSets, measure_evaluation
 from oneshot.speed import Speed, choose_speed
-from oneshot.training import Outcome, train
+from oneshot.training import train
 from oneshot.training_set import TrainingSet
-from oneshot.weights import WeightsInfo, file_sha256, load_weights, save_weights
+from oneshot.weights import WeightsInfo, load_weights, save_weights
 from stages.adopt import adopt, describe, refuse_to_replace
 from stages.command import run, stopping_on_signals
 from stages.places import RESULTS, WEIGHTS
-from stages.record_data import TestSets, find_drawings, keep_drawings, render_test_sets
-from stages.record_form import known_facts, make_record, name_device, save_curve
+from stages.record_data import find_drawings, keep_drawings, render_levels
+from stages.record_form import Trained, known_facts, make_record, name_device, save_curve
 from stages.record_plan import (
     CHECKPOINT,
     NET,
+    STEP,
     Plan,
     build_parser,
     check_conditions,
@@ -57,6 +57,7 @@ from stages.record_plan import (
     make_plan,
     run_folder,
 )
+from stages.record_scores import finish
 from stages.revision import recorded_revision
 
 WEIGHTS_SECONDS = 120  # between two states of the weights that are kept while training goes on
@@ -77,7 +78,7 @@ class Run:
     files: RecordFiles
     net: SiameseUNet
     training_set: TrainingSet
-    statistics: PixelStatistics
+    statistics: Mapping[int, PixelStatistics]  # of every clutter level that it trains on
     n_steps_before: int = 0
     curve: list[LogPoint] = field(default_factory=list)
     kept: float = field(default_factory=time.monotonic)
@@ -86,6 +87,11 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / CHECKPOINT
+
+    @property
+    def last_statistics(self) -> PixelStatistics:
+        """Of the level with most clutter, which training ends with: the one that records name."""
+        return self.statistics[self.plan.levels[-1]]
 
     def look_back(self) -> float:
         """How long earlier commands have trained, and up to which step."""
@@ -113,12 +119,17 @@ class Run:
 
     def keep(self, n_scenes_seen: int) -> None:
         save_weights(self.files.weights, self.net, self.describe_weights(n_scenes_seen))
-        save_curve(self.files.curve, self.curve)
+        save_curve(self.files.curve, {STEP: self.curve})
 
     def describe_weights(self, n_scenes_seen: int) -> WeightsInfo:
         plan = self.plan
         return WeightsInfo(
-            NET, plan.feature_maps, plan.recipe.name, self.statistics, n_scenes_seen, plan.n_scenes_before
+            NET,
+            plan.feature_maps,
+            plan.recipe.name,
+            self.last_statistics,
+            n_scenes_seen,
+            plan.n_scenes_before,
         )
 
 
@@ -147,14 +158,14 @@ def main(words: Sequence[str] | None = None) -> None:
         reserve = 0.0
         if world.rank == 0:
             say("rendering the test sets (compiled first where this is new here, which takes a minute)")
-            test_sets = render_test_sets(drawings, plan.clutter_level, plan.n_test_scenes)
+            test_sets, as_published = render_levels(drawings, plan.levels, plan.n_test_scenes)
             if arguments.out is None:
-                refuse_strange_scenes(test_sets.as_published)
+                refuse_strange_scenes(as_published)
             reserve = find_reserve(plan, ongoing.net, test_sets, speed, batch_size)
         # The schedule is laid over all the minutes, of which this command may get but a part.
-        planned = deadline_of(plan.minutes, reserve, plan.n_test_scenes)
+        planned = deadline_of(plan.minutes, reserve, plan)
         limits = [minutes for minutes in (plan.minutes, plan.stop_after) if minutes is not None]
-        deadline = deadline_of(min(limits, default=None), reserve, plan.n_test_scenes)
+        deadline = deadline_of(min(limits, default=None), reserve, plan)
         with stopping_on_signals() as stopped:
             say(f"training; the checkpoint is kept in {folder}")
             outcome = train(
@@ -168,17 +179,23 @@ def main(words: Sequence[str] | None = None) -> None:
             )  # fmt: skip
     if world.rank > 0:
         return
-    facts = known_facts(plan, ongoing.net, outcome, ongoing.statistics, speed, world) | {
+    facts = known_facts(plan, ongoing.net, ongoing.last_statistics, speed, world) | {
         "git_revision": revision,
         "drawings_sha256": drawings_sha256,
-        "test_sets_as_published": test_sets.as_published,
+        "test_sets_as_published": as_published,
     }
+    trained = [Trained(STEP, plan.recipe, plan.phases, plan.n_epochs, outcome)]
     earlier = STARTED - seconds_before
     ongoing.keep(outcome.progress.n_scenes)
     if stopped():
-        save_record(ongoing.files.record, make_record(facts, outcome, time.monotonic() - earlier))
+        save_record(ongoing.files.record, make_record(facts, trained, time.monotonic() - earlier))
         raise KeyboardInterrupt
-    record = finish(ongoing, facts, outcome, earlier, test_sets, speed.device, batch_size)
+    n_scenes = outcome.progress.n_scenes
+    say(f"trained on {n_scenes:,} scenes; evaluating on {plan.n_test_scenes:,} of each test set")
+    info = ongoing.describe_weights(n_scenes)
+    record = finish(
+        ongoing.net, info, files, facts, trained, earlier, test_sets, speed.device, batch_size
+    )  # fmt: skip
     if arguments.out is None:
         adopt(ongoing.folder, replace=arguments.replace)
     say(describe(record))
@@ -194,30 +211,9 @@ def begin(
         net = SiameseUNet(plan.feature_maps).initialise(torch.Generator().manual_seed(plan.seed))
     else:
         net = cast(SiameseUNet, load_weights(start_from)[0])
-    statistics = training_set.statistics(plan.phases[0].clutter_levels[0])
+    levels = {level for phase in plan.phases for level in phase.clutter_levels}
+    statistics = training_set.statistics(levels)
     return Run(plan, folder, files, net, training_set, statistics)
-
-
-def finish(
-    ongoing: Run, facts: dict[str, Any], outcome: Outcome, started: float, test_sets: TestSets, device: str,
-    batch_size: int,
-) -> Record:  # fmt: skip
-    """Release the weights, score them, and write everything; the record last, as it vouches for the rest."""
-    n_scenes, files = outcome.progress.n_scenes, ongoing.files
-    say(f"trained on {n_scenes:,} scenes; evaluating on {ongoing.plan.n_test_scenes:,} of each test set")
-    evaluating = time.monotonic()
-    released = release(
-        ongoing.net, ongoing.describe_weights(n_scenes), files.weights, test_sets.scenes,
-        test_sets.statistics, device=device, batch_size=batch_size,
-    )  # fmt: skip
-    now = time.monotonic()
-    save_scores(
-        files.scores, {split: SceneScores(e.iou, e.hits) for split, e in released.evaluations.items()}
-    )
-    sha256 = file_sha256(files.weights)
-    record = make_record(facts, outcome, now - started, released, sha256, now - evaluating)
-    save_record(files.record, record)
-    return record
 
 
 def say(sentence: str) -> None:
@@ -249,29 +245,31 @@ def refuse_before_it_is_late(arguments: argparse.Namespace, plan: Plan, files: R
         )
 
 
-def refuse_strange_scenes(as_published: dict[str, str]) -> None:
-    strangers = [split for split, verdict in as_published.items() if verdict != "yes"]
-    if strangers:
+def refuse_strange_scenes(as_published: dict[str, dict[str, str]]) -> None:
+    if strangers := list_strange_sets(as_published):
         raise RecordError(
             f"these drawings do not give the published test sets ({', '.join(strangers)}); nothing computed "
             "on others is kept in results/: say where to put it by --out."
         )
 
 
-def find_reserve(plan: Plan, net: SiameseUNet, test_sets: TestSets, speed: Speed, batch_size: int) -> float:
+def find_reserve(
+    plan: Plan, net: nn.Module, test_sets: Mapping[int, LevelSets], speed: Speed, batch_size: int
+) -> float:
     """Seconds to be left for evaluation and files, where time is limited."""
     if plan.minutes is None and plan.stop_after is None:
         return 0.0
-    a_scene = measure_evaluation(
-        net, test_sets.scenes["test-train"], test_sets.statistics, device=speed.device, batch_size=batch_size
-    )
-    # Both test sets twice: in single precision, and in half.
-    reserve = RESERVE_SECONDS + RESERVE_FACTOR * 2 * len(test_sets.scenes) * plan.n_test_scenes * a_scene
+    # Images are of one size at every level, so that one level tells of all.
+    sets = test_sets[plan.levels[0]]
+    a_scene = measure_evaluation(net, sets, device=speed.device, batch_size=batch_size)
+    n_scenes = sum(len(scenes) for sets in test_sets.values() for scenes in sets.scenes.values())
+    # Every test set twice: in single precision, and in half.
+    reserve = RESERVE_SECONDS + RESERVE_FACTOR * 2 * n_scenes * a_scene
     say(f"evaluation will take about {reserve:.0f} s")
     return reserve
 
 
-def deadline_of(minutes: float | None, reserve: float, n_test_scenes: int) -> float:
+def deadline_of(minutes: float | None, reserve: float, plan: Plan) -> float:
     """When training must end, so that the whole command takes so many minutes, by `time.monotonic`.
 
     Raises:
@@ -283,8 +281,8 @@ def deadline_of(minutes: float | None, reserve: float, n_test_scenes: int) -> fl
     if deadline <= time.monotonic():
         raise ParameterError(
             f"{minutes:g} minutes leave nothing to train in: {time.monotonic() - STARTED:.0f} s have passed, "
-            f"and evaluation on twice {n_test_scenes:,} scenes takes about {reserve:.0f} s; give more, or "
-            "ask for fewer by --test-scenes."
+            f"and evaluation on {2 * len(plan.levels)} times {plan.n_test_scenes:,} scenes takes about "
+            f"{reserve:.0f} s; give more, or ask for fewer by --test-scenes."
         )
     return deadline
 

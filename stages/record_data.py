@@ -1,19 +1,20 @@
 """The drawings and the test sets of a recorded run, without the pipeline if need be."""
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from oneshot.batches import STATISTICS_SCENES, PixelStatistics, pixel_statistics
+from oneshot.batches import STATISTICS_SCENES, pixel_statistics
 from oneshot.errors import DrawingsError
 from oneshot.library import fetch_drawings, load_scenes
 from oneshot.omniglot import Drawings, load_drawings, save_drawings
 from oneshot.params import Scale
 from oneshot.published import find_set
 from oneshot.records import TEST_SPLITS
+from oneshot.release import LevelSets
 from oneshot.scenes import JOB_SCENES, Scenes
 from oneshot.synthetic import draw_alphabets
 from stages.places import DRAWINGS
@@ -56,22 +57,22 @@ def keep_drawings(path: Path | None, drawings: Drawings, folder: Path) -> Path:
     return folder / "drawings.npz"
 
 
-@dataclass(frozen=True)
-class TestSets:
-    """The first scenes of both test sets, what normalises them, and whether they are the published ones.
-
-    `statistics` are of the first 1,000 scenes of test-train, however few are evaluated. `as_published`, by
-    split: "yes" or "no", after every job of 2,000 scenes was compared with its published SHA-256 sums; or
-    "synthetic": the alphabets are invented, and nothing was published.
-    """
-
-    scenes: dict[str, Scenes]
-    statistics: PixelStatistics
-    as_published: dict[str, str]
+def render_levels(
+    drawings: Drawings, clutter_levels: Sequence[int], n_scenes: int
+) -> tuple[dict[int, LevelSets], dict[str, dict[str, str]]]:
+    """The test sets of some levels, and the verdicts of `render_test_sets`, by level."""
+    rendered = {level: render_test_sets(drawings, level, n_scenes) for level in clutter_levels}
+    verdicts = {str(level): of_level for level, (_, of_level) in rendered.items()}
+    return {level: sets for level, (sets, _) in rendered.items()}, verdicts
 
 
-def render_test_sets(drawings: Drawings, clutter_level: int, n_scenes: int) -> TestSets:
-    """Render, as many jobs at a time as there are cores, and compare.
+def render_test_sets(
+    drawings: Drawings, clutter_level: int, n_scenes: int
+) -> tuple[LevelSets, dict[str, str]]:
+    """Render both test sets of a level, as many jobs at a time as there are cores, and compare.
+
+    The verdicts, by split: "yes" or "no", after every job of 2,000 scenes was compared with its published
+    SHA-256 sums; or "synthetic": the alphabets are invented, and nothing was published.
 
     Raises:
         ParameterError: the test sets have fewer scenes.
@@ -90,7 +91,7 @@ def render_test_sets(drawings: Drawings, clutter_level: int, n_scenes: int) -> T
     else:
         verdicts = dict.fromkeys(TEST_SPLITS, "synthetic")
     first = {split: scenes[:n_scenes] for split, scenes in rendered.items()}
-    return TestSets(first, pixel_statistics(rendered["test-train"]), verdicts)
+    return LevelSets(first, pixel_statistics(rendered["test-train"])), verdicts
 
 
 def compare_with_published(scenes: Scenes, clutter_level: int, split: str, n_threads: int) -> str:

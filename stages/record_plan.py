@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,15 +15,16 @@ from oneshot.errors import ParameterError
 from oneshot.feed import Phase
 from oneshot.files import replacing
 from oneshot.params import Params, Scale
+from oneshot.params import Phase as PhaseNumbers
 from oneshot.recipes import METHODS, Recipe, make_recipe
-from oneshot.records import RecordError, Start, flat_files, run_name
+from oneshot.records import JOINT, RecordError, Start, flat_files, list_levels, run_name
 from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.speed import Speed
-from oneshot.training import climb
+from oneshot.training import climb, widen
 from oneshot.weights import WeightsError, file_sha256, load_weights
 from stages.places import RUNS
 
-NET = "siamese_unet"
+NET, STEP = "siamese_unet", "segmentation"
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
 CHECKPOINT, CONDITIONS = "checkpoint.safetensors", "conditions.json"
 
@@ -34,7 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
         "is known of the run. The same command goes on from where it was stopped.",
     )
     add = parser.add_argument
-    add("clutter_level", type=int, choices=CLUTTER_LEVELS, help="characters in a scene")
+    add(
+        "clutter_level",
+        type=parse_level,
+        choices=(*CLUTTER_LEVELS, JOINT),
+        help="characters in a scene, or joint: one network for all seven levels",
+    )
     add("--recipe", choices=tuple(METHODS), required=True)
     add("--minutes", type=float, help="for the whole command, evaluation included; the scenes are cut to fit")
     add(
@@ -52,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--lower-levels",
         type=float,
         metavar="SHARE",
-        help="of the scenes, spent on lower clutter levels first",
+        help="of the scenes, spent on lower clutter levels (joint: on fewer levels) first",
     )
     add("--seed", type=int, help="of initial weights and the order of scenes")
     add("--start-from", type=Path, metavar="WEIGHTS", help="another net's weights instead of random ones")
@@ -70,13 +77,20 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse_level(word: str) -> int | str:
+    return int(word) if word.isdecimal() else word
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what is trained, and how well it is evaluated; `name` tells runs apart."""
+    """Everything that decides what is trained, and how well it is evaluated; `name` tells runs apart.
+
+    `clutter_level` may be joint, in place of a number.
+    """
 
     name: str
     scale: str
-    clutter_level: int
+    clutter_level: int | str
     recipe: Recipe
     lower_levels: float
     feature_maps: int
@@ -88,6 +102,11 @@ class Plan:
     stop_after: float | None
     start_from: Start | None
     n_test_scenes: int
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The clutter levels that it is evaluated at."""
+        return list_levels(self.clutter_level)
 
     @property
     def n_scenes_before(self) -> int:
@@ -134,13 +153,7 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
         start_from = read_start(arguments.start_from, feature_maps)
         # Weights that have learnt something need no preparation, which would overwrite some of them.
         recipe = replace(recipe, prepare=None)
-    usual = training.nets.get(f"level_{arguments.clutter_level}", ())
-    n_scenes = given(arguments.scenes, sum(phase.n_scenes for phase in usual))
-    if n_scenes == 0 and arguments.scenes is None:
-        raise ParameterError(
-            f"scale {arguments.scale!r} trains no network for level {arguments.clutter_level}: "
-            "say on how many scenes by --scenes."
-        )
+    n_scenes = count_scenes(arguments, training.nets)
     lower_levels = given(arguments.lower_levels, numbers.lower_levels)
     plan = Plan(
         name=run_name(arguments.clutter_level, seed, params.seed),
@@ -149,7 +162,7 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
         recipe=recipe,
         lower_levels=lower_levels,
         feature_maps=feature_maps,
-        phases=climb(arguments.clutter_level, n_scenes, lower_levels, recipe.batch_size),
+        phases=make_phases(arguments.clutter_level, n_scenes, lower_levels, recipe.batch_size),
         n_epochs=training.n_epochs if arguments.scenes is None else None,
         n_jobs=training.n_jobs,
         seed=seed,
@@ -160,6 +173,28 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
     )
     check_plan(plan)
     return plan
+
+
+def count_scenes(arguments: argparse.Namespace, nets: Mapping[str, Sequence[PhaseNumbers]]) -> int:
+    """By --scenes, else as many as the scale trains this network on."""
+    level = arguments.clutter_level
+    usual = nets.get(JOINT if level == JOINT else f"level_{level}", ())
+    n_scenes: int = given(arguments.scenes, sum(phase.n_scenes for phase in usual))
+    if n_scenes == 0 and arguments.scenes is None:
+        raise ParameterError(
+            f"scale {arguments.scale!r} trains no network for level {level}: say on how many scenes by "
+            "--scenes."
+        )
+    return n_scenes
+
+
+def make_phases(
+    clutter_level: int | str, n_scenes: int, lower_levels: float, batch_size: int
+) -> tuple[Phase, ...]:
+    """Up to one level, or for the joint network up to all of them."""
+    if clutter_level == JOINT:
+        return widen(n_scenes, lower_levels, batch_size)
+    return climb(int(clutter_level), n_scenes, lower_levels, batch_size)
 
 
 def given(*values: Any) -> Any:

@@ -9,16 +9,19 @@ import numpy as np
 
 from oneshot.agreement import compare
 from oneshot.params import Params, load_params
-from oneshot.records import Record, SceneScores, check_scores, load_scores, read_records, released_files
+from oneshot.records import Record, read_records, released_files
+from oneshot.scene_scores import SceneScores, check_scores, load_scores
 from oneshot.scenes import CLUTTER_LEVELS
 from stages.command import run
 from stages.places import MANIFESTS, RESULTS, WEIGHTS
 from stages.scores import write_scores
 
+ABOUT = ("feature_maps", "seed", "n_scenes_seen")  # what the metrics repeat of a record
+
 
 def main(clutter_level: int) -> None:
     params = load_params()
-    records = [record for record in read_records(RESULTS) if record.clutter_level == clutter_level]
+    records = [record for record in read_records(RESULTS) if clutter_level in record.levels]
     metrics: dict[str, Any] = {"scale": params.scale_name, "clutter_level": clutter_level}
     arrays: dict[str, np.ndarray] = {}
     if records:
@@ -31,7 +34,7 @@ def main(clutter_level: int) -> None:
 def reevaluate(
     params: Params, clutter_level: int, records: list[Record]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """By recipe and name: scores, their agreement with the record, and the masks for the pictures.
+    """By network, recipe and name: scores, their agreement with the record, and the masks for the pictures.
 
     Raises:
         WeightsError: weights are missing or not those of their record.
@@ -49,23 +52,32 @@ def reevaluate(
     arrays: dict[str, np.ndarray] = {}
     for record in records:
         network, recorded = load_released(record)
-        entry = {key: getattr(record, key) for key in ("feature_maps", "seed", "n_scenes_seen")}
-        key = f"{record.recipe}/{record.name}"
+        entry = {key: getattr(record, key) for key in ABOUT}
+        key = f"{record.net}/{record.recipe}/{record.name}"
         means, of_net = score_network(
             network, sets, statistics, batch_size=size.batch_size, speed=speed, key=key
         )
-        for split, of_split in means.items():
-            # Other scenes than the published ones, such as invented alphabets', say nothing of a record.
-            published_here = rendered[split]["checked_against"] == "published checksums"
-            if published_here and record.test_sets_as_published[split] == "yes":
-                agreement = compare(of_net[f"{key}/{split}/iou"], recorded[split].iou)
-                of_split["agreement"] = asdict(agreement)
-        nets.setdefault(record.recipe, {})[record.name] = entry | means
+        for answer, by_split in means.items():
+            for split, of_split in by_split.items():
+                before = recorded[str(clutter_level)].get(answer, {}).get(split)
+                if before is not None and are_published(record, clutter_level, split, rendered):
+                    agreement = compare(of_net[f"{key}/{answer}/{split}/iou"], before.iou)
+                    of_split["agreement"] = asdict(agreement)
+        by_recipe = nets.setdefault(record.net, {})
+        by_recipe.setdefault(record.recipe, {})[record.name] = entry | {"answers": means}
         arrays |= of_net
     return nets, arrays
 
 
-def load_released(record: Record) -> tuple[Any, dict[str, SceneScores]]:
+def are_published(record: Record, clutter_level: int, split: str, rendered: dict[str, Any]) -> bool:
+    """Whether the scenes here and those of the record are the published ones: others, such as invented
+    alphabets', say nothing of a record.
+    """
+    verdict = record.test_sets_as_published.get(str(clutter_level), {}).get(split)
+    return rendered[split]["checked_against"] == "published checksums" and verdict == "yes"
+
+
+def load_released(record: Record) -> tuple[Any, dict[str, dict[str, dict[str, SceneScores]]]]:
     """The network of a record, proved by its checksum, and its scores, proved by the record's means."""
     from oneshot.weights import WeightsError, file_sha256, load_weights
 

@@ -6,22 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.figures import (
-    Example,
-    draw_iou_over_clutter,
-    draw_predictions,
-    draw_task,
-    list_examples,
-    save_figure,
-)
+from oneshot.curves import draw_iou_over_clutter, draw_oracles
+from oneshot.figures import Example, draw_predictions, draw_task, list_examples, save_figure
 from oneshot.files import replacing
+from oneshot.markdown import replace_block
 from oneshot.params import load_params
 from oneshot.published import read_facts
 from oneshot.records import read_records
-from oneshot.results import SHOWN_SPLIT, Shown, choose_shown, collect_runs, collect_segmentation
+from oneshot.results import SHOWN_SPLIT, collect_segmentation
+from oneshot.runs import collect_runs
 from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.sets import read_set
-from oneshot.tables import render_caption, render_tables, replace_block
+from oneshot.shown import Shown, choose_shown, render_caption
+from oneshot.tables import render_tables
 from stages.command import run
 from stages.places import FIGURES, METRICS, PREDICTIONS, README, RESULTS, SCENES, TABLES
 
@@ -48,6 +45,7 @@ def main() -> None:
     pictures = [example for level in CLUTTER_LEVELS for example in examples[level]]
     save_figure(draw_predictions(pictures, EXAMPLES_A_LEVEL // 2), FIGURES / "predictions.png")
     save_figure(draw_iou_over_clutter(results), FIGURES / "iou_over_clutter.png")
+    save_figure(draw_oracles(results), FIGURES / "oracles.png")
 
 
 def read_metrics(name: str) -> list[dict[str, Any]]:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from oneshot.answers import OWN
 from oneshot.batches import STATISTICS_SCENES, PixelStatistics, pixel_statistics
-from oneshot.evaluate import Evaluation, evaluate, segment
-from oneshot.metrics import mean_of_hits, mean_of_values
+from oneshot.evaluate import evaluate_answers, segment
+from oneshot.metrics import has_same_class_distractor, summarise_scenes
 from oneshot.scenes import Scenes
 from oneshot.sets import read_set
 from oneshot.speed import Speed
@@ -42,18 +43,32 @@ def score_network(
     batch_size: int,
     speed: Speed,
     key: str,
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Means by test set; and, under names that begin with `key`, every scene's scores and the first masks."""
-    means: dict[str, Any] = {}
+) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """Means by answer and test set; and, under KEY/ANSWER/SPLIT, every scene's scores and the first masks.
+
+    Masks are of the network's own answer alone.
+    """
+    means: dict[str, dict[str, Any]] = {}
     arrays: dict[str, np.ndarray] = {}
     for split, scenes in sets.items():
-        result = evaluate(network, scenes, statistics, batch_size=batch_size, speed=speed)
-        means[split] = summarise(result)
-        arrays[f"{key}/{split}/iou"], arrays[f"{key}/{split}/hits"] = result.iou, result.hits
-        arrays[f"{key}/{split}/masks"] = segment(network, scenes[:SHOWN_SCENES], statistics, speed=speed)
+        same_class = has_same_class_distractor(scenes)
+        answers = evaluate_answers(network, scenes, statistics, batch_size=batch_size, speed=speed)
+        for answer, result in answers.items():
+            means.setdefault(answer, {})[split] = summarise(result.iou, result.hits, same_class)
+            place = f"{key}/{answer}/{split}"
+            arrays[f"{place}/iou"], arrays[f"{place}/hits"] = result.iou, result.hits
+        masks = segment(network, scenes[:SHOWN_SCENES], statistics, speed=speed)
+        arrays[f"{key}/{OWN}/{split}/masks"] = masks
     return means, arrays
 
 
-def summarise(result: Evaluation) -> dict[str, Any]:
-    """Means with their number of scenes and 95 % intervals."""
-    return {"iou": asdict(mean_of_values(result.iou)), "localisation": asdict(mean_of_hits(result.hits))}
+def summarise(iou: np.ndarray, hits: np.ndarray | None, same_class: np.ndarray) -> dict[str, Any]:
+    """Means with their number of scenes and 95 % intervals; groups without scenes are left out."""
+    summary = asdict(summarise_scenes(iou, hits, same_class))
+    whole = summary.pop("all")
+    groups = {name: leave_out_none(means) for name, means in summary.items() if means is not None}
+    return leave_out_none(whole) | groups
+
+
+def leave_out_none(means: dict[str, Any]) -> dict[str, Any]:
+    return {metric: mean for metric, mean in means.items() if mean is not None}

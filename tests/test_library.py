@@ -41,16 +41,40 @@ def test_a_released_network_is_loaded_by_recipe_and_clutter_level(
     torch.testing.assert_close(loaded.state_dict(), net.state_dict(), atol=0, rtol=0)
 
 
+def test_the_joint_network_is_loaded_by_its_name_and_another_net_by_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    for n_scenes, place in enumerate(("siamese_unet/fast/joint", "masknet/published/joint")):
+        info = WeightsInfo("siamese_unet", 2, "fast", PixelStatistics(4.5, 27.5), n_scenes)
+        save_weights(tmp_path / f"{place}.safetensors", net, info)
+    assert load_network("fast", "joint")[1].n_scenes_seen == 0
+    assert load_network("published", "joint", "masknet")[1].n_scenes_seen == 1
+
+
 def test_a_network_that_is_not_released_is_refused_with_those_that_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
-    refusal = "no network of recipe 'fast' is released for 32 characters: weights/ has"
+    refusal = (
+        r"no network siamese_unet/fast/32 \(net, recipe, clutter level or joint\) is released: weights/ has"
+    )
     with pytest.raises(WeightsError, match=f"^{refusal} none yet.$"):
         load_network()
-    for name in ("fast/16", "fast/4", "fast/32-seed-7", "published/32"):
-        path = tmp_path / "siamese_unet" / f"{name}.safetensors"
+    for name in (
+        "siamese_unet/fast/joint", "siamese_unet/fast/16", "siamese_unet/fast/4",
+        "siamese_unet/fast/32-seed-7", "siamese_unet/published/32", "masknet/fast/joint-seed-7",
+        "masknet/fast/32",
+    ):  # fmt: skip
+        path = tmp_path / f"{name}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    with pytest.raises(WeightsError, match=f"^{refusal} fast/4, fast/16, published/32.$"):
+    there = (
+        "masknet/fast/32", "siamese_unet/fast/4", "siamese_unet/fast/16", "siamese_unet/fast/joint",
+        "siamese_unet/published/32",
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match=f"^{refusal} {', '.join(there)}.$"):
         load_network()
+    with pytest.raises(WeightsError, match="no network masknet/fast/joint "):
+        load_network("fast", "joint", net="masknet")

@@ -1,13 +1,27 @@
 """Threshold, IoU, localisation and intervals, on hand-drawn grids and against plain NumPy."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
-from oneshot.metrics import centre, foreground, iou, localised, mean_of_hits, mean_of_values
+from oneshot.library import load_scenes
+from oneshot.metrics import (
+    centre,
+    foreground,
+    has_same_class_distractor,
+    iou,
+    localised,
+    mean_of_hits,
+    mean_of_values,
+    summarise_scenes,
+)
+from oneshot.omniglot import Drawings
+from oneshot.scenes import Scenes
+from tests.fake_scenes import fake_scenes
 from tests.oracle.siamese_unet_numpy import softmax
 
 
@@ -121,3 +135,64 @@ def test_share_of_hits_stays_within_0_and_1_where_all_hit():
     mean = mean_of_hits(np.ones(20, bool))
     assert mean.value == mean.high == 1
     assert 0.8 < mean.low < 1
+
+
+def scenes_of(characters: list[list[int]], targets: list[int]) -> Scenes:
+    """Scenes that hold these characters, in the order of drawing, and search these."""
+    scenes = fake_scenes(len(targets), len(characters[0]), seed=0)
+    return replace(
+        scenes,
+        characters=np.array(characters, np.uint16),
+        target_characters=np.array(targets, np.uint16),
+    )
+
+
+def test_a_same_class_distractor_is_another_instance_and_not_the_target_itself():
+    scenes = scenes_of([[7, 2, 7], [1, 2, 7], [7, 7, 7], [7, 1, 2]], [7, 7, 7, 2])
+    assert has_same_class_distractor(scenes).tolist() == [True, False, True, False]
+
+
+def test_occluders_are_distractors_too_once_the_targets_label_is_given():
+    scenes = scenes_of([[1, 7, 7], [1, 7, 2], [7, 7, 3]], [7, 7, 7])
+    assert has_same_class_distractor(scenes, target_label=2).tolist() == [True, False, True]
+
+
+def test_looking_for_distractors_leaves_the_scenes_as_they_were():
+    scenes = scenes_of([[7, 2, 7]], [7])
+    has_same_class_distractor(scenes)
+    assert scenes.characters.tolist() == [[7, 2, 7]]
+
+
+def test_a_summary_has_means_over_all_scenes_and_over_both_groups():
+    values = np.array([0.2, 0.4, 0.9, 0.5], np.float32)
+    hits = np.array([True, False, True, True])
+    same_class = np.array([True, True, False, False])
+    summary = summarise_scenes(values, hits, same_class)
+    for means, which in (
+        (summary.all, slice(None)),
+        (summary.with_same_class, same_class),
+        (summary.without_same_class, ~same_class),
+    ):
+        assert means.iou == mean_of_values(values[which])
+        assert means.localisation == mean_of_hits(hits[which])
+    assert (summary.all.iou.n, summary.with_same_class.iou.n) == (4, 2)
+
+
+def test_a_group_without_scenes_is_none_and_without_hits_there_is_no_localisation():
+    values, nobody = np.array([0.2, 0.4]), np.zeros(2, bool)
+    summary = summarise_scenes(values, None, nobody)
+    assert summary.with_same_class is None
+    assert summary.without_same_class == summary.all
+    assert summary.all.localisation is None
+    assert summarise_scenes(values, None, ~nobody).without_same_class is None
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize(("level", "share"), [(4, 0.01), (256, 0.52)])
+def test_half_of_the_fullest_one_shot_scenes_have_a_same_class_distractor(
+    drawings: Drawings, level: int, share: float
+):
+    scenes = load_scenes("test-one-shot", level, 2000, drawings)
+    assert has_same_class_distractor(scenes).mean() == pytest.approx(share, abs=0.015)
+    # The target is where the mask is: no scene's own target counts as a distractor.
+    assert (scenes.characters[:, level - 1] == scenes.target_characters).all()

@@ -20,6 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from oneshot.results import NET_TITLES
 from tests.archives import flip_bit
 from tests.conftest import ROOT
 from tests.fake_records import fake_scores, release_net
@@ -191,7 +192,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     set_parameter(folder, r"^scale: \w+", "scale: smoke")
     # One small released network in place of all there are.
     for name in ("results", "weights"):
-        shutil.rmtree(folder / name / "siamese_unet", ignore_errors=True)
+        for net in NET_TITLES:
+            shutil.rmtree(folder / name / net, ignore_errors=True)
     release_net(folder, 4, "fast", fake_scores(0.5))
     call(folder, "git init -q")
     call(folder, "git config user.name test")
@@ -214,7 +216,12 @@ def test_the_run_writes_metrics_of_every_level(reproduced: Path) -> None:
     for level in LEVELS:
         metrics = json.loads((reproduced / f"metrics/segmentation-{level}.json").read_text())
         assert (metrics["scale"], metrics["clutter_level"]) == ("smoke", level)
-        assert metrics["joint"]["test-one-shot"]["iou"]["n"] == 40
+        found = metrics["joint"]["answers"]["answer"]["test-one-shot"]
+        groups = [
+            found[name]["iou"]["n"] for name in ("with_same_class", "without_same_class") if name in found
+        ]
+        assert found["iou"]["n"] == sum(groups) == 40
+        assert metrics["all_ink"]["test-one-shot"]["iou"]["n"] == 40
         assert ("level_4" in metrics) == (level == 4)
 
 
@@ -226,8 +233,9 @@ def test_the_run_evaluates_released_nets_and_compares_invented_scenes_with_no_re
         for level in LEVELS
     }
     assert [level for level in LEVELS if nets[level]] == [4]
-    assert nets[4]["fast"]["4"]["test-one-shot"]["iou"]["n"] == 8
-    assert "agreement" not in nets[4]["fast"]["4"]["test-one-shot"]
+    found = nets[4]["siamese_unet"]["fast"]["4"]["answers"]["answer"]["test-one-shot"]
+    assert found["iou"]["n"] == 8
+    assert "agreement" not in found
 
 
 def test_the_run_writes_manifests_with_the_checksums_of_all_parts(reproduced: Path) -> None:
@@ -248,9 +256,9 @@ def test_the_run_writes_tables_and_pictures_and_the_readmes_block(reproduced: Pa
     assert "at scale `smoke`, all columns but the published and the recorded ones, on invented" in markdown
     assert "recorded: recipe fast, 2 feature maps, n = 40" in markdown
     assert "released weights, here: recipe fast, 2 feature maps, n = 8" in markdown
-    assert "at 4 characters of the released networks" in readme
+    assert "at 4 characters of the released networks (Siamese-U-Net" in readme
     assert len(pd.read_csv(reproduced / "tables/recorded_runs.csv")) == 1
-    for name in ("task", "predictions", "iou_over_clutter"):
+    for name in ("task", "predictions", "iou_over_clutter", "oracles"):
         with Image.open(reproduced / f"figures/{name}.png") as picture:
             assert min(picture.size) > 200
 
@@ -331,7 +339,7 @@ def test_an_experiment_with_another_learning_rate_trains_again_and_renders_nothi
 def test_the_experiment_shows_in_the_difference_of_the_metrics(reproduced: Path) -> None:
     difference = json.loads(call(reproduced, "dvc metrics diff --json"))
     changed = difference.get("diff", difference)["metrics/segmentation-4.json"]
-    assert {"old", "new", "diff"} <= set(changed["joint.test-one-shot.iou.value"])
+    assert {"old", "new", "diff"} <= set(changed["joint.answers.answer.test-one-shot.iou.value"])
     assert not any(key.startswith("all_ink") for key in changed)
 
 

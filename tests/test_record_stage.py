@@ -18,13 +18,16 @@ import torch
 
 from oneshot import fit, library
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
+from oneshot.metrics import has_same_class_distractor
 from oneshot.omniglot import Drawings, save_drawings
 from oneshot.params import Params, load_params
-from oneshot.records import RecordError, load_record, load_scores, save_record, save_scores
+from oneshot.records import RecordError, load_record, save_record
 from oneshot.release import evaluate_file
+from oneshot.scene_scores import load_scores, save_scores
+from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.weights import WeightsError, load_weights
 from stages import adopt, record
-from stages.record_data import render_test_sets
+from stages.record_data import render_levels, render_test_sets
 from stages.record_plan import build_parser, make_plan
 from stages.revision import recorded_revision
 from tests.archives import flip_bit
@@ -91,12 +94,12 @@ def test_a_run_needs_nothing_of_the_pipeline_and_is_adopted(project: Path) -> No
     adopt.main(["out", "--any-scenes"])
 
     found = load_record(project / "results/siamese_unet/fast/4.json")
-    assert (found.n_scenes_seen, found.n_steps, found.complete) == (40, 5, True)
+    assert (found.n_scenes_seen, found.training[0].n_steps, found.complete) == (40, 5, True)
     assert found.git_revision == f"{REVISION}-dirty"
-    assert found.test_sets_as_published == {"test-train": "synthetic", "test-one-shot": "synthetic"}
+    assert found.test_sets_as_published == {"4": {"test-train": "synthetic", "test-one-shot": "synthetic"}}
     curve = (project / "results/siamese_unet/fast/4.curve.csv").read_text().splitlines()
-    assert curve[0] == "step,n_scenes,loss,lr,seconds"
-    assert curve[1].startswith("5,40,0.")
+    assert curve[0] == "training,step,n_scenes,loss,lr,seconds"
+    assert curve[1].startswith("segmentation,5,40,0.")
     net, info = load_weights(project / "weights/siamese_unet/fast/4.safetensors")
     assert (info.recipe, info.n_scenes_seen) == ("fast", 40)
     assert found.n_parameters == sum(p.numel() for p in net.parameters())
@@ -107,22 +110,44 @@ def test_what_is_recorded_are_the_scores_of_the_released_file(
     recorded: Path, synthetic_drawings: Drawings
 ) -> None:
     found, scores = load_record(stem(recorded, ".json")), load_scores(stem(recorded, ".scores.safetensors"))
-    test_sets = render_test_sets(synthetic_drawings, 4, 6)
-    again = evaluate_file(
-        stem(recorded, ".weights.safetensors"), test_sets.scenes, test_sets.statistics, "cpu", 6
-    )
+    test_sets, _ = render_levels(synthetic_drawings, [4], 6)
+    again = evaluate_file(stem(recorded, ".weights.safetensors"), test_sets, "cpu", 6)["4"]["answer"]
+    assert list(found.scores["4"]) == list(scores["4"]) == ["answer"]
     for split, evaluation in again.items():
-        np.testing.assert_allclose(scores[split].iou, evaluation.iou, atol=1e-6)
-        np.testing.assert_array_equal(scores[split].hits, evaluation.hits)
-        assert found.scores[split].iou == pytest.approx(evaluation.iou.mean())
-        assert found.scores[split].n == 6
+        said, kept = found.scores["4"]["answer"][split], scores["4"]["answer"][split]
+        np.testing.assert_allclose(kept.iou, evaluation.iou, atol=1e-6)
+        np.testing.assert_array_equal(kept.hits, evaluation.hits)
+        assert said.iou == pytest.approx(evaluation.iou.mean())
+        assert said.n == 6
+        same_class = has_same_class_distractor(test_sets[4].scenes[split])
+        groups = {True: said.with_same_class, False: said.without_same_class}
+        for has_one, group in groups.items():
+            assert (group is None) == (not (same_class == has_one).any())
+            if group is not None:
+                assert group.iou == pytest.approx(evaluation.iou[same_class == has_one].mean())
+
+
+def test_a_joint_network_is_trained_on_all_levels_and_evaluated_at_each(mine: Path) -> None:
+    joint = SMALL.replace("4 ", "joint ", 1).replace("--scenes 40", "--scenes 560")
+    run(f"{joint} --drawings drawings.npz --out joint")
+    found = load_record(mine / "joint/siamese_unet-fast-joint.json")
+    levels = ["4", "8", "16", "32", "64", "128", "256"]
+    assert (found.clutter_level, found.name, found.complete) == ("joint", "joint", True)
+    phases = [phase.clutter_levels for phase in found.training[0].phases]
+    assert (len(phases), phases[0], phases[-1]) == (7, (4,), tuple(map(int, levels)))
+    assert list(found.scores) == list(found.test_sets_as_published) == levels
+    assert set(load_scores(mine / "joint/siamese_unet-fast-joint.scores.safetensors")) == set(levels)
+    adopt.adopt(mine / "joint", any_scenes=True)
+    assert (mine / "weights/siamese_unet/fast/joint.safetensors").is_file()
 
 
 def test_options_and_parameters_in_force_are_recorded(recorded: Path) -> None:
     found = load_record(stem(recorded, ".json"))
-    assert (found.recipe, found.lr, found.batch_size, found.matching_weight) == ("fast", 0.002, 8, 0.1)
+    (training,) = found.training
+    assert (found.recipe, training.step) == ("fast", "segmentation")
+    assert (training.lr, training.batch_size, training.matching_weight) == (0.002, 8, 0.1)
     assert (found.feature_maps, found.seed, found.scale, found.n_jobs) == (2, 1803, "smoke", 20)
-    assert [phase.model_dump() for phase in found.phases] == [{"clutter_levels": (4,), "n_scenes": 40}]
+    assert [phase.model_dump() for phase in training.phases] == [{"clutter_levels": (4,), "n_scenes": 40}]
     assert found.start_from is None
     assert found.versions["torch"] == torch.__version__
     assert 0 < found.seconds.training < found.seconds.total
@@ -158,7 +183,8 @@ def test_a_killed_run_leaves_weights_and_the_same_command_goes_on(
         with pytest.raises(KeyboardInterrupt):
             run(command)
     unfinished = load_record(mine / "again/siamese_unet-fast-4.json")
-    assert (unfinished.n_steps, unfinished.n_steps_planned, unfinished.complete) == (3, 5, False)
+    steps = unfinished.training[0]
+    assert (steps.n_steps, steps.n_steps_planned, unfinished.complete) == (3, 5, False)
     assert unfinished.scores == {}
     assert load_weights(mine / "again/siamese_unet-fast-4.weights.safetensors")[1].n_scenes_seen == 24
     with pytest.raises(RecordError, match="interrupted before its evaluation"):
@@ -167,7 +193,7 @@ def test_a_killed_run_leaves_weights_and_the_same_command_goes_on(
     run(command)
     found = load_record(mine / "again/siamese_unet-fast-4.json")
     whole = load_record(stem(recorded, ".json"))
-    assert (found.n_steps, found.complete, found.weights) == (5, True, whole.weights)
+    assert (found.training[0].n_steps, found.complete, found.weights) == (5, True, whole.weights)
     assert list((mine / "runs/record").iterdir()) == []
 
 
@@ -185,7 +211,7 @@ def test_another_machines_checkpoint_is_refused_and_another_commands_not_met(
     with pytest.raises(RecordError, match=r"is of another run \(torch 1\.0, now .*to go on nevertheless"):
         run(command)
     run(f"{command} --lr 0.001")
-    assert load_record(mine / "again/siamese_unet-fast-4.json").lr == 0.001
+    assert load_record(mine / "again/siamese_unet-fast-4.json").training[0].lr == 0.001
     assert conditions.exists()
 
 
@@ -204,7 +230,8 @@ def test_weights_are_kept_while_training_goes_on(mine: Path, monkeypatch: pytest
     with pytest.raises(PowerCutError):
         run(f"{SMALL} --drawings drawings.npz --out again")
     assert load_weights(mine / "again/siamese_unet-fast-4.weights.safetensors")[1].n_scenes_seen == 16
-    assert (mine / "again/siamese_unet-fast-4.curve.csv").read_text().splitlines()[1].startswith("2,16,")
+    curve = (mine / "again/siamese_unet-fast-4.curve.csv").read_text().splitlines()
+    assert curve[1].startswith("segmentation,2,16,")
     assert not (mine / "again/siamese_unet-fast-4.json").exists()
 
 
@@ -215,7 +242,7 @@ class ReachedError(Exception):
     """Stands for a training that would begin now."""
 
 
-def give_training(command: str, monkeypatch: pytest.MonkeyPatch) -> dict:
+def give_training(command: str, monkeypatch: pytest.MonkeyPatch, level: str = "4") -> dict:
     """What a command hands to the training, at a second an evaluated batch."""
     found = {}
 
@@ -227,7 +254,7 @@ def give_training(command: str, monkeypatch: pytest.MonkeyPatch) -> dict:
     monkeypatch.setattr(record, "measure_evaluation", lambda *_, **options: 1 / options["batch_size"])
     monkeypatch.setattr(record, "train", reach)
     with pytest.raises(ReachedError):
-        run(f"{SMALL} --drawings drawings.npz --out brief {command}")
+        run(f"{level} {SMALL.partition(' ')[2]} --drawings drawings.npz --out brief {command}")
     return found
 
 
@@ -239,6 +266,13 @@ def test_training_gets_what_evaluation_and_the_start_leave_of_the_minutes(
     assert given["deadline"] == pytest.approx(record.STARTED + 600 - 1.25 * 20 - 5)
     assert given["seconds"] == pytest.approx(given["deadline"] - given["now"], abs=0.5)
     assert given["seconds"] < 565
+
+
+def test_a_joint_network_leaves_time_to_evaluate_it_at_every_level(
+    mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = give_training("--minutes 10 --test-scenes 20", monkeypatch, "joint")
+    assert given["deadline"] == pytest.approx(record.STARTED + 600 - 1.25 * 7 * 4 - 5)
 
 
 def test_a_command_can_end_before_the_schedule_does(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,8 +305,9 @@ def test_a_run_whose_time_is_up_is_recorded_as_it_is_and_can_go_on(
         patch.setattr(record, "load_params", load_params_with_frequent_points)
         run(command)
     found = load_record(mine / "brief/siamese_unet-fast-4.json")
-    assert (found.n_steps, found.n_steps_planned, found.complete) == (2, 5, False)
-    assert found.scores["test-one-shot"].n == 6
+    steps = found.training[0]
+    assert (steps.n_steps, steps.n_steps_planned, found.complete) == (2, 5, False)
+    assert found.scores["4"]["answer"]["test-one-shot"].n == 6
     assert len(list(mine.glob("runs/record/*/checkpoint.safetensors"))) == 1
     run(command)
     assert list((mine / "runs/record").iterdir()) == []
@@ -340,11 +375,12 @@ def test_a_complete_record_is_replaced_only_when_told(mine: Path) -> None:
 
 
 def test_an_incomplete_record_makes_way(mine: Path) -> None:
-    change_record(mine, complete=False)
+    change_training(mine, n_steps=4)
     adopt.adopt(mine / "out", any_scenes=True)
-    change_record(mine, complete=True)
+    assert not load_record(mine / "results/siamese_unet/fast/4.json").complete
+    change_training(mine, n_steps=5)
     adopt.adopt(mine / "out", any_scenes=True)
-    assert json.loads((mine / "results/siamese_unet/fast/4.json").read_text())["complete"]
+    assert load_record(mine / "results/siamese_unet/fast/4.json").complete
 
 
 def test_a_folder_that_cannot_be_written_into_is_found_before_training(
@@ -372,6 +408,11 @@ def change_record(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def change_training(folder: Path, **changes: object) -> None:
+    (training,) = json.loads(stem(folder, ".json").read_text())["training"]
+    change_record(folder, training=[training | changes])
+
+
 def move_record(folder: Path) -> None:
     stem(folder, ".json").rename(folder / "out/siamese_unet-fast-8.json")
 
@@ -379,7 +420,9 @@ def move_record(folder: Path) -> None:
 def change_scores(folder: Path) -> None:
     path = stem(folder, ".scores.safetensors")
     scores = load_scores(path)
-    scores["test-train"] = replace(scores["test-train"], iou=scores["test-train"].iou + np.float32(0.001))
+    answers = scores["4"]["answer"]
+    known = answers["test-train"]
+    answers["test-train"] = replace(known, iou=known.iou + np.float32(0.001))
     save_scores(path, scores)
 
 
@@ -388,11 +431,11 @@ def change_scores(folder: Path) -> None:
     [
         (lambda folder: flip_bit(stem(folder, ".weights.safetensors"), 5000), "damaged, or is of another"),
         (lambda folder: stem(folder, ".weights.safetensors").unlink(), "there are no weights at"),
-        (change_scores, "says IoU .* on test-train, but its scenes' scores have the means"),
+        (change_scores, "says IoU .* on test-train at 4 .* its scenes' scores have the means"),
         (lambda folder: stem(folder, ".scores.safetensors").unlink(), "the scores .* are missing"),
         (lambda folder: stem(folder, ".curve.csv").unlink(), "the training curve .* is missing"),
         (lambda folder: change_record(folder, git_revision="unknown"), "'unknown' is no Git revision"),
-        (lambda folder: change_record(folder, n_scenes_seen=41), "says n_scenes_seen 41, its weights say 40"),
+        (lambda folder: change_training(folder, n_scenes_seen=41), "n_scenes_seen 41, its weights say 40"),
         (lambda folder: change_record(folder, clutter_level=8), "calls itself '4', but is of .* 8"),
         (lambda folder: change_record(folder, weights=None), "does not say that its weights belong at"),
         (move_record, "is the record of another run than it is named after"),
@@ -408,11 +451,14 @@ def test_what_does_not_belong_together_is_refused(
 
 
 def test_one_wrong_run_keeps_all_of_a_folder_out(mine: Path) -> None:
-    other = load_record(stem(mine, ".json")).model_copy(update={"recipe": "published"})
-    save_record(mine / "out/siamese_unet-published-4.json", other)
-    with pytest.raises(OneshotError, match="siamese_unet-published-4"):
-        adopt.adopt(mine / "out", any_scenes=True)
-    assert not (mine / "results").exists()
+    for net, recipe in (("siamese_unet", "published"), ("masknet", "fast")):
+        other = load_record(stem(mine, ".json")).model_copy(update={"net": net, "recipe": recipe})
+        path = mine / f"out/{net}-{recipe}-4.json"
+        save_record(path, other)
+        with pytest.raises(OneshotError, match=path.stem):
+            adopt.adopt(mine / "out", any_scenes=True)
+        assert not (mine / "results").exists()
+        path.unlink()
 
 
 # --------------------------------------------------------------------------------------------- the revision
@@ -501,6 +547,23 @@ def test_options_override_the_parameters(project: Path) -> None:
     assert (usual.name, other.name) == ("32", "32-seed-5")
 
 
+def test_a_joint_plan_climbs_through_growing_mixes_of_levels(project: Path) -> None:
+    usual = plan("joint --recipe published")
+    assert [phase.clutter_levels for phase in usual.phases] == [(4, 8, 16, 32, 64, 128, 256)]
+    assert sum(phase.n_scenes for phase in usual.phases) == 40_000_000
+    other = plan("joint --recipe fast --scenes 4000 --seed 5")
+    assert [len(phase.clutter_levels) for phase in other.phases] == [1, 2, 3, 4, 5, 6, 7]
+    assert [phase.n_scenes for phase in other.phases] == 6 * [200] + [2800]
+    assert (usual.name, other.name, usual.levels) == ("joint", "joint-seed-5", CLUTTER_LEVELS)
+
+
+@pytest.mark.parametrize("level", ["5", "all", "level_4"])
+def test_a_level_that_there_is_not_is_refused(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([level, "--recipe", "fast"])
+    assert "choose from" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -534,7 +597,7 @@ def test_every_command_of_the_run_list_is_one_in_order_of_value() -> None:
     plans = [plan(line.removeprefix("python -m stages.record ")) for line in runs]
     usual = [(p.clutter_level, p.recipe.name) for p in plans if p.seed == 1803]
     firsts = [(level, recipe) for level in (32, 4, 256) for recipe in ("fast", "published")]
-    assert usual == [*firsts, *((level, "fast") for level in (8, 16, 64, 128))]
+    assert usual == [*firsts, *((level, "fast") for level in (8, 16, 64, 128, "joint"))]
     assert len({(p.clutter_level, p.recipe.name, p.seed) for p in plans}) == len(plans) > len(usual)
     assert all(p.scale == "paper" and p.minutes is not None and p.minutes <= 9 for p in plans)
 
@@ -549,11 +612,11 @@ def test_the_run_list_begins_with_a_quick_check() -> None:
 
 @pytest.mark.omniglot
 def test_the_test_sets_are_compared_with_the_published_ones(drawings: Drawings) -> None:
-    test_sets = render_test_sets(drawings, 4, 5)
-    assert test_sets.as_published == {"test-train": "yes", "test-one-shot": "yes"}
+    test_sets, as_published = render_test_sets(drawings, 4, 5)
+    assert as_published == {"test-train": "yes", "test-one-shot": "yes"}
     assert [len(scenes) for scenes in test_sets.scenes.values()] == [5, 5]
     bits = drawings.bits.copy()
     changed = np.flatnonzero(drawings.character_sets == "test")
     bits[changed] = bits[changed[::-1]]
     turned = replace(drawings, bits=bits)
-    assert render_test_sets(turned, 4, 5).as_published == {"test-train": "yes", "test-one-shot": "no"}
+    assert render_test_sets(turned, 4, 5)[1] == {"test-train": "yes", "test-one-shot": "no"}

@@ -1,6 +1,7 @@
 """The stage that evaluates released networks again, in a small checkout of fake scenes."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 
 from oneshot.batches import pixel_statistics
 from oneshot.evaluate import evaluate, segment
-from oneshot.records import TEST_SPLITS, SceneScores, released_files
+from oneshot.records import TEST_SPLITS, released_files
+from oneshot.scene_scores import SceneScores
 from oneshot.scenes import Scenes
 from oneshot.weights import WeightsError, load_weights
 from stages import reevaluate, test_sets
 from tests.archives import flip_bit
-from tests.fake_records import fake_scores, release_net
+from tests.fake_records import fake_scores, release_net, verdicts
 from tests.fake_scenes import fake_scenes
 
 LEVEL, N_RENDERED, N_EVALUATED = 4, 30, 12
@@ -74,19 +76,83 @@ def test_every_released_net_agrees_with_its_record_on_the_first_scenes() -> None
     scores = true_scores()
     record = release_net(Path(), LEVEL, "fast", scores)
     metrics = run_stage()
-    assert list(metrics["nets"]) == ["fast", "published"]
-    assert list(metrics["nets"]["published"]) == [f"{LEVEL}-seed-7"]
-    entry = metrics["nets"]["fast"][str(LEVEL)]
+    nets = metrics["nets"]["siamese_unet"]
+    assert list(nets) == ["fast", "published"]
+    assert list(nets["published"]) == [f"{LEVEL}-seed-7"]
+    entry = nets["fast"][str(LEVEL)]
     assert (entry["feature_maps"], entry["seed"], entry["n_scenes_seen"]) == (2, record.seed, 4_000_000)
+    answer = entry["answers"]["answer"]
     for split in TEST_SPLITS:
         first = scores[split].iou[:N_EVALUATED]
         assert 0 < first.min() < first.max()
-        assert entry[split]["iou"]["value"] == pytest.approx(first.mean())
-        assert entry[split]["iou"]["n"] == entry[split]["agreement"]["n"] == N_EVALUATED
-        assert entry[split]["localisation"]["value"] == scores[split].hits[:N_EVALUATED].mean()
-        assert entry[split]["agreement"]["agrees"]
-        assert entry[split]["agreement"]["largest_difference_points"] < 1e-4
-    assert metrics["nets"]["published"][f"{LEVEL}-seed-7"]["test-train"] == entry["test-train"]
+        assert answer[split]["iou"]["value"] == pytest.approx(first.mean())
+        assert answer[split]["iou"]["n"] == answer[split]["agreement"]["n"] == N_EVALUATED
+        assert answer[split]["localisation"]["value"] == scores[split].hits[:N_EVALUATED].mean()
+        assert answer[split]["agreement"]["agrees"]
+        assert answer[split]["agreement"]["largest_difference_points"] < 1e-4
+    assert nets["published"][f"{LEVEL}-seed-7"]["answers"] == entry["answers"]
+
+
+def test_means_are_split_by_same_class_distractors_and_a_group_without_scenes_is_absent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = true_scores()
+    release_net(Path(), LEVEL, "fast", scores)
+    flags = np.arange(N_EVALUATED) % 3 == 0
+    found = {"test-train": flags, "test-one-shot": np.zeros(N_EVALUATED, bool)}
+    monkeypatch.setattr(
+        test_sets,
+        "has_same_class_distractor",
+        lambda scenes: found["test-train" if same_scenes(scenes, "test-train") else "test-one-shot"],
+    )
+    answer = run_stage()["nets"]["siamese_unet"]["fast"][str(LEVEL)]["answers"]["answer"]
+    known, one_shot = (answer[split] for split in TEST_SPLITS)
+    first = scores["test-train"].iou[:N_EVALUATED]
+    assert known["with_same_class"]["iou"]["value"] == pytest.approx(first[flags].mean())
+    assert known["without_same_class"]["iou"]["value"] == pytest.approx(first[~flags].mean())
+    assert known["with_same_class"]["localisation"]["n"] == flags.sum()
+    assert "with_same_class" not in one_shot
+    assert one_shot["without_same_class"] == {key: one_shot[key] for key in ("iou", "localisation")}
+
+
+def same_scenes(scenes: Scenes, split: str) -> bool:
+    return np.array_equal(scenes.labels, SETS[split].labels[: len(scenes)])
+
+
+def test_every_answer_of_a_network_is_scored_and_compared_but_masks_are_of_its_own_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = true_scores()
+    release_net(Path(), LEVEL, "fast", scores)
+    evaluate_answers = test_sets.evaluate_answers
+
+    def answer_twice(*words: Any, **options: Any) -> dict[str, Any]:
+        own = evaluate_answers(*words, **options)["answer"]
+        return {"answer": own, "top_4": own}
+
+    monkeypatch.setattr(test_sets, "evaluate_answers", answer_twice)
+    answers = run_stage()["nets"]["siamese_unet"]["fast"][str(LEVEL)]["answers"]
+    assert list(answers) == ["answer", "top_4"]
+    for split in TEST_SPLITS:
+        assert "agreement" in answers["answer"][split]
+        assert "agreement" not in answers["top_4"][split]  # of which the record has no scores
+    key = f"siamese_unet/fast/{LEVEL}"
+    with np.load(f"predictions/reevaluated-{LEVEL}.npz") as arrays:
+        kept = {name for name in arrays.files if name.startswith(f"{key}/") and "test-train" in name}
+    assert kept == {
+        *(f"{key}/{answer}/test-train/{name}" for answer in answers for name in ("iou", "hits")),
+        f"{key}/answer/test-train/masks",
+    }
+
+
+def test_a_joint_network_is_re_evaluated_at_this_level_too() -> None:
+    scores = true_scores()
+    shutil.rmtree("results")
+    release_net(Path(), "joint", "fast", scores)
+    release_net(Path(), 8, "fast", scores)
+    nets = run_stage()["nets"]["siamese_unet"]
+    assert list(nets["fast"]) == ["joint"]
+    assert nets["fast"]["joint"]["answers"]["answer"]["test-one-shot"]["agreement"]["agrees"]
 
 
 def test_masks_and_scores_of_the_first_scenes_are_kept_for_the_pictures() -> None:
@@ -96,9 +162,9 @@ def test_masks_and_scores_of_the_first_scenes_are_kept_for_the_pictures() -> Non
     net, _ = load_weights(FILES.weights)
     shown = SETS["test-one-shot"][: test_sets.SHOWN_SCENES]
     with np.load(f"predictions/reevaluated-{LEVEL}.npz") as arrays:
-        masks = arrays[f"fast/{LEVEL}/test-one-shot/masks"]
+        masks = arrays[f"siamese_unet/fast/{LEVEL}/answer/test-one-shot/masks"]
         assert np.array_equal(masks, segment(net, shown, pixel_statistics(SETS["test-train"])))
-        ious = arrays[f"fast/{LEVEL}/test-one-shot/iou"]
+        ious = arrays[f"siamese_unet/fast/{LEVEL}/answer/test-one-shot/iou"]
     np.testing.assert_allclose(ious, scores["test-one-shot"].iou[:N_EVALUATED], atol=1e-6)
 
 
@@ -106,7 +172,8 @@ def test_other_scores_than_the_recorded_ones_show_in_the_metrics_and_stop_nothin
     others = {split: SceneScores(s.iou[::-1].copy(), s.hits) for split, s in true_scores().items()}
     release_net(Path(), LEVEL, "fast", others)
     for split in TEST_SPLITS:
-        agreement = run_stage()["nets"]["fast"][str(LEVEL)][split]["agreement"]
+        entry = run_stage()["nets"]["siamese_unet"]["fast"][str(LEVEL)]
+        agreement = entry["answers"]["answer"][split]["agreement"]
         assert not agreement["agrees"]
         assert agreement["mean_absolute_difference_points"] > 1
 
@@ -116,9 +183,9 @@ def test_scenes_other_than_the_published_ones_are_not_compared(where: str) -> No
     if where == "here":
         write_manifest("own checksums")
     verdict = "synthetic" if where == "when recorded" else "yes"
-    as_published = dict.fromkeys(TEST_SPLITS, verdict)
+    as_published = verdicts(LEVEL, verdict)
     release_net(Path(), LEVEL, "fast", true_scores(), test_sets_as_published=as_published)
-    entry = run_stage()["nets"]["fast"][str(LEVEL)]
+    entry = run_stage()["nets"]["siamese_unet"]["fast"][str(LEVEL)]["answers"]["answer"]
     assert "iou" in entry["test-train"]
     assert "agreement" not in entry["test-train"] | entry["test-one-shot"]
 

@@ -13,7 +13,7 @@ from oneshot.feed import Phase
 from oneshot.losses import SegmentationLoss
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.recipes import make_recipe
-from oneshot.training import choose_memory, climb, cut, train
+from oneshot.training import choose_memory, climb, cut, train, widen
 from oneshot.training_set import TrainingSet
 from tests.fake_scenes import fake_scenes, fake_targets
 
@@ -61,6 +61,18 @@ def test_climbing_starts_at_four_and_ends_at_the_level():
 def test_climbing_for_ever_is_refused(share):
     with pytest.raises(ParameterError, match=f"lower_levels is {share}"):
         climb(8, 1000, share)
+    with pytest.raises(ParameterError, match=f"lower_levels is {share}"):
+        widen(1000, share)
+
+
+def test_widening_starts_at_four_adds_a_level_at_a_time_and_ends_with_all_seven():
+    phases = widen(1300, 0.3, unit=10)
+    mixes = [(4,), (4, 8), (4, 8, 16), (4, 8, 16, 32), (4, 8, 16, 32, 64), (4, 8, 16, 32, 64, 128)]
+    assert [(phase.clutter_levels, phase.n_scenes) for phase in phases] == [
+        *((mix, 60) for mix in mixes), ((4, 8, 16, 32, 64, 128, 256), 1300 - 6 * 60)
+    ]  # fmt: skip
+    whole = (Phase((4, 8, 16, 32, 64, 128, 256), 1000),)
+    assert widen(1000, 0.0) == widen(1000, 0.3, unit=100) == whole
 
 
 def test_phases_are_cut_in_proportion_to_whole_batches():
