@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from oneshot.answers import OWN
 from oneshot.batches import PixelStatistics, code, decode
+from oneshot.evaluate_masknet import evaluate_masknet, segment_masknet
 from oneshot.metrics import Evaluation, foreground, iou, localised
+from oneshot.nets.masknet import MaskNet
 from oneshot.scenes import Scenes
 from oneshot.speed import Speed
 
@@ -41,7 +43,12 @@ def evaluate_answers(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> dict[str, Evaluation]:
-    """Every answer of a network, by its name in `oneshot.answers`: of a Siamese-U-Net its own alone."""
+    """Every answer of a network, by its name in `oneshot.answers`: of a Siamese-U-Net its own alone.
+
+    A MaskNet chooses the size of its batches itself.
+    """
+    if isinstance(net, MaskNet):
+        return evaluate_masknet(net, scenes, statistics, speed=speed)
     return {OWN: evaluate(net, scenes, statistics, batch_size=batch_size, speed=speed)}
 
 
@@ -54,6 +61,8 @@ def segment(
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
     """The predicted mask of every scene."""
+    if isinstance(net, MaskNet):
+        return segment_masknet(net, scenes, statistics, speed=speed)
     batches = segment_batches(net, scenes, statistics, batch_size, speed or Speed())
     return torch.cat([predicted for predicted, _ in batches]).cpu().numpy()
 

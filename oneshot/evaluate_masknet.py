@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from oneshot.answers import OWN, TOP
 from oneshot.batches import LOCATION, Batch, CodedScenes, PixelStatistics, code, decode, decode_labels
 from oneshot.metrics import Evaluation, centre, foreground, iou, localised
 from oneshot.nets.masknet import MaskNet, SharedSteps, decode_proposals, share_steps
@@ -163,10 +164,10 @@ def answer_batch(
     every = torch.arange(h * w, device=codes.device).expand(b, -1)
     judged = judge.proposals(batch, shared, codes, every)
     candidates = judge.candidates(batch, codes, labels, n_characters)
-    found = {"answer": judged.pick(judged.scores.argmax(1))}
+    found = {OWN: judged.pick(judged.scores.argmax(1))}
     for k in TOP_K:
         scores = judged.scores.where(best_of(shared, k), -torch.inf)
-        found[f"top_{k}"] = judged.pick(scores.argmax(1))
+        found[f"{TOP}{k}"] = judged.pick(scores.argmax(1))
     found["location_given"] = judged.pick(centre_location(centre(batch.masks), h, w))
     found["candidates_given"] = candidates.pick(candidates.scores.argmax(1))
     found["choice_given"] = judged.pick(judged.ious.argmax(1))

@@ -16,35 +16,43 @@ from stages.places import net_folder
 from stages.scores import write_scores
 from stages.test_sets import read_test_sets, score_network, summarise
 
+KINDS = {"siamese_unet": "", "masknet": "masknet_"}  # and what their names begin with in the metrics
+
 
 def main(clutter_level: int) -> None:
     params = load_params()
     size = params.scale.evaluate
-    sets, statistics = read_test_sets(clutter_level, size.n_scenes)
+    sets, statistics = read_test_sets(clutter_level, size)
     speed = choose_speed(params.device, "plain")  # what a recorded run is evaluated with, too
     metrics: dict[str, Any] = {
         "scale": params.scale_name,
         "clutter_level": clutter_level,
         "all_ink": {
             split: summarise(iou_of_all_ink(scenes), None, has_same_class_distractor(scenes))
-            for split, scenes in sets.items()
+            for split, scenes in ((split, whole[: size.n_scenes]) for split, whole in sets.items())
         },
     }
     arrays: dict[str, np.ndarray] = {}
-    for net in (f"level_{clutter_level}", "joint"):
-        about = json.loads((net_folder(net) / "about.json").read_text())
-        if not about["trained"]:
-            continue
-        network, _ = load_weights(net_folder(net) / "weights.safetensors")
-        metrics[net] = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
-        levels = {level for phase in about["phases"] for level in phase["clutter_levels"]}
-        metrics[net]["trained_on"] = ", ".join(str(level) for level in sorted(levels))
-        means, of_net = score_network(
-            network, sets, statistics, batch_size=size.batch_size, speed=speed, key=net
-        )
-        metrics[net]["answers"] = means
-        arrays |= of_net
+    for kind, prefix in KINDS.items():
+        for net in (f"level_{clutter_level}", "joint"):
+            folder = net_folder(kind, net)
+            about = json.loads((folder / "about.json").read_text())
+            if not about["trained"]:
+                continue
+            network, _ = load_weights(folder / "weights.safetensors")
+            key = f"{prefix}{net}"
+            means, of_net = score_network(network, sets, statistics, size=size, speed=speed, key=key)
+            metrics[key] = describe_net(about) | {"answers": means}
+            arrays |= of_net
     write_scores(f"segmentation-{clutter_level}", metrics, arrays)
+
+
+def describe_net(about: dict[str, Any]) -> dict[str, Any]:
+    """What the metrics repeat of a training."""
+    described = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
+    phases = [phase for training in about["training"].values() for phase in training["phases"]]
+    levels = sorted({level for phase in phases for level in phase["clutter_levels"]})
+    return described | {"trained_on": ", ".join(map(str, levels))}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Record one long training run: a Siamese-U-Net, its weights, and their scores on the test sets.
+"""Record one long training run: a network, its weights, and their scores on the test sets.
 
 What cannot be computed again is kept beside the scores: what was asked for, what it ran on, how long it took.
 """
@@ -11,22 +11,12 @@ STARTED = time.monotonic()  # the clock of --minutes, before imports that take s
 import argparse
 import math
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import cast
+from dataclasses import replace
 
-import torch
-from torch import nn
-
-from oneshot.batches import PixelStatistics
 from oneshot.distributed import join_world
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
-from oneshot.fit import LogPoint, read_progress
-from oneshot.losses import SegmentationLoss
-from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.params import load_params
 from oneshot.records import (
     RecordError,
@@ -36,101 +26,33 @@ from oneshot.records import (
     released_files,
     save_record,
 )
-from oneshot.release import LevelSets, measure_evaluation
+from oneshot.release import LevelSets, count_evaluated, measure_evaluation
 from oneshot.speed import Speed, choose_speed
-from oneshot.training import train
 from oneshot.training_set import TrainingSet
-from oneshot.weights import WeightsInfo, load_weights, save_weights
+from oneshot.training_steps import train_steps
 from stages.adopt import adopt, describe, refuse_to_replace
 from stages.command import run, stopping_on_signals
 from stages.places import RESULTS, WEIGHTS
 from stages.record_data import find_drawings, keep_drawings, render_levels
-from stages.record_form import Trained, known_facts, make_record, name_device, save_curve
+from stages.record_form import Trained, known_facts, make_record, name_device
 from stages.record_plan import (
-    CHECKPOINT,
-    NET,
-    STEP,
     Plan,
     build_parser,
     check_conditions,
     find_scale,
+    find_start,
     make_plan,
     run_folder,
 )
+from stages.record_run import Run, begin
 from stages.record_scores import finish
 from stages.revision import recorded_revision
 
-WEIGHTS_SECONDS = 120  # between two states of the weights that are kept while training goes on
-SPOKEN_SECONDS = 30  # between two lines of progress
 # Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.
 RESERVE_FACTOR = 1.25
 RESERVE_SECONDS = 5.0
 N_TEST_SCENES = 10_000  # of a published test set
 CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (LOG.md)
-
-
-@dataclass
-class Run:
-    """A run under way: what it trains on, and the files that it keeps up to date."""
-
-    plan: Plan
-    folder: Path
-    files: RecordFiles
-    net: SiameseUNet
-    training_set: TrainingSet
-    statistics: Mapping[int, PixelStatistics]  # of every clutter level that it trains on
-    n_steps_before: int = 0
-    curve: list[LogPoint] = field(default_factory=list)
-    kept: float = field(default_factory=time.monotonic)
-    spoken: float = field(default_factory=time.monotonic)
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / CHECKPOINT
-
-    @property
-    def last_statistics(self) -> PixelStatistics:
-        """Of the level with most clutter, which training ends with: the one that records name."""
-        return self.statistics[self.plan.levels[-1]]
-
-    def look_back(self) -> float:
-        """How long earlier commands have trained, and up to which step."""
-        if not self.checkpoint.exists():
-            return 0.0
-        progress = read_progress(self.checkpoint)
-        self.n_steps_before = progress.step
-        return progress.seconds
-
-    def note(self, point: LogPoint) -> None:
-        """At every point of the curve: a line of progress now and then, and weights that survive anything."""
-        self.curve.append(point)
-        if point.step <= self.n_steps_before:
-            return  # told again of what an earlier command did
-        now = time.monotonic()
-        if now - self.spoken >= SPOKEN_SECONDS:
-            self.spoken = now
-            rate = point.n_scenes / point.seconds
-            say(
-                f"step {point.step:,}, {point.n_scenes:,} scenes, {rate:,.0f} a second, loss {point.loss:.4f}"
-            )
-        if now - self.kept >= WEIGHTS_SECONDS:
-            self.kept = now
-            self.keep(point.n_scenes)
-
-    def keep(self, n_scenes_seen: int) -> None:
-        save_weights(self.files.weights, self.net, self.describe_weights(n_scenes_seen))
-        save_curve(self.files.curve, {STEP: self.curve})
-
-    def describe_weights(self, n_scenes_seen: int) -> WeightsInfo:
-        plan = self.plan
-        return WeightsInfo(
-            NET,
-            plan.feature_maps,
-            plan.recipe.name,
-            self.last_statistics,
-            n_scenes_seen,
-            plan.n_scenes_before,
-        )
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -148,32 +70,33 @@ def main(words: Sequence[str] | None = None) -> None:
         drawings, path = find_drawings(arguments.drawings, scale, params.seed)
         drawings_sha256 = drawings.sha256()
         folder = run_folder(plan, drawings_sha256)
-        check_conditions(folder, speed, world, name_device(speed))
+        check_conditions(plan, folder, speed, world, name_device(speed))
         training_set = TrainingSet(keep_drawings(path, drawings, folder))
-        files = flat_files(arguments.out or folder, NET, plan.recipe.name, plan.name)
+        files = flat_files(arguments.out or folder, plan.net, plan.recipe, plan.name)
         if world.rank == 0:
             refuse_before_it_is_late(arguments, plan, files)
-        ongoing = begin(plan, folder, files, training_set, arguments.start_from)
+        ongoing = begin(plan, folder, files, training_set, find_start(arguments), STARTED)
         seconds_before = ongoing.look_back()
         reserve = 0.0
         if world.rank == 0:
-            say("rendering the test sets (compiled first where this is new here, which takes a minute)")
+            ongoing.say(
+                "rendering the test sets (compiled first where this is new here, which takes a minute)"
+            )
             test_sets, as_published = render_levels(drawings, plan.levels, plan.n_test_scenes)
             if arguments.out is None:
                 refuse_strange_scenes(as_published)
-            reserve = find_reserve(plan, ongoing.net, test_sets, speed, batch_size)
+            reserve = find_reserve(ongoing, test_sets, speed, batch_size)
         # The schedule is laid over all the minutes, of which this command may get but a part.
         planned = deadline_of(plan.minutes, reserve, plan)
         limits = [minutes for minutes in (plan.minutes, plan.stop_after) if minutes is not None]
         deadline = deadline_of(min(limits, default=None), reserve, plan)
         with stopping_on_signals() as stopped:
-            say(f"training; the checkpoint is kept in {folder}")
-            outcome = train(
-                SegmentationLoss(ongoing.net, plan.recipe.matching_weight), ongoing.training_set, plan.recipe,
-                plan.phases, statistics=ongoing.statistics, checkpoint=ongoing.checkpoint,
+            ongoing.say(f"training; the checkpoint is kept in {folder}")
+            outcomes = train_steps(
+                ongoing.net, ongoing.training_set, plan.steps, statistics=ongoing.statistics, folder=folder,
                 seed=plan.seed, n_jobs=plan.n_jobs, n_epochs=plan.n_epochs, deadline=deadline,
                 seconds=None if plan.minutes is None else planned - time.monotonic(),
-                log_every=params.siamese_unet.log_every,
+                first_share=params.masknet.proposals_share, log_every=params.siamese_unet.log_every,
                 checkpoint_seconds=params.siamese_unet.checkpoint_seconds,
                 on_log=ongoing.note, stop=stopped, speed=speed, world=world,
             )  # fmt: skip
@@ -184,40 +107,26 @@ def main(words: Sequence[str] | None = None) -> None:
         "drawings_sha256": drawings_sha256,
         "test_sets_as_published": as_published,
     }
-    trained = [Trained(STEP, plan.recipe, plan.phases, plan.n_epochs, outcome)]
+    # The last one of a run that ended early is not among them.
+    trained = [
+        Trained(step, plan.n_epochs, outcome) for step, outcome in zip(plan.steps, outcomes, strict=False)
+    ]
     earlier = STARTED - seconds_before
-    ongoing.keep(outcome.progress.n_scenes)
+    n_scenes = sum(outcome.progress.n_scenes for outcome in outcomes)
+    ongoing.keep(n_scenes)
     if stopped():
         save_record(ongoing.files.record, make_record(facts, trained, time.monotonic() - earlier))
         raise KeyboardInterrupt
-    n_scenes = outcome.progress.n_scenes
-    say(f"trained on {n_scenes:,} scenes; evaluating on {plan.n_test_scenes:,} of each test set")
     info = ongoing.describe_weights(n_scenes)
+    ongoing.say(f"trained on {n_scenes:,} scenes; evaluating on {plan.n_test_scenes:,} of each test set")
     record = finish(
         ongoing.net, info, files, facts, trained, earlier, test_sets, speed.device, batch_size
     )  # fmt: skip
     if arguments.out is None:
         adopt(ongoing.folder, replace=arguments.replace)
-    say(describe(record))
+    ongoing.say(describe(record))
     if record.complete:
         shutil.rmtree(ongoing.folder)
-
-
-def begin(
-    plan: Plan, folder: Path, files: RecordFiles, training_set: TrainingSet, start_from: Path | None
-) -> Run:
-    """A run with a new network, or with the weights that it starts from."""
-    if start_from is None:
-        net = SiameseUNet(plan.feature_maps).initialise(torch.Generator().manual_seed(plan.seed))
-    else:
-        net = cast(SiameseUNet, load_weights(start_from)[0])
-    levels = {level for phase in plan.phases for level in phase.clutter_levels}
-    statistics = training_set.statistics(levels)
-    return Run(plan, folder, files, net, training_set, statistics)
-
-
-def say(sentence: str) -> None:
-    print(f"{time.monotonic() - STARTED:6.0f} s  {sentence}", file=sys.stderr, flush=True)
 
 
 def refuse_before_it_is_late(arguments: argparse.Namespace, plan: Plan, files: RecordFiles) -> None:
@@ -235,7 +144,7 @@ def refuse_before_it_is_late(arguments: argparse.Namespace, plan: Plan, files: R
         raise RecordError(f"cannot write into {files.record.parent} ({error.strerror}).") from None
     if arguments.out is not None:
         return
-    places = released_files(RESULTS, WEIGHTS, NET, plan.recipe.name, plan.name)
+    places = released_files(RESULTS, WEIGHTS, plan.net, plan.recipe, plan.name)
     if not arguments.replace:
         refuse_to_replace(places.record)
     if plan.scale == "paper" and plan.n_test_scenes < N_TEST_SCENES:
@@ -253,19 +162,17 @@ def refuse_strange_scenes(as_published: dict[str, dict[str, str]]) -> None:
         )
 
 
-def find_reserve(
-    plan: Plan, net: nn.Module, test_sets: Mapping[int, LevelSets], speed: Speed, batch_size: int
-) -> float:
+def find_reserve(ongoing: Run, test_sets: Mapping[int, LevelSets], speed: Speed, batch_size: int) -> float:
     """Seconds to be left for evaluation and files, where time is limited."""
+    plan = ongoing.plan
     if plan.minutes is None and plan.stop_after is None:
         return 0.0
-    # Images are of one size at every level, so that one level tells of all.
-    sets = test_sets[plan.levels[0]]
-    a_scene = measure_evaluation(net, sets, device=speed.device, batch_size=batch_size)
-    n_scenes = sum(len(scenes) for sets in test_sets.values() for scenes in sets.scenes.values())
-    # Every test set twice: in single precision, and in half.
-    reserve = RESERVE_SECONDS + RESERVE_FACTOR * 2 * n_scenes * a_scene
-    say(f"evaluation will take about {reserve:.0f} s")
+    # Images are of one size at every level, so that one level tells of all; MaskNet's oracles look at every
+    # character, of which the last level has most.
+    sets = test_sets[plan.levels[-1]]
+    a_scene = measure_evaluation(ongoing.net, sets, device=speed.device, batch_size=batch_size)
+    reserve = RESERVE_SECONDS + RESERVE_FACTOR * count_evaluated(ongoing.net, test_sets) * a_scene
+    ongoing.say(f"evaluation will take about {reserve:.0f} s")
     return reserve
 
 

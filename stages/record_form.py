@@ -13,15 +13,14 @@ from torch import nn
 
 from oneshot.batches import PixelStatistics
 from oneshot.distributed import World
-from oneshot.feed import Phase
 from oneshot.files import replacing
 from oneshot.fit import LogPoint
-from oneshot.recipes import Recipe
 from oneshot.records import Record, Released, Seconds, Training
 from oneshot.speed import Speed
 from oneshot.training import Outcome
+from oneshot.training_steps import Step
 from stages.provenance import installed_version, machine, processor
-from stages.record_plan import NET, Plan
+from stages.record_plan import Plan
 
 CURVE_POINTS = 1000
 CURVE_FIELDS = ("training", "step", "n_scenes", "loss", "lr", "seconds")
@@ -31,9 +30,7 @@ CURVE_FIELDS = ("training", "step", "n_scenes", "loss", "lr", "seconds")
 class Trained:
     """One training of a run: its step, what was asked for, what came of it."""
 
-    step: str
-    recipe: Recipe
-    phases: tuple[Phase, ...]
+    step: Step
     n_epochs: int | None
     outcome: Outcome
 
@@ -48,8 +45,8 @@ def known_facts(
 ) -> dict[str, Any]:
     """The fields of a record that do not depend on how the run went."""
     return {
-        "net": NET,
-        "recipe": plan.recipe.name,
+        "net": plan.net,
+        "recipe": plan.recipe,
         "clutter_level": plan.clutter_level,
         "name": plan.name,
         "scale": plan.scale,
@@ -105,14 +102,14 @@ def make_record(
 
 def describe_training(trained: Trained) -> Training:
     """As the record holds it; the halvings of phases that were cut follow the steps, not epochs."""
-    recipe, outcome = trained.recipe, trained.outcome
+    recipe, outcome = trained.step.recipe, trained.outcome
     return Training.model_validate(
         {
-            "step": trained.step,
+            "step": trained.step.name,
             "batch_size": recipe.batch_size,
             "lr": recipe.lr,
             "matching_weight": recipe.matching_weight,
-            "n_epochs": trained.n_epochs if outcome.phases == trained.phases else None,
+            "n_epochs": trained.n_epochs if outcome.phases == trained.step.phases else None,
             "phases": [{"clutter_levels": p.clutter_levels, "n_scenes": p.n_scenes} for p in outcome.phases],
             "n_scenes_seen": outcome.progress.n_scenes,
             "n_steps": outcome.progress.step,

@@ -4,11 +4,11 @@ import argparse
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from oneshot.distributed import World
 from oneshot.errors import ParameterError
@@ -17,23 +17,33 @@ from oneshot.files import replacing
 from oneshot.params import Params, Scale
 from oneshot.params import Phase as PhaseNumbers
 from oneshot.recipes import METHODS, Recipe, make_recipe
-from oneshot.records import JOINT, RecordError, Start, flat_files, list_levels, run_name
+from oneshot.records import (
+    JOINT,
+    NetName,
+    RecordError,
+    Start,
+    flat_files,
+    list_levels,
+    released_files,
+    run_name,
+)
 from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.speed import Speed
 from oneshot.training import climb, widen
+from oneshot.training_steps import Step, checkpoint_of
 from oneshot.weights import WeightsError, file_sha256, load_weights
-from stages.places import RUNS
+from stages.fingerprint import code_sha256
+from stages.places import RESULTS, RUNS, WEIGHTS
 
-NET, STEP = "siamese_unet", "segmentation"
-CODE = Path(__file__).resolve().parent.parent / "oneshot"
-CHECKPOINT, CONDITIONS = "checkpoint.safetensors", "conditions.json"
+NET_NAMES = get_args(NetName)
+CONDITIONS = "conditions.json"
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m stages.record",
-        description="Train one Siamese-U-Net and record it: weights, scores on both test sets, and all that "
-        "is known of the run. The same command goes on from where it was stopped.",
+        description="Train one network and record it: weights, scores on both test sets, and all that is "
+        "known of the run. The same command goes on from where it was stopped.",
     )
     add = parser.add_argument
     add(
@@ -42,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=(*CLUTTER_LEVELS, JOINT),
         help="characters in a scene, or joint: one network for all seven levels",
     )
+    add("--net", choices=NET_NAMES, default="siamese_unet", help="default: siamese_unet")
     add("--recipe", choices=tuple(METHODS), required=True)
     add("--minutes", type=float, help="for the whole command, evaluation included; the scenes are cut to fit")
     add(
@@ -51,10 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="end this command then, though the schedule is laid over --minutes or --scenes; it goes on when "
         "called again",
     )
-    add("--scenes", type=int, help="to train on")
-    add("--feature-maps", type=int)
-    add("--batch-size", type=int)
-    add("--lr", type=float, help="Adam's; Muon's is ten times as much")
+    add("--scenes", type=int, help="to train on; of MaskNet, in each of its two trainings")
+    add("--feature-maps", type=int, help="MaskNet has those of the network that it starts from")
+    add("--batch-size", type=int, help="of MaskNet, in its first training, of proposals")
+    add("--lr", type=float, help="Adam's; Muon's is ten times as much; of MaskNet, in its first training")
+    add("--discriminator-batch-size", type=int, help="of MaskNet, in its second training")
+    add("--discriminator-lr", type=float, help="of MaskNet, in its second training")
     add(
         "--lower-levels",
         type=float,
@@ -62,7 +75,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="of the scenes, spent on lower clutter levels (joint: on fewer levels) first",
     )
     add("--seed", type=int, help="of initial weights and the order of scenes")
-    add("--start-from", type=Path, metavar="WEIGHTS", help="another net's weights instead of random ones")
+    add(
+        "--start-from",
+        type=Path,
+        metavar="WEIGHTS",
+        help="another net's weights instead of random ones; of MaskNet, a Siamese-U-Net's (default: the "
+        "released one of this level and recipe)",
+    )
     add("--scale", default="paper", help="block of params.yaml behind all options left out (default: paper)")
     add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
     add("--device", help="auto, cpu or cuda")
@@ -88,13 +107,14 @@ class Plan:
     `clutter_level` may be joint, in place of a number.
     """
 
+    net: str
     name: str
     scale: str
     clutter_level: int | str
-    recipe: Recipe
+    recipe: str
+    steps: tuple[Step, ...]
     lower_levels: float
     feature_maps: int
-    phases: tuple[Phase, ...]
     n_epochs: int | None
     n_jobs: int
     seed: int
@@ -116,14 +136,20 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What two commands must have in common for one to go on with the other's training."""
         return {
+            "net": self.net,
             "name": self.name,
-            "recipe": self.recipe.name,
-            "lr": self.recipe.lr,
-            "batch_size": self.recipe.batch_size,
-            "matching_weight": self.recipe.matching_weight,
+            "recipe": self.recipe,
+            "steps": {
+                step.name: {
+                    "lr": step.recipe.lr,
+                    "batch_size": step.recipe.batch_size,
+                    "matching_weight": step.recipe.matching_weight,
+                    "n_scenes": sum(phase.n_scenes for phase in step.phases),
+                }
+                for step in self.steps
+            },
             "lower_levels": self.lower_levels,
             "feature_maps": self.feature_maps,
-            "n_scenes": sum(phase.n_scenes for phase in self.phases),
             "n_epochs": self.n_epochs,
             "n_jobs": self.n_jobs,
             "minutes": self.minutes,
@@ -139,62 +165,108 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
         WeightsError: the weights to start from are missing, damaged, or of another size.
     """
     scale = find_scale(params, arguments.scale)
-    training, numbers = scale.siamese_unet, params.siamese_unet.recipes[arguments.recipe]
+    masknet = arguments.net == "masknet"
     seed = given(arguments.seed, params.seed)
-    recipe = make_recipe(
-        arguments.recipe,
-        given(arguments.lr, params.lr, numbers.lr),
-        given(arguments.batch_size, numbers.batch_size),
-        numbers.matching_weight,
+    start = find_start(arguments)
+    feature_maps = given(arguments.feature_maps, scale.siamese_unet.feature_maps)
+    if masknet and arguments.feature_maps is None and start is not None:
+        feature_maps = load_weights(start)[1].feature_maps
+    lower_levels = given(
+        arguments.lower_levels, 0.0 if masknet else params.siamese_unet.recipes[arguments.recipe].lower_levels
     )
-    feature_maps = given(arguments.feature_maps, training.feature_maps)
-    start_from = None
-    if arguments.start_from is not None:
-        start_from = read_start(arguments.start_from, feature_maps)
-        # Weights that have learnt something need no preparation, which would overwrite some of them.
-        recipe = replace(recipe, prepare=None)
-    n_scenes = count_scenes(arguments, training.nets)
-    lower_levels = given(arguments.lower_levels, numbers.lower_levels)
     plan = Plan(
+        net=arguments.net,
         name=run_name(arguments.clutter_level, seed, params.seed),
         scale=arguments.scale,
         clutter_level=arguments.clutter_level,
-        recipe=recipe,
+        recipe=arguments.recipe,
+        steps=tuple(plan_steps(arguments, params, scale, lower_levels)),
         lower_levels=lower_levels,
         feature_maps=feature_maps,
-        phases=make_phases(arguments.clutter_level, n_scenes, lower_levels, recipe.batch_size),
-        n_epochs=training.n_epochs if arguments.scenes is None else None,
-        n_jobs=training.n_jobs,
+        n_epochs=(scale.masknet if masknet else scale.siamese_unet).n_epochs
+        if arguments.scenes is None
+        else None,
+        n_jobs=scale.siamese_unet.n_jobs,
         seed=seed,
         minutes=arguments.minutes,
         stop_after=arguments.stop_after,
-        start_from=start_from,
-        n_test_scenes=given(arguments.test_scenes, scale.evaluate.n_scenes),
+        start_from=None if start is None else read_start(start, feature_maps),
+        n_test_scenes=given(
+            arguments.test_scenes, scale.evaluate.n_masknet_scenes if masknet else scale.evaluate.n_scenes
+        ),
     )
     check_plan(plan)
     return plan
 
 
-def count_scenes(arguments: argparse.Namespace, nets: Mapping[str, Sequence[PhaseNumbers]]) -> int:
+def find_start(arguments: argparse.Namespace) -> Path | None:
+    """The weights to start from: those named; of MaskNet else the released Siamese-U-Net of the same name.
+
+    Raises:
+        WeightsError: MaskNet has none to start from.
+    """
+    if arguments.start_from is not None or arguments.net != "masknet":
+        return cast(Path | None, arguments.start_from)
+    places = released_files(RESULTS, WEIGHTS, "siamese_unet", arguments.recipe, str(arguments.clutter_level))
+    if not places.weights.is_file():
+        raise WeightsError(
+            f"MaskNet starts from a Siamese-U-Net, of which none is released at {places.weights}: record one "
+            "first, or name another by --start-from."
+        )
+    return places.weights
+
+
+def plan_steps(
+    arguments: argparse.Namespace, params: Params, scale: Scale, lower_levels: float
+) -> Iterator[Step]:
+    """The trainings of the network, one of a Siamese-U-Net and two of a MaskNet."""
+    key = JOINT if arguments.clutter_level == JOINT else f"level_{arguments.clutter_level}"
+    if arguments.net == "siamese_unet":
+        own = params.siamese_unet.recipes[arguments.recipe]
+        # Weights that have learnt something need no preparation, which would overwrite some of them.
+        recipe = make_recipe(
+            arguments.recipe,
+            given(arguments.lr, params.lr, own.lr),
+            given(arguments.batch_size, own.batch_size),
+            own.matching_weight,
+            trained_before=arguments.start_from is not None,
+        )
+        n_scenes = count_scenes(arguments, scale.siamese_unet.nets.get(key, ()))
+        yield Step("segmentation", recipe, make_phases(arguments, n_scenes, lower_levels, recipe))
+        return
+    options = {
+        "proposals": (arguments.lr, arguments.batch_size),
+        "discriminator": (arguments.discriminator_lr, arguments.discriminator_batch_size),
+    }
+    usual = scale.masknet.nets.get(key)
+    for name, (lr, batch_size) in options.items():
+        numbers = getattr(params.masknet.recipes[arguments.recipe], name)
+        recipe = make_recipe(
+            arguments.recipe, given(lr, numbers.lr), given(batch_size, numbers.batch_size),
+            numbers.matching_weight, trained_before=True,
+        )  # fmt: skip
+        n_scenes = count_scenes(arguments, () if usual is None else getattr(usual, name))
+        yield Step(name, recipe, make_phases(arguments, n_scenes, lower_levels, recipe))
+
+
+def count_scenes(arguments: argparse.Namespace, usual: Sequence[PhaseNumbers]) -> int:
     """By --scenes, else as many as the scale trains this network on."""
-    level = arguments.clutter_level
-    usual = nets.get(JOINT if level == JOINT else f"level_{level}", ())
     n_scenes: int = given(arguments.scenes, sum(phase.n_scenes for phase in usual))
     if n_scenes == 0 and arguments.scenes is None:
         raise ParameterError(
-            f"scale {arguments.scale!r} trains no network for level {level}: say on how many scenes by "
-            "--scenes."
+            f"scale {arguments.scale!r} trains no network for level {arguments.clutter_level}: say on how "
+            "many scenes by --scenes."
         )
     return n_scenes
 
 
 def make_phases(
-    clutter_level: int | str, n_scenes: int, lower_levels: float, batch_size: int
+    arguments: argparse.Namespace, n_scenes: int, lower_levels: float, recipe: Recipe
 ) -> tuple[Phase, ...]:
     """Up to one level, or for the joint network up to all of them."""
-    if clutter_level == JOINT:
-        return widen(n_scenes, lower_levels, batch_size)
-    return climb(int(clutter_level), n_scenes, lower_levels, batch_size)
+    if arguments.clutter_level == JOINT:
+        return widen(n_scenes, lower_levels, recipe.batch_size)
+    return climb(arguments.clutter_level, n_scenes, lower_levels, recipe.batch_size)
 
 
 def given(*values: Any) -> Any:
@@ -211,7 +283,7 @@ def find_scale(params: Params, name: str) -> Scale:
 def check_plan(plan: Plan) -> None:
     for name, number, least in [
         ("--feature-maps", plan.feature_maps, 1),
-        ("--scenes", sum(phase.n_scenes for phase in plan.phases), 1),
+        ("--scenes", sum(phase.n_scenes for step in plan.steps for phase in step.phases), 1),
         ("--test-scenes", plan.n_test_scenes, 2),
     ]:
         if number < least:
@@ -225,7 +297,7 @@ def check_plan(plan: Plan) -> None:
 
 def read_start(path: Path, feature_maps: int) -> Start:
     _, info = load_weights(path)
-    if (info.net, info.feature_maps) != (NET, feature_maps):
+    if (info.net, info.feature_maps) != ("siamese_unet", feature_maps):
         raise WeightsError(
             f"{path} holds a {info.net} of {info.feature_maps} feature maps, which cannot be the start of "
             f"one of {feature_maps}: say --feature-maps {info.feature_maps}, or start from others."
@@ -240,11 +312,11 @@ def read_start(path: Path, feature_maps: int) -> Start:
 def run_folder(plan: Plan, drawings_sha256: str) -> Path:
     """Where a run's checkpoint lies: the same for the same command and drawings, else another."""
     identity = json.dumps({**plan.identity, "drawings": drawings_sha256}, sort_keys=True)
-    stem = flat_files(Path(), NET, plan.recipe.name, plan.name).record.stem
+    stem = flat_files(Path(), plan.net, plan.recipe, plan.name).record.stem
     return RUNS / "record" / f"{stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
-def check_conditions(folder: Path, speed: Speed, world: World, device: str) -> None:
+def check_conditions(plan: Plan, folder: Path, speed: Speed, world: World, device: str) -> None:
     """Keep what a new run runs on; one that goes on must find the same, or its record would be wrong.
 
     Raises:
@@ -258,7 +330,7 @@ def check_conditions(folder: Path, speed: Speed, world: World, device: str) -> N
         "speed": ",".join(speed.parts) or "plain",
     }
     path = folder / CONDITIONS
-    if (folder / CHECKPOINT).exists() and path.exists():
+    if path.exists() and any(checkpoint_of(folder, step.name).exists() for step in plan.steps):
         kept = json.loads(path.read_text())
         for name, value in found.items():
             if kept.get(name) != value:
@@ -269,10 +341,3 @@ def check_conditions(folder: Path, speed: Speed, world: World, device: str) -> N
     if world.rank == 0:
         with replacing(path) as file:
             file.write((json.dumps(found, indent=1) + "\n").encode())
-
-
-def code_sha256() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(CODE.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -45,7 +45,7 @@ def reevaluate(
     from stages.test_sets import read_test_sets, score_network
 
     size = params.scale.reevaluate
-    sets, statistics = read_test_sets(clutter_level, size.n_scenes)
+    sets, statistics = read_test_sets(clutter_level, size)
     speed = choose_speed(params.device, "plain")
     rendered = json.loads((MANIFESTS / f"scenes-{clutter_level}.json").read_text())["sets"]
     nets: dict[str, Any] = {}
@@ -54,9 +54,7 @@ def reevaluate(
         network, recorded = load_released(record)
         entry = {key: getattr(record, key) for key in ABOUT}
         key = f"{record.net}/{record.recipe}/{record.name}"
-        means, of_net = score_network(
-            network, sets, statistics, batch_size=size.batch_size, speed=speed, key=key
-        )
+        means, of_net = score_network(network, sets, statistics, size=size, speed=speed, key=key)
         for answer, by_split in means.items():
             for split, of_split in by_split.items():
                 before = recorded[str(clutter_level)].get(answer, {}).get(split)

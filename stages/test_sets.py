@@ -11,6 +11,8 @@ from oneshot.answers import OWN
 from oneshot.batches import STATISTICS_SCENES, PixelStatistics, pixel_statistics
 from oneshot.evaluate import evaluate_answers, segment
 from oneshot.metrics import has_same_class_distractor, summarise_scenes
+from oneshot.nets.masknet import MaskNet
+from oneshot.params import Evaluate
 from oneshot.scenes import Scenes
 from oneshot.sets import read_set
 from oneshot.speed import Speed
@@ -19,12 +21,13 @@ from stages.places import MANIFESTS, SCENES
 SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
 
 
-def read_test_sets(clutter_level: int, n_scenes: int) -> tuple[dict[str, Scenes], PixelStatistics]:
+def read_test_sets(clutter_level: int, size: Evaluate) -> tuple[dict[str, Scenes], PixelStatistics]:
     """The first scenes of both test sets, and what normalises them, however few are to be evaluated.
 
     Raises:
         PartError: fewer scenes were rendered.
     """
+    n_scenes = max(size.n_scenes, size.n_masknet_scenes)
     manifest = json.loads((MANIFESTS / f"scenes-{clutter_level}.json").read_text())
     n_known = min(STATISTICS_SCENES, manifest["sets"]["test-train"]["n_scenes"])
     known = read_set(SCENES, clutter_level, "test-train", max(n_scenes, n_known))
@@ -40,19 +43,22 @@ def score_network(
     sets: dict[str, Scenes],
     statistics: PixelStatistics,
     *,
-    batch_size: int,
+    size: Evaluate,
     speed: Speed,
     key: str,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
     """Means by answer and test set; and, under KEY/ANSWER/SPLIT, every scene's scores and the first masks.
 
-    Masks are of the network's own answer alone.
+    Of a MaskNet, which decodes every scene 144 times, on fewer scenes. Masks are of the network's own answer
+    alone.
     """
+    n_scenes = size.n_masknet_scenes if isinstance(network, MaskNet) else size.n_scenes
     means: dict[str, dict[str, Any]] = {}
     arrays: dict[str, np.ndarray] = {}
-    for split, scenes in sets.items():
+    for split, whole in sets.items():
+        scenes = whole[:n_scenes]
         same_class = has_same_class_distractor(scenes)
-        answers = evaluate_answers(network, scenes, statistics, batch_size=batch_size, speed=speed)
+        answers = evaluate_answers(network, scenes, statistics, batch_size=size.batch_size, speed=speed)
         for answer, result in answers.items():
             means.setdefault(answer, {})[split] = summarise(result.iou, result.hits, same_class)
             place = f"{key}/{answer}/{split}"

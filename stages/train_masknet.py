@@ -42,11 +42,11 @@ def train_net(
     import torch
     from tqdm import tqdm
 
-    from oneshot.masknet_training import make_steps, train_masknet
     from oneshot.nets.masknet import MaskNet
     from oneshot.nets.siamese_unet import SiameseUNet
     from oneshot.speed import choose_speed
     from oneshot.training_set import TrainingSet
+    from oneshot.training_steps import list_levels_of, make_masknet_steps, train_steps
     from oneshot.weights import WeightsInfo, file_sha256, load_weights, save_weights
 
     if not start.is_file():
@@ -56,8 +56,8 @@ def train_net(
         )
     siamese, before = load_weights(start)
     training, speed = params.scale.masknet, choose_speed(params.device, params.speed)
-    steps = make_steps(training.recipe, params.masknet.recipes[training.recipe], phases)
-    levels = [level for step in steps for phase in step.phases for level in phase.clutter_levels]
+    steps = make_masknet_steps(training.recipe, params.masknet.recipes[training.recipe], phases)
+    levels = list_levels_of(steps)
     training_set = TrainingSet(DRAWINGS)
     statistics = training_set.statistics(levels)
     generator = torch.Generator().manual_seed(params.seed)
@@ -83,7 +83,7 @@ def train_net(
             n_before = sum(phase.n_scenes for phase in steps[0].phases) if step == steps[1].name else 0
             bar.update(n_before + point.n_scenes - bar.n)
 
-        outcomes = train_masknet(
+        outcomes = train_steps(
             network, training_set, steps, statistics=statistics, folder=run_folder, seed=params.seed,
             n_jobs=params.scale.siamese_unet.n_jobs, n_epochs=training.n_epochs,
             log_every=params.siamese_unet.log_every, on_log=show, stop=stop, speed=speed,

@@ -17,16 +17,20 @@ import pytest
 import torch
 
 from oneshot import fit, library
+from oneshot.batches import PixelStatistics
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
+from oneshot.feed import Phase
 from oneshot.metrics import has_same_class_distractor
+from oneshot.nets.masknet import MaskNet
+from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.omniglot import Drawings, save_drawings
 from oneshot.params import Params, load_params
 from oneshot.records import RecordError, load_record, save_record
 from oneshot.release import evaluate_file
 from oneshot.scene_scores import load_scores, save_scores
 from oneshot.scenes import CLUTTER_LEVELS
-from oneshot.weights import WeightsError, load_weights
-from stages import adopt, record
+from oneshot.weights import WeightsError, WeightsInfo, load_weights, save_weights
+from stages import adopt, record, record_run
 from stages.record_data import render_levels, render_test_sets
 from stages.record_plan import build_parser, make_plan
 from stages.revision import recorded_revision
@@ -225,7 +229,7 @@ def test_weights_are_kept_while_training_goes_on(mine: Path, monkeypatch: pytest
 
     keep = record.Run.keep
     monkeypatch.setattr(record.Run, "keep", keep_and_be_cut)
-    monkeypatch.setattr(record, "WEIGHTS_SECONDS", 0)
+    monkeypatch.setattr(record_run, "WEIGHTS_SECONDS", 0)
     monkeypatch.setattr(record, "load_params", load_params_with_frequent_points)
     with pytest.raises(PowerCutError):
         run(f"{SMALL} --drawings drawings.npz --out again")
@@ -233,6 +237,64 @@ def test_weights_are_kept_while_training_goes_on(mine: Path, monkeypatch: pytest
     curve = (mine / "again/siamese_unet-fast-4.curve.csv").read_text().splitlines()
     assert curve[1].startswith("segmentation,2,16,")
     assert not (mine / "again/siamese_unet-fast-4.json").exists()
+
+
+# -------------------------------------------------------------------------------------------------- MaskNet
+
+MASKNET = SMALL.replace("--scenes 40", "--net masknet --scenes 20 --discriminator-batch-size 4")
+ANSWERS = ["answer", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given"]
+
+
+@pytest.fixture
+def masknet_command(mine: Path) -> str:
+    """Of a small MaskNet that starts from the small run's Siamese-U-Net."""
+    start = "out/siamese_unet-fast-4.weights.safetensors"
+    return f"{MASKNET} --drawings drawings.npz --start-from {start} --out masknets"
+
+
+def test_a_masknet_is_trained_in_two_steps_and_recorded_with_all_its_answers(
+    mine: Path, masknet_command: str
+) -> None:
+    run(masknet_command)
+    found = load_record(mine / "masknets/masknet-fast-4.json")
+    assert (found.net, found.complete, found.n_scenes_seen, found.n_scenes_before) == (
+        "masknet",
+        True,
+        40,
+        40,
+    )
+    assert [training.step for training in found.training] == ["proposals", "discriminator"]
+    assert [(training.batch_size, training.n_steps) for training in found.training] == [(8, 3), (4, 5)]
+    assert list(found.scores["4"]) == ANSWERS
+    scores = load_scores(mine / "masknets/masknet-fast-4.scores.safetensors")["4"]
+    assert set(scores) == set(ANSWERS)
+    net, info = load_weights(mine / "masknets/masknet-fast-4.weights.safetensors")
+    assert isinstance(net, MaskNet)
+    assert (info.n_scenes_seen, info.n_scenes_before) == (40, 40)
+    curve = (mine / "masknets/masknet-fast-4.curve.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in curve[1:]] == [
+        ["proposals", "3", "20"], ["discriminator", "5", "20"]
+    ]  # fmt: skip
+    adopt.adopt(mine / "masknets", any_scenes=True)
+    assert load_record(mine / "results/masknet/fast/4.json") == found
+
+
+@pytest.mark.parametrize("n_steps", [2, 5])
+def test_a_masknet_that_was_killed_in_either_step_goes_on(
+    n_steps: int, mine: Path, masknet_command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(masknet_command)
+    whole = load_weights(mine / "masknets/masknet-fast-4.weights.safetensors")[0]
+    with monkeypatch.context() as patch:
+        kill_at_step(n_steps, patch)
+        with pytest.raises(KeyboardInterrupt):
+            run(f"{masknet_command} --out again")
+    unfinished = load_record(mine / "again/masknet-fast-4.json")
+    assert (len(unfinished.training), unfinished.complete) == (1 if n_steps == 2 else 2, False)
+    run(f"{masknet_command} --out again")
+    assert load_record(mine / "again/masknet-fast-4.json").complete
+    resumed = load_weights(mine / "again/masknet-fast-4.weights.safetensors")[0]
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), atol=0, rtol=0)
 
 
 # ----------------------------------------------------------------------------------------------- the budget
@@ -252,7 +314,7 @@ def give_training(command: str, monkeypatch: pytest.MonkeyPatch, level: str = "4
 
     monkeypatch.setattr(record, "STARTED", time.monotonic() - 5)
     monkeypatch.setattr(record, "measure_evaluation", lambda *_, **options: 1 / options["batch_size"])
-    monkeypatch.setattr(record, "train", reach)
+    monkeypatch.setattr(record, "train_steps", reach)
     with pytest.raises(ReachedError):
         run(f"{level} {SMALL.partition(' ')[2]} --drawings drawings.npz --out brief {command}")
     return found
@@ -291,7 +353,7 @@ def test_without_minutes_there_is_no_end(mine: Path, monkeypatch: pytest.MonkeyP
 
 def test_minutes_that_do_not_even_suffice_to_evaluate(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "STARTED", time.monotonic())
-    monkeypatch.setattr(record, "train", None)  # not reached
+    monkeypatch.setattr(record, "train_steps", None)  # not reached
     with pytest.raises(ParameterError, match=r"0\.05 minutes leave nothing to train in: .*--test-scenes"):
         run(f"{SMALL} --drawings drawings.npz --out brief --minutes 0.05")
 
@@ -308,7 +370,7 @@ def test_a_run_whose_time_is_up_is_recorded_as_it_is_and_can_go_on(
     steps = found.training[0]
     assert (steps.n_steps, steps.n_steps_planned, found.complete) == (2, 5, False)
     assert found.scores["4"]["answer"]["test-one-shot"].n == 6
-    assert len(list(mine.glob("runs/record/*/checkpoint.safetensors"))) == 1
+    assert len(list(mine.glob("runs/record/*/segmentation.safetensors"))) == 1
     run(command)
     assert list((mine / "runs/record").iterdir()) == []
     assert load_record(mine / "brief/siamese_unet-fast-4.json").complete
@@ -386,14 +448,14 @@ def test_an_incomplete_record_makes_way(mine: Path) -> None:
 def test_a_folder_that_cannot_be_written_into_is_found_before_training(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "train", None)  # not reached
+    monkeypatch.setattr(record, "train_steps", None)  # not reached
     (mine / "taken").write_text("a file")
     with pytest.raises(RecordError, match="cannot write into taken"):
         run(f"{SMALL} --drawings drawings.npz --out taken")
 
 
 def test_few_test_scenes_are_no_result_to_keep(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "train", None)  # not reached
+    monkeypatch.setattr(record, "train_steps", None)  # not reached
     with pytest.raises(RecordError, match="evaluated on all 10,000 scenes of a test set, not on 6"):
         run(f"{SMALL} --scale paper --drawings drawings.npz")
 
@@ -533,28 +595,67 @@ def plan(command: str):
 
 def test_options_override_the_parameters(project: Path) -> None:
     usual = plan("32 --recipe published")
-    assert (usual.recipe.lr, usual.recipe.batch_size, usual.feature_maps) == (0.0005, 250, 24)
-    assert sum(phase.n_scenes for phase in usual.phases) == 40_000_000
+    (step,) = usual.steps
+    assert (step.recipe.lr, step.recipe.batch_size, usual.feature_maps) == (0.0005, 250, 24)
+    assert sum(phase.n_scenes for phase in step.phases) == 40_000_000
     assert (usual.n_epochs, usual.n_test_scenes, usual.n_jobs, usual.minutes) == (20, 10_000, 1000, None)
     other = plan(
         "32 --recipe published --lr 0.001 --batch-size 50 --feature-maps 8 --scenes 700 --lower-levels 0.3 "
         "--minutes 9 --test-scenes 20 --seed 5"
     )
-    assert (other.recipe.lr, other.recipe.batch_size, other.feature_maps) == (0.001, 50, 8)
-    assert [phase.clutter_levels for phase in other.phases] == [(4,), (8,), (16,), (32,)]
-    assert sum(phase.n_scenes for phase in other.phases) == 700
+    (step,) = other.steps
+    assert (step.recipe.lr, step.recipe.batch_size, other.feature_maps) == (0.001, 50, 8)
+    assert [phase.clutter_levels for phase in step.phases] == [(4,), (8,), (16,), (32,)]
+    assert sum(phase.n_scenes for phase in step.phases) == 700
     assert (other.n_epochs, other.n_test_scenes, other.minutes, other.seed) == (None, 20, 9.0, 5)
     assert (usual.name, other.name) == ("32", "32-seed-5")
 
 
 def test_a_joint_plan_climbs_through_growing_mixes_of_levels(project: Path) -> None:
     usual = plan("joint --recipe published")
-    assert [phase.clutter_levels for phase in usual.phases] == [(4, 8, 16, 32, 64, 128, 256)]
-    assert sum(phase.n_scenes for phase in usual.phases) == 40_000_000
+    assert [phase.clutter_levels for phase in usual.steps[0].phases] == [(4, 8, 16, 32, 64, 128, 256)]
+    assert sum(phase.n_scenes for phase in usual.steps[0].phases) == 40_000_000
     other = plan("joint --recipe fast --scenes 4000 --seed 5")
-    assert [len(phase.clutter_levels) for phase in other.phases] == [1, 2, 3, 4, 5, 6, 7]
-    assert [phase.n_scenes for phase in other.phases] == 6 * [200] + [2800]
+    assert [len(phase.clutter_levels) for phase in other.steps[0].phases] == [1, 2, 3, 4, 5, 6, 7]
+    assert [phase.n_scenes for phase in other.steps[0].phases] == 6 * [200] + [2800]
     assert (usual.name, other.name, usual.levels) == ("joint", "joint-seed-5", CLUTTER_LEVELS)
+
+
+def release_siamese_unet(level: int | str, feature_maps: int = 2, recipe: str = "fast") -> None:
+    """A Siamese-U-Net for MaskNets to start from, in its place."""
+    net = SiameseUNet(feature_maps).initialise(torch.Generator().manual_seed(0))
+    info = WeightsInfo("siamese_unet", feature_maps, recipe, PixelStatistics(10.0, 50.0), 500)
+    save_weights(Path(f"weights/siamese_unet/{recipe}/{level}.safetensors"), net, info)
+
+
+def test_a_masknet_is_planned_from_the_released_siamese_unet(project: Path) -> None:
+    with pytest.raises(WeightsError, match=r"none is released at weights/siamese_unet/fast/32\.safetensors"):
+        plan("32 --net masknet --recipe fast")
+    release_siamese_unet(32, 3)
+    usual = plan("32 --net masknet --recipe fast")
+    assert [step.name for step in usual.steps] == ["proposals", "discriminator"]
+    assert [step.phases for step in usual.steps] == [(Phase((32,), 10_000_000),)] * 2
+    assert (usual.net, usual.feature_maps, usual.n_epochs, usual.n_test_scenes) == ("masknet", 3, 5, 10_000)
+    assert usual.start_from is not None
+    assert (usual.start_from.n_scenes_seen, usual.n_scenes_before) == (500, 500)
+    other = plan(
+        "32 --net masknet --recipe fast --lr 0.1 --batch-size 5 --discriminator-lr 0.2 --scenes 60 "
+        "--discriminator-batch-size 7 --lower-levels 0.5 "
+        "--start-from weights/siamese_unet/fast/32.safetensors"
+    )
+    assert [(step.recipe.lr, step.recipe.batch_size) for step in other.steps] == [(0.1, 5), (0.2, 7)]
+    assert [sum(phase.n_scenes for phase in step.phases) for step in other.steps] == [60, 60]
+    assert [step.phases[-1].clutter_levels for step in other.steps] == [(32,), (32,)]
+    assert other.n_epochs is None
+    assert other.identity != usual.identity
+    published = plan(f"32 --net masknet --recipe published --start-from {usual.start_from.file}")
+    numbers = [(step.recipe.lr, step.recipe.batch_size) for step in published.steps]
+    assert numbers == [(5e-5, 50), (2.5e-4, 250)]
+    with pytest.raises(WeightsError, match="3 feature maps, which cannot be the start of one of 4"):
+        plan("32 --net masknet --recipe fast --feature-maps 4")
+    release_siamese_unet("joint")
+    with pytest.raises(ParameterError, match="trains no network for level joint"):
+        plan("joint --net masknet --recipe fast")
 
 
 @pytest.mark.parametrize("level", ["5", "all", "level_4"])
@@ -592,13 +693,23 @@ def list_commands() -> list[str]:
     return [line.partition("  #")[0].strip() for line in lines if line.startswith("python -m ")]
 
 
-def test_every_command_of_the_run_list_is_one_in_order_of_value() -> None:
+def test_every_command_of_the_run_list_is_one_in_order_of_value(project: Path) -> None:
+    for level in CLUTTER_LEVELS:  # as they will be by the time that the MaskNets' turn has come
+        release_siamese_unet(level)
+        release_siamese_unet(level, recipe="published")
     runs = [line for line in list_commands() if line.startswith("python -m stages.record ")]
     plans = [plan(line.removeprefix("python -m stages.record ")) for line in runs]
-    usual = [(p.clutter_level, p.recipe.name) for p in plans if p.seed == 1803]
+    usual = [(p.net, p.clutter_level, p.recipe) for p in plans if p.seed == 1803]
     firsts = [(level, recipe) for level in (32, 4, 256) for recipe in ("fast", "published")]
-    assert usual == [*firsts, *((level, "fast") for level in (8, 16, 64, 128, "joint"))]
-    assert len({(p.clutter_level, p.recipe.name, p.seed) for p in plans}) == len(plans) > len(usual)
+    assert usual == [
+        *(("siamese_unet", *first) for first in firsts),
+        *(("masknet", level, "fast") for level in (32, 256, 4)),
+        *(("siamese_unet", level, "fast") for level in (16, 64, 8, 128)),
+        *(("masknet", level, "fast") for level in (64, 128, 16, 8)),
+        ("siamese_unet", "joint", "fast"),
+        *(("masknet", level, "published") for level in (32, 256, 4)),
+    ]
+    assert len({(p.net, p.clutter_level, p.recipe, p.seed) for p in plans}) == len(plans) > len(usual)
     assert all(p.scale == "paper" and p.minutes is not None and p.minutes <= 9 for p in plans)
 
 

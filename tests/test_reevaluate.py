@@ -11,6 +11,7 @@ import pytest
 
 from oneshot.batches import pixel_statistics
 from oneshot.evaluate import evaluate, segment
+from oneshot.params import Evaluate
 from oneshot.records import TEST_SPLITS, released_files
 from oneshot.scene_scores import SceneScores
 from oneshot.scenes import Scenes
@@ -29,7 +30,7 @@ FILES = released_files(Path("results"), Path("weights"), "siamese_unet", "fast",
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run the stage in, whose rendered sets count as the published ones."""
     monkeypatch.chdir(tmp_path)
-    size = SimpleNamespace(n_scenes=N_EVALUATED, batch_size=5)
+    size = Evaluate(n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2)
     params = SimpleNamespace(scale_name="tiny", scale=SimpleNamespace(reevaluate=size), device="cpu")
     monkeypatch.setattr(reevaluate, "load_params", lambda: params)
 
@@ -211,6 +212,8 @@ def test_a_second_run_writes_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("n_scenes", [3, N_RENDERED])
 def test_few_scenes_are_normalised_like_many(n_scenes: int) -> None:
-    sets, statistics = test_sets.read_test_sets(LEVEL, n_scenes)
+    sets, statistics = test_sets.read_test_sets(
+        LEVEL, Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
+    )
     assert statistics == pixel_statistics(SETS["test-train"])
     assert {len(scenes) for scenes in sets.values()} == {n_scenes}

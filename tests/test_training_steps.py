@@ -1,17 +1,18 @@
-"""Both trainings of MaskNet in turn: where each begins, what goes on from where, how time is shared out."""
+"""Trainings in turn: where each begins, what goes on from where, how time is shared out."""
 
 import numpy as np
 import pytest
 import torch
 
-from oneshot import masknet_training
+from oneshot import training_steps
 from oneshot.feed import Phase
 from oneshot.fit import Progress
+from oneshot.losses import SegmentationLoss
 from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss
-from oneshot.masknet_training import Step, make_objective, make_steps, train_masknet
 from oneshot.params import MaskNetPhases, load_params
 from oneshot.recipes import make_recipe
 from oneshot.training import Outcome
+from oneshot.training_steps import Step, make_masknet_steps, make_objective, train_steps
 from tests.test_training import FakeTrainingSet
 from tests.tiny_masknet import make_masknet
 
@@ -32,7 +33,7 @@ def run(tmp_path):
     def run_it(steps=None, folder="run", **changes):
         net, training_set = make_masknet(), FakeTrainingSet()
         settings = {"seed": 1, "n_jobs": 1, "log_every": 5} | changes
-        outcomes = train_masknet(
+        outcomes = train_steps(
             net, training_set, steps or make_both(), statistics=training_set.statistics([4]),
             folder=tmp_path / folder, **settings,
         )  # fmt: skip
@@ -60,7 +61,7 @@ def test_the_discriminator_begins_as_the_target_encoder_is_after_the_first_step(
         ]
         return make_objective(name, net, recipe)
 
-    monkeypatch.setattr(masknet_training, "make_objective", look)
+    monkeypatch.setattr(training_steps, "make_objective", look)
     run()
     discriminator, target_encoder = starts["discriminator"]
     torch.testing.assert_close(discriminator, target_encoder, atol=0, rtol=0)
@@ -86,9 +87,9 @@ def test_time_is_shared_out(run, monkeypatch):
         given.append((type(loss), seconds))
         return Outcome(Progress("fast", 0.1, n_steps=0), phases)
 
-    monkeypatch.setattr(masknet_training, "train", fake_train)
-    monkeypatch.setattr(masknet_training.time, "monotonic", lambda: float(next(clock)))
-    run(seconds=200.0, proposals_share=0.6)
+    monkeypatch.setattr(training_steps, "train", fake_train)
+    monkeypatch.setattr(training_steps.time, "monotonic", lambda: float(next(clock)))
+    run(seconds=200.0, first_share=0.6)
     # 25 s pass between two looks at the clock; the second step gets all that is left.
     assert given == [(ProposalLoss, pytest.approx(0.6 * 175)), (DiscriminatorLoss, pytest.approx(150))]
     run()
@@ -107,9 +108,25 @@ def test_steps_follow_the_parameters():
         proposals=({"clutter_levels": (4, 8), "n_scenes": 30},),
         discriminator=({"clutter_levels": (4,), "n_scenes": 20},),
     )
-    proposals, discriminator = make_steps("published", params.masknet.recipes["published"], phases)
+    proposals, discriminator = make_masknet_steps("published", params.masknet.recipes["published"], phases)
     assert (proposals.name, proposals.recipe.lr, proposals.recipe.batch_size) == ("proposals", 5e-5, 50)
     assert proposals.phases == (Phase((4, 8), 30),)
     assert (discriminator.recipe.lr, discriminator.recipe.batch_size) == (2.5e-4, 250)
     assert discriminator.phases == (Phase((4,), 20),)
     assert proposals.recipe.prepare is None
+
+
+def test_a_siamese_unet_has_one_training_which_gets_all_the_time(monkeypatch, tmp_path):
+    given = []
+
+    def fake_train(loss, training_set, recipe, phases, *, seconds, checkpoint, **_):
+        given.append((type(loss), seconds, checkpoint.name))
+        return Outcome(Progress("fast", 0.1, n_steps=0), phases)
+
+    monkeypatch.setattr(training_steps, "train", fake_train)
+    monkeypatch.setattr(training_steps.time, "monotonic", lambda: 5.0)
+    step = Step("segmentation", make_recipe("fast", 2e-3, 4, 0.1), PHASES)
+    train_steps(
+        make_masknet().siamese, FakeTrainingSet(), [step], statistics={}, folder=tmp_path, seconds=60.0
+    )
+    assert given == [(SegmentationLoss, 60.0, "segmentation.safetensors")]
