@@ -45,6 +45,7 @@ bench: venv
 	python -m bench.rendering
 	python -m bench.sets
 	python -m bench.training
+	python -m bench.masknet
 
 clean:
 	rm -rf .venv demo

@@ -100,7 +100,7 @@ class Released(Section):
     """The file of weights that the scores are of.
 
     `iou_lost_points`: by how many percentage points half precision lowers the mean IoU, by clutter level and
-    test set; beyond 0.05 either way anywhere the file stays in single precision.
+    test set (`oneshot.release` says when that is too much, and the file stays in single precision).
     """
 
     file: str

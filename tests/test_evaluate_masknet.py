@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from oneshot.batches import code, decode, decode_labels
+from oneshot.evaluate import evaluate_answers, segment
 from oneshot.evaluate_masknet import (
     PROPOSALS_AT_ONCE,
     TOP_K,
@@ -160,3 +161,11 @@ def test_every_answer_covers_all_scenes_in_order(net, monkeypatch):
             np.testing.assert_allclose(found.iou, whole[name].iou[2:], atol=1e-6)
         masks = segment_masknet(net, SCENES[2:], STATISTICS)
         np.testing.assert_allclose(scores_of(masks, SCENES[2:])[0], whole["answer"].iou[2:], atol=1e-6)
+
+
+def test_evaluation_knows_a_masknet_when_it_sees_one(net):
+    expected = evaluate_masknet(net, SCENES, STATISTICS)
+    for name, found in evaluate_answers(net, SCENES, STATISTICS, batch_size=3).items():
+        assert (found.iou == expected[name].iou).all()
+    assert (segment(net, SCENES, STATISTICS) == segment_masknet(net, SCENES, STATISTICS)).all()
+    assert list(evaluate_answers(net.siamese, SCENES, STATISTICS)) == ["answer"]
