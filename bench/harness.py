@@ -39,7 +39,9 @@ class Readings:
         return statistics.median(self.rates)
 
     def __str__(self) -> str:
-        return f"{self.median:,.0f} scenes/s ({min(self.rates):,.0f} to {max(self.rates):,.0f})"
+        # Whole numbers, unless that would say too little.
+        form = ",.0f" if self.median >= 100 else ".3g"
+        return f"{self.median:{form}} scenes/s ({min(self.rates):{form}} to {max(self.rates):{form}})"
 
     def figures(self) -> dict[str, Any]:
         return {"median": self.median, "low": min(self.rates), "high": max(self.rates)} | asdict(self)
