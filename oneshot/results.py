@@ -159,11 +159,21 @@ def describe_run(record: Record) -> str:
     words += [f"recipe {record.recipe}", f"{record.feature_maps} feature maps"]
     if not record.complete:
         words.append("stopped early")
-    if record.start_from or record.n_scenes_before:
+    if starts_elsewhere(record):
         words.append("from other weights")
     if record.git_revision.endswith("-dirty"):
         words.append("changed code")
     return ", ".join(words)
+
+
+def starts_elsewhere(record: Record) -> bool:
+    """Whether training began from other weights than usual: Siamese-U-Net from none, MaskNet from the released
+    Siamese-U-Net of its own recipe and level.
+    """
+    if record.net == "masknet" and record.start_from is not None:
+        usual = f"weights/siamese_unet/{record.recipe}/{record.clutter_level}.safetensors"
+        return record.start_from.file != usual
+    return record.start_from is not None or record.n_scenes_before > 0
 
 
 Released = dict[tuple[int, str, str, str], Mapping[str, Any]]

@@ -10,7 +10,7 @@ from oneshot.markdown import replace_block
 from oneshot.params import load_params
 from oneshot.published import read_facts
 from oneshot.records import Record, read_records
-from oneshot.results import collect_segmentation
+from oneshot.results import collect_segmentation, describe_run
 from oneshot.runs import collect_runs
 from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.shown import choose_shown, render_caption
@@ -166,6 +166,22 @@ def test_runs_obtained_in_another_way_have_other_columns_recorded_and_released(
         f"{RECORDED[1]}{words}, n = 40": "62.5 (60.6 to 64.4)",
         f"{RELEASED[1]}{words}, n = 200": "50.0 (48.8 to 52.0), agrees",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("weights/siamese_unet/fast/32.safetensors", ""),
+        ("weights/siamese_unet/published/32.safetensors", ", from other weights"),
+        ("weights/siamese_unet/fast/4.safetensors", ", from other weights"),
+    ],
+)
+def test_a_masknet_usually_starts_from_the_siamese_unet_of_its_recipe_and_level(
+    file: str, words: str
+) -> None:
+    start = {"file": file, "sha256": "0", "n_scenes_seen": 9}
+    masknet = fake_record(32, "fast", fake_scores(0.6), net="masknet", start_from=start, n_scenes_before=9)
+    assert describe_run(masknet) == f"recipe fast, 24 feature maps{words}"
 
 
 def test_weights_whose_record_is_gone_are_no_results(reevaluated: list[dict[str, Any]]) -> None:
