@@ -167,8 +167,8 @@ def describe_run(record: Record) -> str:
 
 
 def starts_elsewhere(record: Record) -> bool:
-    """Whether training began from other weights than usual: Siamese-U-Net from none, MaskNet from the released
-    Siamese-U-Net of its own recipe and level.
+    """Whether training began from other weights than usual: Siamese-U-Net from none, MaskNet from the
+    released Siamese-U-Net of its own recipe and level.
     """
     if record.net == "masknet" and record.start_from is not None:
         usual = f"weights/siamese_unet/{record.recipe}/{record.clutter_level}.safetensors"

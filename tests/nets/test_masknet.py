@@ -128,8 +128,9 @@ def test_a_location_that_does_not_match_at_all_gives_a_map_of_zeros():
         torch.testing.assert_close(found[:, 0], nothing, atol=1e-6, rtol=0)
 
 
-def test_a_convolution_of_doubled_pixels_is_done_before_they_are_doubled():
-    x, weight = normal(2, 3, 5, 7), normal(4, 3, 3, 3, seed=2)
+@pytest.mark.parametrize("n_out", [2, 6])  # phase by phase, and transposed
+def test_a_convolution_of_doubled_pixels_is_done_before_they_are_doubled(n_out: int):
+    x, weight = normal(2, 3, 5, 7), normal(n_out, 3, 3, 3, seed=2)
     expected = F.conv2d(F.interpolate(x, scale_factor=2.0, mode="nearest"), weight, padding=1)
     torch.testing.assert_close(convolve_doubled(x, weight), expected)
 
