@@ -95,9 +95,9 @@ def same_answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
     n = 64 if bench.cuda else 8
     batch, true = batch_of(bench, n), torch.from_numpy(bench.scenes.masks[:n])
     mean, std = bench.statistics.mean, bench.statistics.std
-    theirs, _ = (
-        obvious_masknet.with_weights_of(net).to(bench.device).answer(batch.images, batch.targets, mean, std)
-    )
+    obvious_net = obvious_masknet.with_weights_of(net).to(bench.device)
+    with bench.speed.plain().running():  # in true float32, as ours
+        theirs, _ = obvious_net.answer(batch.images, batch.targets, mean, std)
     found: dict[str, Any] = {"obvious": 100 * float(iou(theirs.cpu(), true).mean()), "n": n}
     for speed in (bench.speed.plain(), bench.speed):
         name = ",".join(speed.parts) or "plain"

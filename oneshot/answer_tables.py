@@ -23,8 +23,7 @@ def render_oracles(results: pd.DataFrame) -> list[str]:
     for source in dict.fromkeys(with_oracles["source"]):
         of_source = chosen[chosen["source"].eq(source) & chosen["net"].eq("masknet")]
         sections += [
-            f"**How much is finding, how much is cutting out**: IoU in %, {source}, "
-            f"{name_counts(of_source['n'])}",
+            f"**How much is finding, how much is cutting out**: IoU in %, {source}",
             lay_columns(list_oracle_columns(chosen, of_source)),
         ]
     if sections:
@@ -45,12 +44,12 @@ def list_oracle_columns(chosen: pd.DataFrame, of_source: pd.DataFrame) -> dict[s
     columns = {}
     for split, split_title in SPLIT_TITLES.items():
         for source, rows in chosen[alike & chosen["split"].eq(split)].groupby("source", sort=False):
-            words = "" if source == like["source"] else f" ({str(source).partition(': ')[2]})"
-            columns[f"Siamese-U-Net{words}, {split_title}"] = rows
+            words = f" ({str(source).partition(': ')[2]})"
+            columns[f"Siamese-U-Net{words}, {split_title}, {name_counts(rows['n'])}"] = rows
         for answer, answer_title in {OWN: "MaskNet", **ORACLES}.items():
             rows = of_source[of_source["split"].eq(split) & of_source["answer"].eq(answer)]
             if not rows.empty:
-                columns[f"{answer_title}, {split_title}"] = rows
+                columns[f"{answer_title}, {split_title}, {name_counts(rows['n'])}"] = rows
     return columns
 
 

@@ -4,7 +4,7 @@ An oracle is a MaskNet that is told part of the truth: what it still misses is t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -68,9 +68,10 @@ class Proposing(nn.Module):
 class Scoring(nn.Module):
     """The discriminator's scores of masks."""
 
-    def __init__(self, net: MaskNet) -> None:
+    def __init__(self, net: MaskNet, memory_format: torch.memory_format = torch.contiguous_format) -> None:
         super().__init__()
         self.net = net
+        self.memory_format = memory_format
 
     def forward(
         self,
@@ -79,7 +80,7 @@ class Scoring(nn.Module):
         pixel_means: Float[Tensor, " n"],
         pixel_stds: Float[Tensor, " n"],
     ) -> Float[Tensor, " n"]:
-        return self.net.score(crops_of(masks, pixel_means, pixel_stds), target_codes)
+        return self.net.score(crops_of(masks, pixel_means, pixel_stds, self.memory_format), target_codes)
 
 
 class Judge:
@@ -87,10 +88,11 @@ class Judge:
 
     def __init__(self, net: MaskNet, speed: Speed) -> None:
         speed.place(net).eval()
-        self.speed = speed
-        self.encode = speed.compile(Encoding(net))
-        self.propose = speed.compile(Proposing(net))
-        self.score_crops = speed.compile(Scoring(net))
+        # Replayed CUDA graphs would overwrite what all proposals share while they are decoded.
+        self.speed = replace(speed, cuda_graphs=False)
+        self.encode = self.speed.compile(Encoding(net))
+        self.propose = self.speed.compile(Proposing(net))
+        self.score_crops = self.speed.compile(Scoring(net, speed.memory_format))
         self.n_at_once = PROPOSALS_AT_ONCE[speed.device_type]
 
     def score(
@@ -98,15 +100,15 @@ class Judge:
     ) -> Float[Tensor, "b k"]:
         """The scores of some masks of every scene.
 
-        Many are blank, and all blank ones of a scene score alike: they are scored once, except in compiled
-        code, which is for one number of masks.
+        Many are blank, and all blank ones of a scene score alike: on a CPU they are scored once. On a GPU,
+        where the fastest convolution is searched for every number of masks, that would cost more than it
+        spares; compiled code, too, is for one number.
         """
         b, k = masks.shape[:2]
         of_scenes = (codes, batch.pixel_means, batch.pixel_stds)
-        if self.speed.compiled:
-            return self.score_crops(
-                masks.flatten(0, 1), *(v.repeat_interleave(k, 0) for v in of_scenes)
-            ).view(b, k)
+        if self.speed.compiled or self.speed.device_type != "cpu":
+            spread = (values.repeat_interleave(k, 0) for values in of_scenes)
+            return self.score_crops(masks.flatten(0, 1), *spread).view(b, k)
         inked = masks.flatten(2).any(2)
         scores = self.score_crops(torch.zeros_like(masks[:, 0]), *of_scenes)[:, None].repeat(1, k)
         if inked.any():
@@ -127,7 +129,6 @@ class Judge:
         n_each = max(1, self.n_at_once // len(batch))
         parts = []
         for some in locations.split(n_each, 1):
-            self.speed.begin_step()
             parts.append(self.judge(batch, codes, self.propose(shared, some)))
         return join(parts)
 
@@ -135,9 +136,10 @@ class Judge:
         self, batch: Batch, codes: Float[Tensor, "b c"], labels: Int[Tensor, "b h w"], n: int
     ) -> Judged:
         """The visible pixels of all n characters, as if they were proposed; what is hidden scores least."""
-        n_each = max(1, self.n_at_once // len(batch))
+        n_parts = -(-n * len(batch) // self.n_at_once)
         parts = []
-        for some in torch.arange(1, n + 1, device=labels.device).split(n_each):
+        # Of equal size, where they can be: see `score`.
+        for some in torch.arange(1, n + 1, device=labels.device).split(-(-n // n_parts)):
             masks = labels[:, None] == some[:, None, None]
             judged = self.judge(batch, codes, masks)
             seen = masks.flatten(2).any(2)
@@ -235,7 +237,6 @@ def segment_batch(judge: Judge, batch: Batch, top_k: int | None) -> Bool[Tensor,
     best = torch.zeros_like(batch.masks)
     best_scores = torch.full_like(codes[:, 0], -torch.inf, dtype=torch.float32)
     for some in locations.split(max(1, judge.n_at_once // len(batch)), 1):
-        judge.speed.begin_step()
         masks = judge.propose(shared, some)
         scores, which = judge.score(batch, codes, masks).max(1)
         better = scores > best_scores

@@ -100,7 +100,9 @@ class DiscriminatorLoss(Objective):
             k = len(masks) // len(codes)
             of_scenes = (batch.pixel_means, batch.pixel_stds, codes)
             means, stds, codes = (values.repeat_interleave(k, 0) for values in of_scenes)
-        scores = self.net.score(crops_of(masks, means, stds), codes).unflatten(0, (-1, k))
+        # As the targets lie in memory.
+        order = torch.contiguous_format if batch.targets.is_contiguous() else torch.channels_last
+        scores = self.net.score(crops_of(masks, means, stds, order), codes).unflatten(0, (-1, k))
         loss = score_loss(scores, same.unflatten(0, (-1, k)))
         return loss + weight_decay_loss(self.net.discriminator)
 

@@ -65,11 +65,14 @@ def crop(
 
 
 def crops_of(
-    masks: Bool[Tensor, "n h w"], pixel_means: Float[Tensor, " n"], pixel_stds: Float[Tensor, " n"]
+    masks: Bool[Tensor, "n h w"],
+    pixel_means: Float[Tensor, " n"],
+    pixel_stds: Float[Tensor, " n"],
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Float[Tensor, "n 3 32 32"]:
     """What the discriminator reads of masks: white on black, normalised as their scenes are.
 
     A mask without any pixel gives a crop without any.
     """
     crops = (255 * crop(masks, centre(masks)) - pixel_means[:, None, None]) / pixel_stds[:, None, None]
-    return crops[:, None].expand(-1, 3, -1, -1)
+    return crops[:, None].expand(-1, 3, -1, -1).contiguous(memory_format=memory_format)

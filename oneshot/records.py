@@ -51,7 +51,7 @@ class Training(Section):
     `seconds_waiting` is the part of `seconds` in which the network waited for scenes.
     """
 
-    step: Literal["segmentation", "proposals", "discriminator"]
+    name: Literal["segmentation", "proposals", "discriminator"]
     batch_size: int
     lr: float
     matching_weight: float
@@ -79,7 +79,8 @@ class Training(Section):
 class Seconds(Section):
     """Where the time went; `training` and its part `waiting` are sums over the run's trainings.
 
-    `total` is of whole commands, from their start on, those included that were interrupted.
+    `total` is of the whole command, from its start on, and of the trainings of earlier ones that it went on
+    from.
     """
 
     training: float
@@ -112,8 +113,8 @@ class Released(Section):
 class Record(Section):
     """One run: what was asked for, what it ran on, what came out.
 
-    `scores`: by clutter level, answer (`oneshot.answers`) and test set; empty while the run is
-    not evaluated.
+    `proposals_share`: of `budget_minutes`, for the first of MaskNet's trainings. `scores`: by clutter level,
+    answer (`oneshot.answers`) and test set; empty while the run is not evaluated.
     """
 
     net: NetName
@@ -126,6 +127,7 @@ class Record(Section):
     seed: int
     n_jobs: int
     lower_levels: float
+    proposals_share: float | None
     training: tuple[Training, ...] = Field(min_length=1)
     start_from: Start | None
     n_scenes_before: int

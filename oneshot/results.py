@@ -51,11 +51,11 @@ def collect_segmentation(
     rows = [*rows_of_published(published)]
     in_order, released = sort_records(records), list_released(reevaluated)
     for record in in_order:
-        rows += rows_of_record(record)
+        rows += rows_of_record(record, describe_run(record, in_order))
     for record in in_order:
         for level in record.levels:
             if net := released.get((level, record.net, record.recipe, record.name)):
-                rows += rows_of_released(record, level, net)
+                rows += rows_of_released(record, describe_run(record, in_order), level, net)
     for of_level in metrics:
         rows += rows_of_own(of_level)
     return pd.DataFrame(rows, columns=list(FIELDS)).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
@@ -96,9 +96,9 @@ def is_further(name: str) -> bool:
     return "-seed-" in name
 
 
-def rows_of_record(record: Record) -> Iterator[dict[str, Any]]:
+def rows_of_record(record: Record, run: str) -> Iterator[dict[str, Any]]:
     for level, answers in record.scores.items():
-        source = f"recorded: {describe_run(record)}"
+        source = f"recorded: {run}"
         if set(record.test_sets_as_published[level].values()) != {"yes"}:
             source += ", on other scenes than the published ones"
         about = about_record(record, int(level)) | {"kind": RECORDED, "source": source}
@@ -129,10 +129,12 @@ def list_means(score: Score) -> dict[str, Any]:
     return means
 
 
-def rows_of_released(record: Record, level: int, net: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def rows_of_released(
+    record: Record, run: str, level: int, net: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Of a record's released weights, as this checkout evaluated them."""
     about = about_record(record, level) | {key: net[key] for key in ABOUT_A_NET if key != "recipe"}
-    about |= {"kind": RELEASED, "source": f"released weights, here: {describe_run(record)}"}
+    about |= {"kind": RELEASED, "source": f"released weights, here: {run}"}
     return rows_of_answers(net["answers"], about)
 
 
@@ -153,26 +155,34 @@ def rows_of_answers(answers: Answers, about: Mapping[str, Any]) -> Iterator[dict
                     }  # fmt: skip
 
 
-def describe_run(record: Record) -> str:
-    """What a column's runs have in common: recipe, network, and whatever sets them apart from plain runs."""
+def describe_run(record: Record, records: Iterable[Record]) -> str:
+    """What a column's runs have in common: recipe, network, and whatever sets them apart from plain runs.
+
+    records: all there are.
+    """
     words = [JOINT_WORDS] if record.joint else []
     words += [f"recipe {record.recipe}", f"{record.feature_maps} feature maps"]
     if not record.complete:
         words.append("stopped early")
-    if starts_elsewhere(record):
+    if starts_elsewhere(record, records):
         words.append("from other weights")
     if record.git_revision.endswith("-dirty"):
         words.append("changed code")
     return ", ".join(words)
 
 
-def starts_elsewhere(record: Record) -> bool:
+def starts_elsewhere(record: Record, records: Iterable[Record]) -> bool:
     """Whether training began from other weights than usual: Siamese-U-Net from none, MaskNet from the
-    released Siamese-U-Net of its own recipe and level.
+    released Siamese-U-Net of its own recipe and level, wherever that file lay.
     """
     if record.net == "masknet" and record.start_from is not None:
-        usual = f"weights/siamese_unet/{record.recipe}/{record.clutter_level}.safetensors"
-        return record.start_from.file != usual
+        usual = {
+            other.weights.sha256
+            for other in records
+            if other.net == "siamese_unet" and other.weights is not None
+            and (other.recipe, other.clutter_level) == (record.recipe, record.clutter_level)
+        }  # fmt: skip
+        return record.start_from.sha256 not in usual
     return record.start_from is not None or record.n_scenes_before > 0
 
 
@@ -215,7 +225,8 @@ def describe_own(key: str, values: Mapping[str, Any]) -> str:
         trained_on = values["trained_on"]
         all_levels = trained_on == ", ".join(map(str, CLUTTER_LEVELS))
         which = JOINT_WORDS if all_levels else f"one net, on {trained_on} characters"
+    before = values.get("n_scenes_before", 0)
     return (
         f"{which}, recipe {values['recipe']}, {values['feature_maps']} feature maps, "
-        f"{values['n_scenes_seen']:,} scenes"
+        f"{values['n_scenes_seen']:,} scenes{f' after {before:,} of Siamese-U-Net' if before else ''}"
     )

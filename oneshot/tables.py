@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from oneshot.agreement import MEAN_TOLERANCE, SCENE_TOLERANCE
+from oneshot.agreement import MEAN_TOLERANCE, SCENE_TOLERANCE, SHARE_APART
 from oneshot.answer_tables import render_oracles, render_same_class
 from oneshot.answers import ORACLES, OWN, title_answer
 from oneshot.markdown import NOT_FOUND, NOTHING, format_mean, format_published, lay_out, name_counts
@@ -105,6 +105,11 @@ def render_tables(
             f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
             f"{SCENE_TOLERANCE}."
         )
+        if results.loc[results["agreement_agrees"].notna(), "net"].eq("masknet").any():
+            sections[-1] += (
+                " Of a MaskNet, whose choice between two proposals rounding can turn, "
+                f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this."
+            )
     others = "one" if runs.empty else "and the recorded ones"
     where = f"This checkout computed, at scale `{scale}`, all columns but the published {others}"
     if synthetic:

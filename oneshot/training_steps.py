@@ -12,7 +12,7 @@ from torch import nn
 
 from oneshot.batches import PixelStatistics
 from oneshot.feed import Phase
-from oneshot.fit import LogPoint
+from oneshot.fit import LogPoint, read_progress
 from oneshot.losses import Objective, SegmentationLoss
 from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss
 from oneshot.nets.masknet import MaskNet
@@ -78,29 +78,41 @@ def train_steps(
     folder: Path,
     seconds: float | None = None,
     first_share: float = 0.5,
+    deadline: float = math.inf,
     on_log: Callable[[str, LogPoint], None] = lambda step, point: None,
+    stop: Callable[[], bool] = lambda: False,
     **settings: Any,
 ) -> list[Outcome]:
     """Train one step after another, or go on from their checkpoints in `folder`.
 
-    `seconds`: for all, from this call on; of two steps the first gets `first_share` of them. `on_log` gets a
-    step's name with every point. A step that ends early is the last. `settings` are those of
-    `oneshot.training.train`, which also says what it raises.
+    `seconds`: for all, from this call on; of two steps the first gets `first_share` of them, and is over then
+    even if it was slower than measured. `on_log` gets a step's name with every point. After `deadline` or
+    `stop` no further step is begun. `settings` are those of `oneshot.training.train`, which also says what it
+    raises.
     """
     ends = math.inf if seconds is None else time.monotonic() + seconds
-    outcomes = []
-    for step in steps:
+    outcomes: list[Outcome] = []
+    for number, step in enumerate(steps):
+        if any(checkpoint_of(folder, later.name).exists() for later in steps[number + 1 :]):
+            # It is over, and the later one's checkpoint holds what it has left.
+            progress = read_progress(checkpoint_of(folder, step.name))
+            for point in progress.curve:
+                on_log(step.name, point)
+            outcomes.append(Outcome(progress, tuple(progress.phases)))
+            continue
         if step.name == "discriminator":
             cast(MaskNet, net).start_discriminator()  # from the target encoder as it is by now
         left = None if seconds is None else ends - time.monotonic()
+        own_deadline = deadline
         if left is not None and step is not steps[-1]:
             left *= first_share
+            own_deadline = min(deadline, time.monotonic() + left)
         outcome = train(
             make_objective(step.name, net, step.recipe), training_set, step.recipe, step.phases,
             statistics=statistics, checkpoint=checkpoint_of(folder, step.name), seconds=left,
-            on_log=partial(on_log, step.name), **settings,
+            deadline=own_deadline, on_log=partial(on_log, step.name), stop=stop, **settings,
         )  # fmt: skip
         outcomes.append(outcome)
-        if not outcome.progress.complete:
+        if not outcome.progress.complete and (stop() or own_deadline == deadline):
             break
     return outcomes

@@ -52,6 +52,7 @@ def describe_net(about: dict[str, Any]) -> dict[str, Any]:
     described = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
     phases = [phase for training in about["training"].values() for phase in training["phases"]]
     levels = sorted({level for phase in phases for level in phase["clutter_levels"]})
+    described["n_scenes_before"] = about.get("n_scenes_before", 0)
     return described | {"trained_on": ", ".join(map(str, levels))}
 
 

@@ -51,6 +51,7 @@ from stages.revision import recorded_revision
 # Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.
 RESERVE_FACTOR = 1.25
 RESERVE_SECONDS = 5.0
+LEAST_SECONDS = 30.0  # of training in a command that goes on, whatever earlier ones have taken
 N_TEST_SCENES = 10_000  # of a published test set
 CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (LOG.md)
 
@@ -91,12 +92,17 @@ def main(words: Sequence[str] | None = None) -> None:
         limits = [minutes for minutes in (plan.minutes, plan.stop_after) if minutes is not None]
         deadline = deadline_of(min(limits, default=None), reserve, plan)
         with stopping_on_signals() as stopped:
+            if plan.start_from is not None:
+                ongoing.say(
+                    f"starting from {plan.start_from.file}: {plan.feature_maps} feature maps, "
+                    f"{plan.start_from.n_scenes_seen:,} scenes seen"
+                )
             ongoing.say(f"training; the checkpoint is kept in {folder}")
             outcomes = train_steps(
                 ongoing.net, ongoing.training_set, plan.steps, statistics=ongoing.statistics, folder=folder,
                 seed=plan.seed, n_jobs=plan.n_jobs, n_epochs=plan.n_epochs, deadline=deadline,
-                seconds=None if plan.minutes is None else planned - time.monotonic(),
-                first_share=params.masknet.proposals_share, log_every=params.siamese_unet.log_every,
+                seconds=left_to_train(plan, planned, seconds_before),
+                first_share=plan.proposals_share or 1.0, log_every=params.siamese_unet.log_every,
                 checkpoint_seconds=params.siamese_unet.checkpoint_seconds,
                 on_log=ongoing.note, stop=stopped, speed=speed, world=world,
             )  # fmt: skip
@@ -114,9 +120,14 @@ def main(words: Sequence[str] | None = None) -> None:
     earlier = STARTED - seconds_before
     n_scenes = sum(outcome.progress.n_scenes for outcome in outcomes)
     ongoing.keep(n_scenes)
-    if stopped():
+    if stopped() or len(outcomes) < len(plan.steps):
         save_record(ongoing.files.record, make_record(facts, trained, time.monotonic() - earlier))
-        raise KeyboardInterrupt
+        if stopped():
+            raise KeyboardInterrupt
+        ongoing.say(
+            f"the time is up before {plan.steps[-1].name} began: call the same command again to go on"
+        )
+        return
     info = ongoing.describe_weights(n_scenes)
     ongoing.say(f"trained on {n_scenes:,} scenes; evaluating on {plan.n_test_scenes:,} of each test set")
     record = finish(
@@ -174,6 +185,13 @@ def find_reserve(ongoing: Run, test_sets: Mapping[int, LevelSets], speed: Speed,
     reserve = RESERVE_SECONDS + RESERVE_FACTOR * count_evaluated(ongoing.net, test_sets) * a_scene
     ongoing.say(f"evaluation will take about {reserve:.0f} s")
     return reserve
+
+
+def left_to_train(plan: Plan, planned: float, seconds_before: float) -> float | None:
+    """Seconds of all the minutes that are left, less what earlier commands have trained; None: no limit."""
+    if plan.minutes is None:
+        return None
+    return max(LEAST_SECONDS, planned - time.monotonic() - seconds_before)
 
 
 def deadline_of(minutes: float | None, reserve: float, plan: Plan) -> float:

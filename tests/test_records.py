@@ -61,7 +61,7 @@ def scores_of(known: Any = KNOWN, one_shot: Any = ONE_SHOT) -> dict[str, Any]:
 
 def training(**changes: Any) -> dict[str, Any]:
     return {
-        "step": "segmentation", "batch_size": 8, "lr": 0.002, "matching_weight": 0.1, "n_epochs": None,
+        "name": "segmentation", "batch_size": 8, "lr": 0.002, "matching_weight": 0.1, "n_epochs": None,
         "phases": [{"clutter_levels": [4], "n_scenes": 8}, {"clutter_levels": [32], "n_scenes": 16}],
         "n_scenes_seen": 24, "n_steps": 3, "n_steps_planned": 3, "seconds": 1.0, "seconds_waiting": 0.5,
     } | changes  # fmt: skip
@@ -72,6 +72,7 @@ def values(**changes: Any) -> dict[str, Any]:
     return {
         "net": "siamese_unet", "recipe": "fast", "clutter_level": 32, "name": "32", "scale": "paper",
         "feature_maps": 2, "n_parameters": 22966, "seed": 1803, "n_jobs": 1000, "lower_levels": 0.3,
+        "proposals_share": None,
         "training": [training()], "start_from": None, "n_scenes_before": 0, "budget_minutes": 9.0,
         "seconds": {"training": 1.0, "waiting": 0.5, "evaluation": 1.0, "total": 3.0},
         "device": "one", "machine": "one, 2 cores",
@@ -100,7 +101,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_a_run_of_two_trainings_has_seen_the_scenes_of_both_and_is_complete_when_both_are() -> None:
-    steps = [training(step="proposals"), training(step="discriminator", n_scenes_seen=40, n_steps=2)]
+    steps = [training(name="proposals"), training(name="discriminator", n_scenes_seen=40, n_steps=2)]
     record = make_record(net="masknet", training=steps)
     assert (record.n_scenes_seen, record.complete) == (64, False)
     assert [step.complete for step in record.training] == [True, False]
@@ -138,7 +139,7 @@ def test_test_sets_other_than_the_published_ones_are_named_with_their_level() ->
         ({"scores": {"5": {}}}, r"scores.5.\[key\] is '5', but"),
         ({"scores": {"32": {"guess": {}}}}, r"scores.32.guess.\[key\] is 'guess', but"),
         ({"scores": {"32": {"answer": {"train": KNOWN}}}}, r"train.\[key\] is 'train', but"),
-        ({"training": [training(step="warming up")]}, "training.0.step is 'warming up', but"),
+        ({"training": [training(name="warming up")]}, "training.0.name is 'warming up', but"),
         ({"training": []}, "training is "),
         ({"net": "alexnet"}, "net is 'alexnet', but"),
         ({"name": "../../32"}, "name is '../../32', but"),

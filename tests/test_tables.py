@@ -169,19 +169,18 @@ def test_runs_obtained_in_another_way_have_other_columns_recorded_and_released(
 
 
 @pytest.mark.parametrize(
-    ("file", "words"),
-    [
-        ("weights/siamese_unet/fast/32.safetensors", ""),
-        ("weights/siamese_unet/published/32.safetensors", ", from other weights"),
-        ("weights/siamese_unet/fast/4.safetensors", ", from other weights"),
-    ],
+    ("level", "recipe", "words"),
+    [(32, "fast", ""), (32, "published", ", from other weights"), (4, "fast", ", from other weights")],
 )
 def test_a_masknet_usually_starts_from_the_siamese_unet_of_its_recipe_and_level(
-    file: str, words: str
+    level: int, recipe: str, words: str
 ) -> None:
-    start = {"file": file, "sha256": "0", "n_scenes_seen": 9}
+    """Known by its checksum: it may have lain anywhere."""
+    weights = {"file": "weights/net.safetensors", "sha256": "1", "dtype": "float16", "iou_lost_points": {}}
+    siamese = fake_record(level, recipe, fake_scores(0.6), weights=weights)
+    start = {"file": "out/net.safetensors", "sha256": "1", "n_scenes_seen": 9}
     masknet = fake_record(32, "fast", fake_scores(0.6), net="masknet", start_from=start, n_scenes_before=9)
-    assert describe_run(masknet) == f"recipe fast, 24 feature maps{words}"
+    assert describe_run(masknet, [siamese, masknet]) == f"recipe fast, 24 feature maps{words}"
 
 
 def test_weights_whose_record_is_gone_are_no_results(reevaluated: list[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot import training_steps
+from oneshot import training, training_steps
 from oneshot.feed import Phase
 from oneshot.fit import Progress
 from oneshot.losses import SegmentationLoss
@@ -81,19 +81,52 @@ def test_a_run_stopped_in_either_step_goes_on_as_if_it_had_not_been(run, n_steps
 
 
 def test_time_is_shared_out(run, monkeypatch):
-    given, clock = [], iter(np.arange(100.0, 1000.0, 25.0))
+    given, clock = [], iter(np.arange(100.0, 2000.0, 25.0))
 
-    def fake_train(loss, training_set, recipe, phases, *, seconds, **_):
-        given.append((type(loss), seconds))
+    def fake_train(loss, training_set, recipe, phases, *, seconds, deadline, **_):
+        given.append((type(loss), seconds, deadline))
         return Outcome(Progress("fast", 0.1, n_steps=0), phases)
 
     monkeypatch.setattr(training_steps, "train", fake_train)
     monkeypatch.setattr(training_steps.time, "monotonic", lambda: float(next(clock)))
     run(seconds=200.0, first_share=0.6)
     # 25 s pass between two looks at the clock; the second step gets all that is left.
-    assert given == [(ProposalLoss, pytest.approx(0.6 * 175)), (DiscriminatorLoss, pytest.approx(150))]
+    assert given == [
+        (ProposalLoss, pytest.approx(0.6 * 175), pytest.approx(150 + 0.6 * 175)),
+        (DiscriminatorLoss, pytest.approx(125), np.inf),
+    ]
     run()
-    assert [seconds for _, seconds in given[2:]] == [None, None]
+    assert [of_step[1:] for of_step in given[2:]] == [(None, np.inf), (None, np.inf)]
+    run(seconds=200.0, deadline=7.0)
+    assert [of_step[2] for of_step in given[4:]] == [7.0, 7.0]
+
+
+def test_a_first_step_slower_than_measured_makes_way_for_the_second_and_is_not_taken_up_again(
+    run, monkeypatch
+):
+    """Its own part of the time is over, not that of the command."""
+
+    def train_slowly(loss, *arguments, seconds, deadline, **settings):
+        if isinstance(loss, ProposalLoss):
+            assert deadline < np.inf
+            deadline = 0.0
+        return training.train(loss, *arguments, deadline=deadline, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_steps, "train", train_slowly)
+        net, outcomes = run(seconds=100.0, log_every=2)
+    assert [outcome.progress.step for outcome in outcomes] == [2, 10]
+    assert [outcome.progress.complete for outcome in outcomes] == [False, True]
+    seen = []
+    again, resumed = run(on_log=lambda step, point: seen.append((step, point.step)), log_every=2)
+    assert [outcome.progress.step for outcome in resumed] == [2, 10]
+    assert seen[:2] == [("proposals", 2), ("discriminator", 2)]
+    torch.testing.assert_close(again.state_dict(), net.state_dict(), atol=0, rtol=0)
+
+
+def test_no_step_is_begun_after_the_deadline(run):
+    _, outcomes = run(deadline=0.0, log_every=2)
+    assert [outcome.progress.step for outcome in outcomes] == [2]
 
 
 def test_only_recipe_fast_mends_the_labels():
