@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True)
 def centred_ink(image):
-    """Row and column of every pixel with ink, from the ink's centre of mass, axes apart for vectorising."""
+    """Row and column of every pixel with ink, from the ink's centre of mass; rows ascend."""
     height, width = image.shape
     n = 0
     for y in range(height):
@@ -28,26 +28,33 @@ def centred_ink(image):
 
 
 @njit(cache=True)
+def mean_nearest(rows, columns, other_rows, other_columns):
+    """The mean distance from a point of one drawing to the nearest of the other; rows ascend in both."""
+    total = 0.0
+    start = 0
+    for i in range(rows.size):
+        # From the other's points in the same row up and down, no further than a nearer one could lie.
+        while start < other_rows.size and other_rows[start] < rows[i]:
+            start += 1
+        nearest = np.inf
+        for step, j in ((1, start), (-1, start - 1)):
+            while 0 <= j < other_rows.size:
+                down, right = rows[i] - other_rows[j], columns[i] - other_columns[j]
+                if down * down >= nearest:
+                    break
+                nearest = min(nearest, down * down + right * right)
+                j += step
+        total += sqrt(nearest)
+    return total / rows.size
+
+
+@njit(cache=True)
 def ink_distance(rows, columns, other_rows, other_columns):
     """The larger of the two mean distances from a point of one drawing to the nearest of the other."""
-    n, n_others = rows.size, other_rows.size
-    if n == 0 or n_others == 0:
+    if rows.size == 0 or other_rows.size == 0:
         return np.inf
-    # One pass over all pairs serves both directions; squares, since roots are monotone.
-    nearest_of_others = np.full(n_others, np.inf)
-    there = 0.0
-    for i in range(n):
-        nearest = np.inf
-        for j in range(n_others):
-            down, right = rows[i] - other_rows[j], columns[i] - other_columns[j]
-            square = down * down + right * right
-            nearest = min(nearest, square)
-            nearest_of_others[j] = min(nearest_of_others[j], square)
-        there += sqrt(nearest)
-    back = 0.0
-    for j in range(n_others):
-        back += sqrt(nearest_of_others[j])
-    return max(there / n, back / n_others)
+    there = mean_nearest(rows, columns, other_rows, other_columns)
+    return max(there, mean_nearest(other_rows, other_columns, rows, columns))
 
 
 @njit(cache=True, nogil=True)
