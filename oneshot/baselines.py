@@ -78,8 +78,8 @@ def centre_ink(images: UInt8[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w"]
     n, h, w = images.shape
     weights = images.astype(np.int64)
     n_ink = np.maximum(weights.sum((1, 2)), 1)
-    down = np.rint((h - 1) / 2 - weights.sum(2) @ np.arange(h) / n_ink).astype(int)
-    right = np.rint((w - 1) / 2 - weights.sum(1) @ np.arange(w) / n_ink).astype(int)
+    down = np.rint((h - 1) / 2 - weights.sum(2) @ np.arange(h) / n_ink).astype(int).tolist()
+    right = np.rint((w - 1) / 2 - weights.sum(1) @ np.arange(w) / n_ink).astype(int).tolist()
     moved = np.zeros_like(images)
     for k in range(n):
         rows, rows_from = _overlap(h, down[k])

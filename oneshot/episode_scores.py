@@ -14,6 +14,7 @@ from oneshot.metrics import Mean, mean_of_hits
 BATCH_SIZE = 256  # images encoded at a time
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """Anything that tells how alike two images are: a trained network, or a baseline."""
 

@@ -22,7 +22,7 @@ class Episodes:
     protocol: str
     n_way: int
     n_shot: int
-    support: Int32[np.ndarray, "episodes n_way*n_shot"]
+    support: Int32[np.ndarray, "episodes shown"]
     queries: Int32[np.ndarray, "episodes queries"]
     answers: Int32[np.ndarray, "episodes queries"]
 
@@ -87,7 +87,7 @@ def within_alphabets(
                 drawers = generator.permutation(len(members.images[0]))[:2]
                 shown, asked = np.stack([members.images[k][drawers] for k in chosen], axis=1)
             else:
-                shown, asked = np.stack([_draw_images(members, k, 2, generator) for k in chosen], axis=1)
+                shown, asked = _draw_images(members, chosen, 2, generator).T
             answers = generator.permutation(n_way)[:n_queries]
             episodes.append((shown, asked[answers], answers))
     return _stack(protocol, n_way, 1, episodes)
@@ -117,7 +117,7 @@ def mixed_classes(
     episodes = []
     for _ in range(n_episodes):
         chosen = generator.permutation(len(classes))[:n_way].tolist()
-        images = np.stack([_draw_images(classes, k, n_shot + 1, generator) for k in chosen])
+        images = _draw_images(classes, chosen, n_shot + 1, generator)
         answers = generator.permutation(n_way)[:n_queries]
         episodes.append((images[:, :n_shot].ravel(), images[answers, n_shot], answers))
     return _stack(protocol, n_way, n_shot, episodes)
@@ -133,9 +133,12 @@ def rising_ways(
     return [mixed_classes(classes, n_way, 1, n_trials, generator, 1, protocol) for n_way in ways]
 
 
-def _draw_images(classes: Classes, k: int, n: int, generator: np.random.Generator) -> Int32[np.ndarray, " n"]:
-    images = classes.images[k]
-    return images[generator.permutation(len(images))[:n]]
+def _draw_images(
+    classes: Classes, chosen: list[int], n: int, generator: np.random.Generator
+) -> Int32[np.ndarray, "chosen {n}"]:
+    """n different images of each chosen class."""
+    members = [classes.images[k] for k in chosen]
+    return np.stack([images[generator.permutation(len(images))[:n]] for images in members])
 
 
 def _check(classes: Classes, n_way: int, n_shot: int, n_queries: int, where: str) -> None:

@@ -3,6 +3,7 @@
 Layout: FOLDER/CLASS/IMAGE, or FOLDER/ALPHABET/CLASS/IMAGE; hidden files and folders are left alone.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:
         ImageFolderError: Pillow cannot read it, or it is blank.
     """
     try:
-        with Image.open(path) as opened:
+        # Pillow warns of some damage before it raises: the sentence below says it all.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
             upright = ImageOps.exif_transpose(opened).convert("RGBA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageFolderError(f"{str(path)!r} is not a readable image: replace or delete it") from error
