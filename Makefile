@@ -46,6 +46,7 @@ bench: venv
 	python -m bench.sets
 	python -m bench.training
 	python -m bench.masknet
+	python -m bench.baselines
 
 clean:
 	rm -rf .venv demo

@@ -54,7 +54,7 @@ def fetch_archives(
                     _from_upstream(fetched, facts, progress)
                 else:
                     _from_mirror(fetched, facts, mirror, progress)
-                _put(fetched, paths[name])
+                put(fetched, paths[name])
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(
@@ -93,9 +93,9 @@ def _from_upstream(fetched: Path, facts: Mapping[str, Any], progress: bool) -> N
     archive = facts["archives"][fetched.name]
     pinned, head = (f"{facts['address']}/{facts[name]}/{archive['path']}" for name in ("revision", "branch"))
     try:
-        _download(pinned, fetched, archive["md5"], progress)
+        download(pinned, fetched, archive["md5"], progress)
     except (NotFoundError, ArchiveError):
-        _download(head, fetched, archive["md5"], progress)
+        download(head, fetched, archive["md5"], progress)
 
 
 def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress: bool) -> None:
@@ -103,25 +103,31 @@ def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress:
     name = fetched.name
     if mirror.startswith(("http://", "https://")):
         origin = f"{mirror.rstrip('/')}/{name}"
-        _download(origin, fetched, None, progress)
+        download(origin, fetched, None, progress)
     else:
         origin = str(Path(mirror).expanduser() / name)
-        _copy(Path(origin), fetched)
+        copy(Path(origin), fetched)
     if not _is_right(fetched, name, facts):
         raise ArchiveError(f"{origin} is not the published archive (its MD5 is {md5(fetched)}): {ADVICE}")
 
 
-def _copy(origin: Path, fetched: Path) -> None:
+def copy(origin: Path, fetched: Path, advice: str = ADVICE) -> None:
+    """One file from a mirror's folder."""
     if not origin.parent.is_dir():
-        raise DownloadError(f"the mirror {str(origin.parent)!r} is no folder and no http address: {ADVICE}")
+        raise DownloadError(f"the mirror {str(origin.parent)!r} is no folder and no http address: {advice}")
     try:
         shutil.copyfile(origin, fetched)
     except FileNotFoundError:
-        raise NotFoundError(f"the mirror {str(origin.parent)!r} has no {origin.name}: {ADVICE}") from None
+        raise NotFoundError(f"the mirror {str(origin.parent)!r} has no {origin.name}: {advice}") from None
 
 
-def _download(address: str, fetched: Path, published_md5: str | None, progress: bool) -> None:
-    """One file over HTTP: pooch tries again, and moves only a whole file with the right MD5 to `fetched`."""
+def download(
+    address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = ADVICE
+) -> None:
+    """One file over HTTP: pooch tries again, and moves only a whole file with the right MD5 to `fetched`.
+
+    published_md5: None leaves the proof to the caller. advice: what an error tells to do.
+    """
     # Imported here, so that the library also serves a machine that has the drawings but not these packages.
     import pooch
     import requests
@@ -143,20 +149,20 @@ def _download(address: str, fetched: Path, published_md5: str | None, progress: 
             status = getattr(error.response, "status_code", None)
             kind = NotFoundError if status in (404, 410) else DownloadError
             raise kind(
-                f"{address} answered with HTTP status {status}: try again later, or {ADVICE}"
+                f"{address} answered with HTTP status {status}: try again later, or {advice}"
             ) from error
         except requests.RequestException as error:
             cut_off = isinstance(error, requests.exceptions.ChunkedEncodingError)
             what = "was cut off" if cut_off else "cannot be reached"
-            raise DownloadError(f"{address} {what}: check the network and try again, or {ADVICE}") from error
+            raise DownloadError(f"{address} {what}: check the network and try again, or {advice}") from error
         except ValueError as error:
             raise ArchiveError(
                 f"{address} sent something other than the published archive "
-                f"(its MD5 is not {published_md5}): {ADVICE}"
+                f"(its MD5 is not {published_md5}): {advice}"
             ) from error
 
 
-def _put(fetched: Path, path: Path) -> None:
+def put(fetched: Path, path: Path) -> None:
     """Move a proven file into its place, on the disk before it has the name."""
     with fetched.open("rb+") as file:
         os.fsync(file.fileno())

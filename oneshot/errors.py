@@ -21,6 +21,10 @@ class DrawingsError(OneshotError):
     """A file of packed drawings is missing, damaged, or not the one that is needed."""
 
 
+class ImageFolderError(OneshotError):
+    """A folder of own images is not laid out as classes, or holds a file that is no readable image."""
+
+
 class PartError(OneshotError):
     """A stored part of a set is missing, damaged, or not the one that is needed."""
 

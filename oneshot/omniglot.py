@@ -208,7 +208,7 @@ def _find_drawings(archive: zipfile.ZipFile, path: Path, folder: str) -> dict[Na
     """The 20 members of each character, by drawer; files other than PNGs, and hidden ones, are left alone."""
     found: dict[Name, list[zipfile.ZipInfo]] = {}
     for member in archive.infolist():
-        _check_member(member, path)
+        check_member(member, path)
         if not member.filename.endswith(".png") or re.search(r"(^|/)(\.|__MACOSX)", member.filename):
             continue
         match = MEMBER.fullmatch(member.filename)
@@ -240,7 +240,7 @@ def _check_whole(found: dict[Name, list[zipfile.ZipInfo]], path: Path) -> None:
             )
 
 
-def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
+def check_member(member: zipfile.ZipInfo, path: Path) -> None:
     """Refuse a path that would leave the folder it is unpacked in, and a member too large for a drawing."""
     name = member.orig_filename
     if name.startswith("/") or ".." in name.split("/") or any(sign in name for sign in "\\:\0"):
@@ -252,11 +252,11 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
 def _read_character(
     archive: zipfile.ZipFile, path: Path, members: list[zipfile.ZipInfo]
 ) -> UInt8[np.ndarray, "20 105 14"]:
-    rows = b"".join(_read_png(archive.read(member), path, member.filename) for member in members)
+    rows = b"".join(read_png(archive.read(member), path, member.filename) for member in members)
     return np.frombuffer(rows, np.uint8).reshape(N_DRAWERS, SIDE, 14)
 
 
-def _read_png(content: bytes, path: Path, name: str) -> bytes:
+def read_png(content: bytes, path: Path, name: str) -> bytes:
     """Packed rows of one drawing, ink 1."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:

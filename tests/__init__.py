@@ -12,7 +12,8 @@ class UncheckedKernels(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: object = None
     ) -> ModuleSpec | None:
-        return PathFinder.find_spec(fullname, path) if fullname == "oneshot.scene_kernels" else None
+        is_kernels = fullname.startswith("oneshot.") and fullname.endswith("_kernels")
+        return PathFinder.find_spec(fullname, path) if is_kernels else None
 
 
 sys.meta_path.insert(0, UncheckedKernels())

@@ -1,0 +1,74 @@
+"""The benchmarks by name: lists of episodes on Omniglot, each drawn from its published seed and checked.
+
+Facts: data/published/episodes.json.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from oneshot.classes import Classes, omniglot_classes
+from oneshot.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
+from oneshot.errors import ChecksumError, ParameterError
+from oneshot.omniglot import Drawings
+from oneshot.published import read_facts
+
+
+def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
+    """The episodes of one benchmark of data/published/episodes.json: one list, or one for every N-way.
+
+    drawings: all of Omniglot, or other alphabets with the same names.
+
+    Raises:
+        ParameterError: there is no such benchmark, or the drawings are too few for it.
+        ChecksumError: on Omniglot itself, the episodes differ from the published ones.
+    """
+    benchmarks = read_facts("episodes")["benchmarks"]
+    if name not in benchmarks:
+        raise ParameterError(f"there is no benchmark {name!r}; there are {', '.join(benchmarks)}")
+    facts = benchmarks[name]
+    classes = find_classes(facts, drawings)
+    generator = np.random.default_rng(facts["seed"])
+    lists = _draw(name, facts, classes, generator)
+    if drawings.source == "omniglot" and sha256_of_lists(lists) != facts["sha256"]:
+        raise ChecksumError(
+            f"the episodes of {name} have the SHA-256 {sha256_of_lists(lists)}, not the published "
+            f"{facts['sha256']}: are these all of Omniglot's drawings, in their order?"
+        )
+    return lists
+
+
+def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:
+    """The characters and drawers that a benchmark draws from.
+
+    Quirk: the test alphabets are those of Lake's all_runs, and validation has the other ten of
+    images_evaluation. The paper does not list either.
+    """
+    if "alphabets" in facts:
+        chosen = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"][facts["alphabets"]])
+    else:
+        chosen = np.isin(drawings.character_sets, facts["character_sets"])
+    first, end = facts["drawers"]
+    return omniglot_classes(drawings, chosen, (first, end))
+
+
+def sha256_of_lists(lists: Iterable[Episodes]) -> str:
+    """Of the lists' own checksums, one after another; of a single list its own."""
+    sums = [episodes.sha256() for episodes in lists]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _draw(
+    name: str, facts: Mapping[str, Any], classes: Classes, generator: np.random.Generator
+) -> list[Episodes]:
+    if facts["protocol"] == "within alphabets":
+        alphabets = read_facts("episodes")["alphabets"][facts["alphabets"]]
+        times, n_way, n_queries = facts["n_times"], facts["n_way"], facts["n_queries"]
+        return [within_alphabets(classes, alphabets, times, generator, n_way, n_queries, name)]
+    if facts["protocol"] == "mixed classes":
+        n_way, n_shot, n_episodes = facts["n_way"], facts["n_shot"], facts["n_episodes"]
+        return [mixed_classes(classes, n_way, n_shot, n_episodes, generator, protocol=name)]
+    first, last = facts["ways"]
+    return rising_ways(classes, range(first, last + 1), facts["n_trials"], generator, name)
