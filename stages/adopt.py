@@ -121,7 +121,7 @@ def describe(record: Record) -> str:
         for level, answers in record.scores.items()
     )
     stopped = [
-        f"{training.step} stopped after {training.n_steps:,} of {training.n_steps_planned:,} steps"
+        f"{training.name} stopped after {training.n_steps:,} of {training.n_steps_planned:,} steps"
         for training in record.training
         if not training.complete
     ]
