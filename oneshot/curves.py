@@ -1,5 +1,7 @@
 """IoU over clutter level: every way of obtaining it, and what oracles would make of it."""
 
+from textwrap import fill
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +18,7 @@ from oneshot.results import (
     SPLIT_TITLES,
 )
 
+LEGEND_CHARACTERS = 110  # of a line of the legend, at most
 LINE_COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8", "#8a8f9c")
 STAR_COLOURS = {"siamese_unet": "black", "masknet": "#9a9a9a"}
 NET_COLOURS = {"siamese_unet": "#1f9d6b", "masknet": "#2f7fe0"}
@@ -31,7 +34,7 @@ def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
     chosen = choose_points(results)
     chosen = chosen[chosen["answer"].eq(OWN) | chosen["kind"].eq(INK)].fillna({"net": ""})
     lines = [*chosen.groupby(["net", "source", "split"], sort=False)]
-    figure = Figure(figsize=(7.5, 4.2 + 0.16 * len(lines)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(8, 4.2 + 0.19 * len(lines)), dpi=110, layout="constrained")
     axis = figure.subplots()
     # A net's line and that of its weights evaluated again go by the same colour.
     ours = chosen[chosen["kind"] != PUBLISHED]
@@ -39,7 +42,7 @@ def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
     for (net, source, split), points in lines:
         kind = points["kind"].iloc[0]
         whose = f"{NET_TITLES[net]}, {source}" if net else source
-        title = f"{whose}; {SPLIT_TITLES[split]}"
+        title = wrap(f"{whose}; {SPLIT_TITLES[split]}", LEGEND_CHARACTERS)
         if kind == PUBLISHED:
             draw_stars(axis, points, net, title)
             continue
@@ -62,7 +65,10 @@ def draw_oracles(results: pd.DataFrame) -> Figure:
     """
     points = choose_points(results)
     sources = choose_sources(points)
-    lines = [(net, OWN, NET_COLOURS[net], f"{NET_TITLES[net]}, {sources[net]}") for net in NET_TITLES]
+    lines = [
+        (net, OWN, NET_COLOURS[net], wrap(f"{NET_TITLES[net]}, {sources[net]}", LEGEND_CHARACTERS // 2))
+        for net in NET_TITLES
+    ]
     lines += [("masknet", name, ORACLE_COLOURS[name], f"MaskNet, {ORACLES[name]}") for name in ORACLES]
     figure = Figure(figsize=(9.5, 5), dpi=110, layout="constrained")
     axes = figure.subplots(1, len(SPLIT_TITLES), sharex=True, sharey=True)
@@ -90,6 +96,11 @@ def draw_oracles(results: pd.DataFrame) -> Figure:
     return figure
 
 
+def wrap(title: str, n_characters: int) -> str:
+    """In lines of so many characters at most, for a legend."""
+    return fill(title, n_characters, break_on_hyphens=False)
+
+
 def choose_points(results: pd.DataFrame) -> pd.DataFrame:
     """IoU over all scenes, of the usual seed, where there is any."""
     return results[
@@ -103,8 +114,8 @@ def choose_points(results: pd.DataFrame) -> pd.DataFrame:
 def choose_sources(points: pd.DataFrame) -> dict[str, str]:
     """Of each network its best source, "" if it has none: a recorded one before one trained here.
 
-    Then MaskNet's with most oracles, and of Siamese-U-Net's one that was trained alike: by the same recipe,
-    and like it one net for all levels or not; then the one with most levels.
+    Then MaskNet's with most oracles, and of Siamese-U-Net's above all one that was obtained alike: recorded
+    or trained here, by the same recipe, one net for all levels or not; then the one with most levels.
     """
     found = points[points["kind"].isin([RECORDED, HERE])]
 
@@ -117,7 +128,8 @@ def choose_sources(points: pd.DataFrame) -> dict[str, str]:
             alike = like is not None and all(first[name] == like[name] for name in ("recipe", "joint"))
             n_oracles = of_source.loc[of_source["answer"].isin(ORACLES), "answer"].nunique()
             n_levels = of_source["clutter_level"].nunique()
-            return first["kind"] == RECORDED, alike, n_oracles, n_levels
+            kind = RECORDED if like is None else like["kind"]
+            return first["kind"] == kind, alike, n_oracles, n_levels
 
         return max(dict.fromkeys(of_net["source"]), key=rank, default="")
 

@@ -6,6 +6,7 @@ from oneshot.answers import DEFINITIONS, ORACLES, OWN, title_answer
 def test_answers_are_told_in_words_and_the_networks_own_goes_without() -> None:
     assert title_answer(OWN) == ""
     assert title_answer("top_4") == "best 4 proposals"
+    assert title_answer("top_1") == "best proposal alone"
     assert [title_answer(name) for name in ORACLES] == ["location given", "candidates given", "choice given"]
 
 

@@ -56,12 +56,13 @@ def test_a_checkout_without_any_network_has_its_curves_too(draw: Any) -> None:
 
 
 def legend(figure: Any) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    """Its titles, which may go over several lines."""
+    return [text.get_text().replace("\n", " ") for text in figure.legends[0].get_texts()]
 
 
 def test_the_curve_of_iou_has_a_line_for_every_source_and_split(all_results: pd.DataFrame) -> None:
     figure = draw_iou_over_clutter(all_results)
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    labels = legend(figure)
     ours = [f"Siamese-U-Net, {source}" for source in (*RECORDED, CUT_SHORT, *RELEASED, OWN, JOINT)]
     assert sorted(labels) == sorted([
         f"{source}; {split}"
@@ -72,7 +73,7 @@ def test_the_curve_of_iou_has_a_line_for_every_source_and_split(all_results: pd.
 
 def test_released_weights_are_crosses_in_the_colour_of_their_recorded_line(all_results: pd.DataFrame) -> None:
     axis = draw_iou_over_clutter(all_results).axes[0]
-    lines = {container.get_label(): container.lines[0] for container in axis.containers}
+    lines = {container.get_label().replace("\n", " "): container.lines[0] for container in axis.containers}
     for recorded, released_here in zip(RECORDED, RELEASED, strict=True):
         line, crosses = (
             lines[f"Siamese-U-Net, {source}; one-shot characters"] for source in (recorded, released_here)
@@ -88,7 +89,7 @@ def test_masknets_own_answer_is_a_line_of_squares_and_its_oracles_are_none(
     with_masknet: pd.DataFrame,
 ) -> None:
     axis = draw_iou_over_clutter(with_masknet).axes[0]
-    lines = {container.get_label(): container.lines[0] for container in axis.containers}
+    lines = {container.get_label().replace("\n", " "): container.lines[0] for container in axis.containers}
     mine = {title: line for title, line in lines.items() if title.startswith("MaskNet")}
     assert set(mine) == {f"MaskNet, {RECORDED[1]}; {split} characters" for split in ("one-shot", "known")}
     assert {line.get_marker() for line in mine.values()} == {"s"}
@@ -108,7 +109,9 @@ def test_oracles_have_a_panel_for_each_test_set_with_both_networks_and_published
         "MaskNet, candidates given", "MaskNet, choice given", "Siamese-U-Net, published",
         "MaskNet, published",
     }  # fmt: skip
-    one_shot, known = ({c.get_label(): c.lines[0] for c in axis.containers} for axis in figure.axes)
+    one_shot, known = (
+        {c.get_label().replace("\n", " "): c.lines[0] for c in axis.containers} for axis in figure.axes
+    )
     assert len(one_shot) == len(known) == 5
     line = one_shot["MaskNet, choice given"]
     assert list(line.get_xdata()) == [4, 32]
@@ -129,3 +132,13 @@ def test_a_recorded_source_goes_before_one_trained_here_and_further_seeds_do_not
     both = draw_oracles(collect_segmentation(PUBLISHED, metrics, [masknet_record(32)]))
     assert f"MaskNet, {RECORDED[1]}" in legend(both)
     assert title not in legend(both)
+
+
+def test_siamese_unet_beside_oracles_was_obtained_like_their_masknet() -> None:
+    """A recorded Siamese-U-Net is no company for a MaskNet that was trained here."""
+    metrics = small_metrics()
+    metrics[0]["masknet_joint"] = own_net(7000, ORACLE_ANSWERS)
+    recorded = fake_record(4, "fast", fake_scores(0.9))
+    titles = legend(draw_oracles(collect_segmentation(PUBLISHED, metrics, [recorded])))
+    assert f"Siamese-U-Net, {JOINT}" in titles
+    assert f"Siamese-U-Net, {RECORDED[1]}" not in titles
