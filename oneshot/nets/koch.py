@@ -1,0 +1,110 @@
+"""Koch's siamese network: says whether two drawings are the same character.
+
+Source: Koch, Zemel, Salakhutdinov, Siamese Neural Networks for One-shot Image Recognition (2015), section 3.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+KERNELS = (10, 7, 4, 4)
+MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
+# Standard deviations of initial weights; biases are drawn around 0.5.
+CONVOLUTION_SIGMA = 0.01
+CONNECTED_SIGMA = 0.2
+BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
+
+
+class Base(Protocol):
+    """What turns drawings into codes, and can be exchanged (see oneshot.nets.bases)."""
+
+    n_code: int
+    settings: dict[str, Any]  # what to build another one with
+
+    def initialise(self, generator: torch.Generator) -> Any: ...
+
+
+def initialise_layer(layer: nn.Module, sigma: float, generator: torch.Generator) -> None:
+    nn.init.normal_(layer.weight, 0.0, sigma, generator)
+    nn.init.normal_(layer.bias, BIAS_MEAN, BIAS_SIGMA, generator)
+
+
+class KochBase(nn.Module):
+    """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded."""
+
+    def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
+        super().__init__()
+        self.n_code = n_code
+        self.settings = {"channels": list(channels), "n_code": n_code}
+        widths = (1, *channels)
+        self.convolutions = nn.ModuleList(
+            [
+                nn.utils.skip_init(nn.Conv2d, n_in, n_out, kernel)
+                for n_in, n_out, kernel in zip(widths, widths[1:], KERNELS, strict=False)
+            ]
+        )
+        self.connected = nn.utils.skip_init(nn.Linear, channels[-1] * MAP_SIDE**2, n_code)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, torch.nan)
+
+    def initialise(self, generator: torch.Generator) -> "KochBase":
+        """Convolutions N(0, 0.01), the fully connected layer N(0, 0.2), biases N(0.5, 0.01), as published."""
+        for convolution in self.convolutions:
+            initialise_layer(convolution, CONVOLUTION_SIGMA, generator)
+        initialise_layer(self.connected, CONNECTED_SIGMA, generator)
+        return self
+
+    def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
+        x = images[:, None]
+        for place, convolution in enumerate(self.convolutions):
+            x = F.relu(convolution(x))
+            if place < len(KERNELS) - 1:
+                x = F.max_pool2d(x, 2)
+        # In float32: near 0 and 1 bfloat16 would lose the differences that are to be weighed.
+        return torch.sigmoid(self.connected(x.flatten(1)).float())
+
+
+class KochSmall(KochBase):
+    """The same shape with few channels, for laptops and tests."""
+
+    def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
+        super().__init__(channels, n_code)
+
+
+class WeightedDistance(nn.Module):
+    """One linear unit on the componentwise |h1 - h2|, in float32; NaN until initialised or loaded."""
+
+    def __init__(self, n_code: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((n_code,), torch.nan))
+        self.bias = nn.Parameter(torch.full((1,), torch.nan))
+
+    def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
+        return ((first - second).abs() * self.weight).sum(-1) + self.bias
+
+
+class SiamesePair(nn.Module):
+    """Any base twice, and the distance of its codes: 38,951,745 parameters with KochBase."""
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+        self.output = WeightedDistance(base.n_code)
+
+    def initialise(self, generator: torch.Generator) -> "SiamesePair":
+        self.base.initialise(generator)
+        initialise_layer(self.output, CONNECTED_SIGMA, generator)
+        return self
+
+    def layers(self) -> list[nn.Module]:
+        """Those with parameters of their own, from the input to the output."""
+        return [module for module in self.modules() if any(True for _ in module.parameters(recurse=False))]
+
+    def forward(self, first: Float[Tensor, "b h w"], second: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+        """Logits: positive for the same character."""
+        codes = self.base(torch.cat([first, second]))
+        return self.output(*codes.chunk(2))
