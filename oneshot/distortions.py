@@ -33,7 +33,7 @@ def draw_distortions(
 
 
 def inverse_transforms(parts: Float[np.ndarray, "*n 7"]) -> Float32[np.ndarray, "*n 2 3"]:
-    """From components as in REACHES (scale minus 1), all 0 for none: a point of the result to one of the drawing.
+    """From components as in REACHES (scale minus 1; 0 for none): from points of the result to the drawing.
 
     Points (x, y) count pixels from the drawing's middle, x to the right and y downwards. A drawing is scaled,
     then sheared, then rotated, then moved.
@@ -55,7 +55,7 @@ def stack_rows(rows: list[list[np.ndarray]]) -> Float[np.ndarray, "*n 2 2"]:
 def distort(
     images: Float[Tensor, "b side side"], inverses: Float[Tensor, "b 2 3"]
 ) -> Float[Tensor, "b side side"]:
-    """Read every pixel of the result at its place in the image, between pixels linearly; outside is paper (0)."""
+    """Each pixel of the result is read at its place in the image, linearly between pixels; outside is 0."""
     half = (images.shape[-1] - 1) / 2
     # grid_sample's coordinates go from -1 to 1 between the middles of the outer pixels.
     grid_inverses = torch.cat([inverses[..., :2], inverses[..., 2:] / half], -1)

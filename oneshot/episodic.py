@@ -1,4 +1,4 @@
-"""Training a prototypical network on episodes: as many ways as the paper, classes turned by quarters as new ones."""
+"""Training a prototypical network on episodes; characters turned by quarters are classes of their own."""
 
 from typing import Any
 
@@ -6,9 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from oneshot.errors import ParameterError
+from oneshot.koch_training import LossOfNet
 from oneshot.nets.protonet import ProtoNet, squared_distances
 from oneshot.omniglot import N_DRAWERS, Drawings
 from oneshot.packed import PackedImages
@@ -61,12 +62,12 @@ def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tens
     return turned[turns, torch.arange(len(images), device=images.device)]
 
 
-class EpisodeLoss(nn.Module):
+class EpisodeLoss(LossOfNet):
     """Cross-entropy of the queries over minus their squared distances from the prototypes."""
 
     def __init__(self, net: ProtoNet, drawings: Drawings, n_way: int, n_shot: int) -> None:
-        super().__init__()
-        self.net, self.n_way, self.n_shot = net, n_way, n_shot
+        super().__init__(net)
+        self.n_way, self.n_shot = n_way, n_shot
         self.images = PackedImages.of(drawings)
 
     def forward(self, drawings: Int[Tensor, " b"], turns: Int[Tensor, " b"]) -> Float[Tensor, ""]:

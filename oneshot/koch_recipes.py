@@ -1,7 +1,7 @@
 """Ways to train networks that compare drawings: Koch's as published, our own, and prototypical networks'."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -31,6 +31,7 @@ class Plan:
         return -(-self.n_steps * self.batch_size // self.n_epoch)
 
 
+@runtime_checkable
 class Recipe(Protocol):
     """How a network is trained, but for what it learns from; the numbers are the dataclass's fields."""
 
@@ -55,9 +56,9 @@ def describe(recipe: Any) -> dict[str, Any]:
 class Published:
     """SGD with numbers for every layer: four convolutions, the fully connected one, the output.
 
-    Source: Koch et al. 2015, sections 3.2 and 3.3. The rate falls by 1 % every epoch; momentum rises from 0.5 to
-    the layer's own over all planned epochs (the paper does not say over how many).
-    Quirk: the paper's own numbers, found by a search, were never published: these are ours, within its ranges.
+    Source: Koch et al. 2015, sections 3.2 and 3.3. The rate falls by 1 % every epoch; momentum rises from
+    0.5 to the layer's own over all planned epochs (the paper does not say over how many).
+    Quirk: the paper's own numbers, found by a search, were never published: these are ours, in its ranges.
     Its printed update adds 2 * l2 * |w|; ordinary L2 adds 2 * l2 * w, here to weights, not to biases.
     """
 

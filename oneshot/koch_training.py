@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,15 @@ MARGIN = 0.97  # of the time left, for what is slower than it was measured
 State = dict[str, Tensor]
 
 
+class LossOfNet(nn.Module):
+    """The loss of a network on what a feed gives; only the network is trained and kept."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+
+@runtime_checkable
 class Feed(Protocol):
     """Batches that depend on the step alone, as tensors on the CPU that the loss takes."""
 
@@ -40,7 +49,7 @@ class Feed(Protocol):
 
 @dataclass(frozen=True)
 class LogPoint:
-    """After a step: `loss` is the mean since the point before, `error` that on the validation trials, if any."""
+    """After a step: `loss` is the mean since the point before, `error` that on validation trials, if any."""
 
     step: int
     n_seen: int
@@ -69,7 +78,7 @@ class Progress:
 
 
 def fit_pairs(
-    loss: nn.Module,
+    loss: LossOfNet,
     feed: Feed,
     recipe: Recipe,
     *,
@@ -86,9 +95,9 @@ def fit_pairs(
 ) -> Progress:
     """Train `loss.net`, or go on from `checkpoint`; in the end it has the weights that validated best.
 
-    `validate` gives the error of the network as it is, after every epoch; without it the last weights are kept.
-    With `seconds`, from this call on, training is cut to what fits, by the speed of this device, measured first;
-    the rates follow. A run that goes on keeps its plan. Nothing is read back from the device but every
+    `validate` gives the network's present error, after every epoch; without it the last weights are kept.
+    With `seconds`, from this call on, training is cut to what fits, by the speed of this device, measured
+    first; the rates follow. A run that goes on keeps its plan. Nothing is read back from the device but every
     `log_every` steps and after epochs. Training ends early, to be gone on with, when `stop` says so, or when
     the next log point would come after `deadline` (of `time.monotonic`).
 
@@ -263,7 +272,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, net: nn.Module, optimizer: Optimizer, run: dict[str, Any]
 ) -> tuple[Progress, list[Tensor], State]:
-    """Put the state of `save_checkpoint` back; also the losses since the last log point, and the best weights."""
+    """Put the state of `save_checkpoint` back; also the losses since the last log point, and the best."""
     tensors, about = load_tensors(path)
     progress = Progress(**about | {"curve": [LogPoint(**point) for point in about["curve"]]})
     for name in run.keys() | progress.run.keys():

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int8
-from torch import Tensor, nn
+from torch import Tensor
 
 from oneshot.nets.bases import BASES
 from oneshot.nets.koch import SiamesePair
@@ -32,7 +32,7 @@ class ScorerInfo:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def describe_scorer(net: nn.Module, training: dict[str, Any] | None = None) -> ScorerInfo:
+def describe_scorer(net: SiamesePair | ProtoNet, training: dict[str, Any] | None = None) -> ScorerInfo:
     """What a network is built of. Raises WeightsError if its base is not registered in oneshot.nets.bases."""
     if isinstance(net, ProtoNet):
         return ScorerInfo("protonet", net.settings, None, net.n_code, training or {})
@@ -43,16 +43,19 @@ def describe_scorer(net: nn.Module, training: dict[str, Any] | None = None) -> S
     return ScorerInfo("siamese_pair", base.settings, names[0], base.n_code, training or {})
 
 
-def build_scorer(info: ScorerInfo) -> nn.Module:
+def build_scorer(info: ScorerInfo) -> SiamesePair | ProtoNet:
     if info.net == "protonet":
         return ProtoNet(**info.settings)
-    return SiamesePair(BASES[info.base](**info.settings))
+    return SiamesePair(BASES[str(info.base)](**info.settings))
 
 
 def save_scorer(
-    path: Path, net: nn.Module, training: dict[str, Any] | None = None, precision: Precision = "float32"
+    path: Path,
+    net: SiamesePair | ProtoNet,
+    training: dict[str, Any] | None = None,
+    precision: Precision = "float32",
 ) -> None:
-    """Write a network, all or nothing. In int8 only weights of two and more axes are; the rest stays float32."""
+    """Write a network, all or nothing; int8 is for weights of two and more axes, the rest stays float32."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in net.state_dict().items():
         if precision == "int8" and tensor.ndim >= 2:
@@ -63,7 +66,7 @@ def save_scorer(
     save_tensors(path, tensors, asdict(describe_scorer(net, training)))
 
 
-def load_scorer(path: Path) -> tuple[nn.Module, ScorerInfo]:
+def load_scorer(path: Path) -> tuple[SiamesePair | ProtoNet, ScorerInfo]:
     """Rebuild a trained network, on the CPU, in single precision, ready to evaluate.
 
     Raises:
@@ -87,7 +90,7 @@ def load_scorer(path: Path) -> tuple[nn.Module, ScorerInfo]:
 def quantise(
     weight: Float[Tensor, "n_out *rest"],
 ) -> tuple[Int8[Tensor, "n_out *rest"], Float[Tensor, " n_out"]]:
-    """Each output channel in whole steps of its own scale, its largest weight at 127; off by half a step at most."""
+    """Every output channel in whole steps of its own scale, its largest at 127: at most half a step off."""
     rows = weight.detach().float().flatten(1)
     scale = rows.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LEVELS
     steps = (rows / scale[:, None]).round().clamp(-LEVELS, LEVELS).to(torch.int8)

@@ -11,6 +11,9 @@ from oneshot.omniglot import SIDE, Drawings, pack_rows
 class PackedImages(nn.Module):
     """1,470 bytes an image, 48 MB for all of Omniglot; moves with the module that it is part of."""
 
+    bits: Tensor
+    places: Tensor
+
     def __init__(self, bits: UInt8[np.ndarray, "n 105 14"]) -> None:
         super().__init__()
         self.register_buffer("bits", torch.from_numpy(np.ascontiguousarray(bits)), persistent=False)

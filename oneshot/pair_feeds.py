@@ -7,9 +7,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from oneshot.distortions import distort, draw_distortions
+from oneshot.koch_training import LossOfNet
 from oneshot.nets.koch import SiamesePair
 from oneshot.omniglot import Drawings
 from oneshot.packed import PackedImages
@@ -79,17 +80,18 @@ class EndlessPairs:
         return to_tensors(self.source.draw(numbers, self.seed), inverses)
 
 
-class PairLoss(nn.Module):
+class PairLoss(LossOfNet):
     """Binary cross-entropy of pairs given by number, gathered and distorted on the device.
 
     Quirk: the paper prints the cross-entropy without its minus sign. Its L2 is the optimiser's weight decay.
     """
 
     def __init__(self, net: SiamesePair, drawings: Drawings | UInt8[np.ndarray, "n 105 105"]) -> None:
-        super().__init__()
-        self.net = net
-        given = isinstance(drawings, Drawings)
-        self.images = PackedImages.of(drawings) if given else PackedImages.pack(drawings)
+        super().__init__(net)
+        if isinstance(drawings, Drawings):
+            self.images = PackedImages.of(drawings)
+        else:
+            self.images = PackedImages.pack(drawings)
 
     def forward(
         self,

@@ -1,8 +1,9 @@
-"""Pairs of drawings, half of the same character and half of different ones: fixed sets and endless streams."""
+"""Pairs of drawings, half of the same character and half of different ones: fixed sets, endless streams."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int, Int32
@@ -123,9 +124,8 @@ def source_of(
 def koch_source(drawings: Drawings, split: str) -> PairSource:
     """The paper's train, validation or test split, in which neither alphabets nor drawers are shared.
 
-    Source: Koch et al. 2015, section 4. Quirk: test alphabets are those of Lake's trials, not the character set
-    'test' of the segmentation task; drawings other than Omniglot's have the names of neither, and go by the
-    character sets.
+    Source: Koch et al. 2015, section 4. Quirk: test alphabets are those of Lake's trials, not the character
+    set 'test' of the segmentation task; drawings other than Omniglot's go by the character sets.
     """
     facts = find_split("splits", split)
     chosen = drawings.character_sets == facts["character_set"]
@@ -144,7 +144,7 @@ def background_source(drawings: Drawings, split: str) -> PairSource:
     return source_of(drawings, chosen, tuple(facts["drawers"]), within_alphabets=False)
 
 
-def find_split(protocol: str, split: str) -> dict:
+def find_split(protocol: str, split: str) -> dict[str, Any]:
     """Its facts. Raises ParameterError if there is no such split."""
     names = ("train", "validation", "test")
     if split not in names:

@@ -1,4 +1,4 @@
-"""What N-way trials ask of a trained network: every image's code once, then every query against every support.
+"""What N-way trials ask of a trained network: every image's code once, then queries against supports.
 
 A scorer has `encode` (images to codes) and `compare` (codes to scores, higher for more alike).
 """

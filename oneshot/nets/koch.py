@@ -4,7 +4,8 @@ Source: Koch, Zemel, Salakhutdinov, Siamese Neural Networks for One-shot Image R
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,21 +20,41 @@ CONNECTED_SIGMA = 0.2
 BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
 
 
-class Base(Protocol):
-    """What turns drawings into codes, and can be exchanged (see oneshot.nets.bases)."""
+class WeightedDistance(nn.Module):
+    """One linear unit on the componentwise |h1 - h2|, in float32; NaN until initialised or loaded."""
+
+    def __init__(self, n_code: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((n_code,), torch.nan))
+        self.bias = nn.Parameter(torch.full((1,), torch.nan))
+
+    def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
+        return ((first - second).abs() * self.weight).sum(-1) + self.bias
+
+
+Layer = nn.Conv2d | nn.Linear | WeightedDistance
+
+
+class Base(nn.Module):
+    """What turns drawings into codes, one each; can be exchanged (see oneshot.nets.bases).
+
+    n_code: numbers in a code; settings: the arguments to build another one with.
+    """
 
     n_code: int
-    settings: dict[str, Any]  # what to build another one with
+    settings: dict[str, Any]
 
-    def initialise(self, generator: torch.Generator) -> Any: ...
+    def initialise(self, generator: torch.Generator) -> "Base":
+        raise NotImplementedError
 
 
-def initialise_layer(layer: nn.Module, sigma: float, generator: torch.Generator) -> None:
+def initialise_layer(layer: Layer, sigma: float, generator: torch.Generator) -> None:
     nn.init.normal_(layer.weight, 0.0, sigma, generator)
+    assert layer.bias is not None
     nn.init.normal_(layer.bias, BIAS_MEAN, BIAS_SIGMA, generator)
 
 
-class KochBase(nn.Module):
+class KochBase(Base):
     """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded."""
 
     def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
@@ -41,12 +62,9 @@ class KochBase(nn.Module):
         self.n_code = n_code
         self.settings = {"channels": list(channels), "n_code": n_code}
         widths = (1, *channels)
-        self.convolutions = nn.ModuleList(
-            [
-                nn.utils.skip_init(nn.Conv2d, n_in, n_out, kernel)
-                for n_in, n_out, kernel in zip(widths, widths[1:], KERNELS, strict=False)
-            ]
-        )
+        sizes = zip(pairwise(widths), KERNELS, strict=True)
+        convolutions = [nn.utils.skip_init(nn.Conv2d, *ends, kernel) for ends, kernel in sizes]
+        self.convolutions = nn.ModuleList(convolutions)
         self.connected = nn.utils.skip_init(nn.Linear, channels[-1] * MAP_SIDE**2, n_code)
         for parameter in self.parameters():
             nn.init.constant_(parameter, torch.nan)
@@ -54,6 +72,7 @@ class KochBase(nn.Module):
     def initialise(self, generator: torch.Generator) -> "KochBase":
         """Convolutions N(0, 0.01), the fully connected layer N(0, 0.2), biases N(0.5, 0.01), as published."""
         for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
             initialise_layer(convolution, CONVOLUTION_SIGMA, generator)
         initialise_layer(self.connected, CONNECTED_SIGMA, generator)
         return self
@@ -75,22 +94,10 @@ class KochSmall(KochBase):
         super().__init__(channels, n_code)
 
 
-class WeightedDistance(nn.Module):
-    """One linear unit on the componentwise |h1 - h2|, in float32; NaN until initialised or loaded."""
-
-    def __init__(self, n_code: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((n_code,), torch.nan))
-        self.bias = nn.Parameter(torch.full((1,), torch.nan))
-
-    def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
-        return ((first - second).abs() * self.weight).sum(-1) + self.bias
-
-
 class SiamesePair(nn.Module):
     """Any base twice, and the distance of its codes: 38,951,745 parameters with KochBase."""
 
-    def __init__(self, base: nn.Module) -> None:
+    def __init__(self, base: Base) -> None:
         super().__init__()
         self.base = base
         self.output = WeightedDistance(base.n_code)
@@ -99,10 +106,6 @@ class SiamesePair(nn.Module):
         self.base.initialise(generator)
         initialise_layer(self.output, CONNECTED_SIGMA, generator)
         return self
-
-    def layers(self) -> list[nn.Module]:
-        """Those with parameters of their own, from the input to the output."""
-        return [module for module in self.modules() if any(True for _ in module.parameters(recurse=False))]
 
     def forward(self, first: Float[Tensor, "b h w"], second: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
         """Logits: positive for the same character."""

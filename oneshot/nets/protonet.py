@@ -3,6 +3,7 @@
 Source: Snell, Swersky, Zemel, Prototypical Networks for Few-shot Learning (NeurIPS 2017), section 3.1.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,26 +21,25 @@ class ProtoNet(nn.Module):
     111,936 parameters with the published 64 filters; weights are NaN until initialised or loaded.
     """
 
+    shares: Tensor
+
     def __init__(self, n_filters: int = 64) -> None:
         super().__init__()
         self.n_code = n_filters
         self.settings: dict[str, Any] = {"n_filters": n_filters}
         widths = (1, *[n_filters] * N_BLOCKS)
-        self.convolutions = nn.ModuleList(
-            [
-                nn.utils.skip_init(nn.Conv2d, n_in, n_out, 3, padding=1)
-                for n_in, n_out in zip(widths, widths[1:], strict=False)
-            ]
-        )
+        convolutions = [nn.utils.skip_init(nn.Conv2d, *ends, 3, padding=1) for ends in pairwise(widths)]
+        for parameter in nn.ModuleList(convolutions).parameters():
+            nn.init.constant_(parameter, torch.nan)
+        self.convolutions = nn.ModuleList(convolutions)
         self.norms = nn.ModuleList([nn.BatchNorm2d(n_filters) for _ in range(N_BLOCKS)])
-        for convolution in self.convolutions:
-            nn.init.constant_(convolution.weight, torch.nan)
-            nn.init.constant_(convolution.bias, torch.nan)
         self.register_buffer("shares", area_shares(DRAWING_SIDE, INPUT_SIDE), persistent=False)
 
     def initialise(self, generator: torch.Generator) -> "ProtoNet":
         """He's normal weights, no biases: the paper says nothing of it."""
         for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
+            assert convolution.bias is not None
             nn.init.kaiming_normal_(convolution.weight, generator=generator)
             nn.init.zeros_(convolution.bias)
         return self
