@@ -67,7 +67,7 @@ def test_a_base_without_a_name_is_one_sentence(tmp_path):
     class Mine(Base):
         n_code, settings = 3, {}
 
-    with pytest.raises(WeightsError, match="Mine has no name: add it to oneshot/nets/bases.py"):
+    with pytest.raises(WeightsError, match=r"Mine has no name: add it to oneshot/nets/bases\.py"):
         save_scorer(tmp_path / "net", SiamesePair(Mine()))
 
 

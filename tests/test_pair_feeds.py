@@ -1,4 +1,4 @@
-"""Feeds give every pair and copy once an epoch, from any step on; the loss is that of the pairs, distorted."""
+"""Feeds give every pair and copy once an epoch, from any step on; the loss is that of distorted pairs."""
 
 import numpy as np
 import pytest
