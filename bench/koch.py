@@ -1,7 +1,7 @@
-"""Koch's network beside the obvious PyTorch, in turns: ``python -m bench.koch [--device cuda] [--base koch]``.
+"""Koch's network beside the obvious PyTorch: ``python -m bench.koch [--device cuda] [--base koch]``.
 
-Pairs a second that training sees, distortions included; and N-way scoring with every image encoded once beside
-scoring every pair of images.
+In turns in one run: pairs a second that training sees, distortions included; and N-way scoring with every
+image encoded once beside scoring every pair of images.
 """
 
 import argparse

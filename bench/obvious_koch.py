@@ -1,6 +1,6 @@
 """Koch's network as one would first write it in PyTorch: the baseline of ``python -m bench.koch``.
 
-A Dataset that picks two drawings from a raw array and distorts each with Pillow, on the CPU; a DataLoader; Adam.
+A Dataset that picks two drawings of a raw array and distorts each with Pillow, a DataLoader, Adam.
 """
 
 import math
@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+
+MIDDLE = np.array([52.5, 52.5])  # in Pillow's coordinates pixels have their middles at one half
 
 
 class ObviousKoch(nn.Module):
@@ -53,10 +55,10 @@ def distort(image):
     cosine, sine = math.cos(angle), math.sin(angle)
     turned = np.array([[cosine, -sine], [sine, cosine]]) @ [[1, k], [l, 1]]
     inverse = np.linalg.inv(turned @ np.diag([1 + drawn(0.2), 1 + drawn(0.2)]))
-    move = np.array([52.5, 52.5]) - inverse @ (np.array([52.5, 52.5]) + [drawn(2.0), drawn(2.0)])
+    move = MIDDLE - inverse @ (MIDDLE + np.array([drawn(2.0), drawn(2.0)]))
     data = (*inverse[0], move[0], *inverse[1], move[1])
     whole = Image.fromarray(255 * image)
-    return np.asarray(whole.transform(whole.size, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR))
+    return np.array(whole.transform(whole.size, Image.Transform.AFFINE, data, Image.Resampling.BILINEAR))
 
 
 class PairsOfDrawings(Dataset):

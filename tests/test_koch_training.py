@@ -279,6 +279,20 @@ def test_first_losses_and_scores_are_those_of_the_plain_path(device, parts):
     check(pair_figures(speed), plain_figures(device), speed.bf16)
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_channels_lie_as_asked(channels_last):
+    net = SiamesePair(KochSmall((2, 2, 2, 4), 8)).initialise(torch.Generator().manual_seed(0))
+    Speed(channels_last=channels_last).place(net)
+    orders = []
+    net.base.convolutions[2].register_forward_hook(
+        lambda module, inputs, output: orders.append(
+            [x.is_contiguous(memory_format=torch.channels_last) for x in (*inputs, output)]
+        )
+    )
+    net.base(torch.zeros(2, 105, 105))
+    assert orders == [[channels_last] * 2]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_compiled_code_follows_the_plain_path(device):
     settings = ["compiled", "bf16,channels_last,compiled,fused"]

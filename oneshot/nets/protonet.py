@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from oneshot.nets.koch import one_channel
+
 DRAWING_SIDE, INPUT_SIDE = 105, 28
 N_BLOCKS = 4
 
@@ -22,6 +24,7 @@ class ProtoNet(nn.Module):
     """
 
     shares: Tensor
+    memory_format = torch.contiguous_format  # of what convolutions read; see oneshot.speed
 
     def __init__(self, n_filters: int = 64) -> None:
         super().__init__()
@@ -45,7 +48,7 @@ class ProtoNet(nn.Module):
         return self
 
     def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
-        x = (self.shares @ images @ self.shares.T)[:, None]
+        x = one_channel(self.shares @ images @ self.shares.T, self.memory_format)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.max_pool2d(F.relu(norm(convolution(x))), 2)
         return x.flatten(1).float()
