@@ -1,0 +1,103 @@
+"""Trained scorers as safetensors files that say what they hold: whole, in half precision, or in 8 bits."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+from oneshot.nets.bases import BASES
+from oneshot.nets.koch import SiamesePair
+from oneshot.nets.protonet import ProtoNet
+from oneshot.weights import WeightsError, load_tensors, save_tensors
+
+Precision = Literal["float32", "float16", "int8"]
+SCALE = ".scale"  # ends the name of an int8 weight's scales
+LEVELS = 127
+
+
+@dataclass(frozen=True)
+class ScorerInfo:
+    """`net`: siamese_pair or protonet; `base`: what the former is built on; `settings`: of base or net.
+
+    `training`: whatever is known of it, such as recipe, pairs seen and validation error.
+    """
+
+    net: str
+    settings: dict[str, Any]
+    base: str | None = None
+    n_code: int = 0
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def describe_scorer(net: SiamesePair | ProtoNet, training: dict[str, Any] | None = None) -> ScorerInfo:
+    """What a network is built of. Raises WeightsError if its base is not registered in oneshot.nets.bases."""
+    if isinstance(net, ProtoNet):
+        return ScorerInfo("protonet", net.settings, None, net.n_code, training or {})
+    base = net.base
+    names = [name for name, kind in BASES.items() if kind is type(base)]
+    if not names:
+        raise WeightsError(f"the base {type(base).__name__} has no name: add it to oneshot/nets/bases.py.")
+    return ScorerInfo("siamese_pair", base.settings, names[0], base.n_code, training or {})
+
+
+def build_scorer(info: ScorerInfo) -> SiamesePair | ProtoNet:
+    if info.net == "protonet":
+        return ProtoNet(**info.settings)
+    return SiamesePair(BASES[str(info.base)](**info.settings))
+
+
+def save_scorer(
+    path: Path,
+    net: SiamesePair | ProtoNet,
+    training: dict[str, Any] | None = None,
+    precision: Precision = "float32",
+) -> None:
+    """Write a network, all or nothing; int8 is for weights of two and more axes, the rest stays float32."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in net.state_dict().items():
+        if precision == "int8" and tensor.ndim >= 2:
+            tensors[name], tensors[name + SCALE] = quantise(tensor)
+        else:
+            half = precision == "float16" and tensor.is_floating_point()
+            tensors[name] = tensor.half() if half else tensor
+    save_tensors(path, tensors, asdict(describe_scorer(net, training)))
+
+
+def load_scorer(path: Path) -> tuple[SiamesePair | ProtoNet, ScorerInfo]:
+    """Rebuild a trained network, on the CPU, in single precision, ready to evaluate.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or holds another network than it says.
+    """
+    tensors, about = load_tensors(path)
+    scales = {name.removesuffix(SCALE): tensors.pop(name) for name in [*tensors] if name.endswith(SCALE)}
+    try:
+        info = ScorerInfo(**about)
+        net = build_scorer(info)
+        for name, scale in scales.items():
+            tensors[name] = restore(tensors[name], scale)
+        net.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"the weights at {path} do not fit the network they name; fetch or train them again."
+        ) from error
+    return net.eval(), info
+
+
+def quantise(
+    weight: Float[Tensor, "n_out *rest"],
+) -> tuple[Int8[Tensor, "n_out *rest"], Float[Tensor, " n_out"]]:
+    """Every output channel in whole steps of its own scale, its largest at 127: at most half a step off."""
+    rows = weight.detach().float().flatten(1)
+    scale = rows.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LEVELS
+    steps = (rows / scale[:, None]).round().clamp(-LEVELS, LEVELS).to(torch.int8)
+    return steps.view(weight.shape), scale
+
+
+def restore(
+    steps: Int8[Tensor, "n_out *rest"], scale: Float[Tensor, " n_out"]
+) -> Float[Tensor, "n_out *rest"]:
+    return steps.float() * scale.view(-1, *[1] * (steps.ndim - 1))

@@ -1,0 +1,59 @@
+"""Losses of the first steps on pairs, to compare settings of speed with the plain path.
+
+Run as ``python -m tests.first_pair_steps DEVICE PARTS...`` it prints them for every PARTS, and scores: see
+tests/first_steps.py, also for why the compiler's back end is left out on a CPU.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch._dynamo.utils import counters
+
+from oneshot.koch_recipes import Own
+from oneshot.koch_training import fit_pairs
+from oneshot.nets.koch import KochSmall, SiamesePair
+from oneshot.pair_feeds import EndlessPairs, PairLoss
+from oneshot.pairs import source_of
+from oneshot.scorers import SiameseScorer
+from oneshot.speed import Speed, choose_speed
+from oneshot.synthetic import draw_alphabets
+from tests.first_steps import tracing_only
+
+N_STEPS, BATCH_SIZE = 6, 8
+
+
+def pair_figures(speed: Speed) -> dict[str, Any]:
+    """From the same start on the same batches: every step's loss, then scores of two drawings against all."""
+    drawings = draw_alphabets(np.random.default_rng(7), {"train": 1}, 4)
+    net = SiamesePair(KochSmall((4, 4, 4, 8), 16)).initialise(torch.Generator().manual_seed(0))
+    for convolution in net.base.convolutions:
+        torch.nn.init.kaiming_normal_(convolution.weight, generator=torch.Generator().manual_seed(1))
+    source = source_of(drawings, np.ones(4, bool), (0, 20))
+    feed = EndlessPairs(source, batch_size=BATCH_SIZE, seed=1, n_epoch=N_STEPS * BATCH_SIZE)
+    with tempfile.TemporaryDirectory() as folder:
+        progress = fit_pairs(
+            PairLoss(net, drawings), feed, Own(), checkpoint=Path(folder) / "run", n_epochs=1, log_every=1,
+            speed=speed,
+        )  # fmt: skip
+    scorer = SiameseScorer(net, speed)
+    codes = scorer.encode(drawings.unpack()[:, 0])
+    scores = scorer.compare(codes[:2], codes).tolist()
+    return {"losses": [point.loss for point in progress.curve], "scores": scores}
+
+
+if __name__ == "__main__":
+    device, *settings = sys.argv[1:]
+    if device == "cpu":
+        torch.compile = tracing_only(torch.compile)
+    found = {}
+    for parts in settings:
+        torch._dynamo.reset()
+        counters.clear()
+        found[parts] = pair_figures(choose_speed(device, parts))
+        found[parts]["n_graphs"] = counters["stats"]["unique_graphs"]
+    print(json.dumps(found))
