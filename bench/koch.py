@@ -39,7 +39,8 @@ def main() -> None:
     net = SiamesePair(BASES[arguments.base]()).initialise(torch.Generator().manual_seed(0))
     theirs = obvious_koch.with_weights_of(net).to(speed.device)
     print(
-        f"{arguments.base} on {speed.device}, {', '.join(speed.parts) or 'plain'}; {torch.get_num_threads()} threads"
+        f"{arguments.base} on {speed.device}, {', '.join(speed.parts) or 'plain'}; "
+        f"{torch.get_num_threads()} threads"
     )
     compare_scoring(net, theirs, drawings, speed, arguments)
     compare_training(net, theirs, drawings, speed, arguments)
