@@ -20,7 +20,7 @@ from bench import obvious_koch
 from oneshot.koch_recipes import Own
 from oneshot.koch_training import train_step
 from oneshot.nets.bases import BASES
-from oneshot.nets.koch import SiamesePair
+from oneshot.nets.koch import SiamesePair, set_order
 from oneshot.omniglot import Drawings, load_drawings
 from oneshot.pair_feeds import EndlessPairs, PairLoss
 from oneshot.pairs import koch_source
@@ -94,6 +94,7 @@ def compare_training(
     feed = EndlessPairs(
         koch_source(drawings, "train"), batch_size=arguments.batch_size, seed=0, n_epoch=30_000
     )
+    set_order(net, speed.memory_format)
     loss, recipe, steps = speed.place(PairLoss(net, drawings)), Own(), itertools.count()
     forward, optimizer = speed.compile(loss), recipe.optimizer(net, speed.fused)
     their_optimizer = Adam(theirs.parameters(), lr=recipe.lr)

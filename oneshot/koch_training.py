@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from oneshot.errors import ParameterError, TrainingError
 from oneshot.koch_recipes import Plan, Recipe, describe
+from oneshot.nets.koch import set_order
 from oneshot.speed import Speed
 from oneshot.weights import load_tensors, save_tensors
 
@@ -109,6 +110,7 @@ def fit_pairs(
     """
     started = time.monotonic()
     speed = speed or Speed()
+    set_order(loss, speed.memory_format)
     speed.place(loss).train()
     forward = speed.compile(loss)
     optimizer = recipe.optimizer(loss.net, speed.fused)

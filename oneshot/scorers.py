@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from oneshot.nets.koch import SiamesePair
+from oneshot.nets.koch import SiamesePair, set_order
 from oneshot.nets.protonet import ProtoNet, squared_distances
 from oneshot.speed import Speed
 
@@ -22,6 +22,7 @@ class Encoder:
     def __init__(self, net: nn.Module, encoder: nn.Module, speed: Speed | None = None) -> None:
         self.net = net
         self.speed = speed or Speed()
+        set_order(encoder, self.speed.memory_format)
         self.encoder = self.speed.compile(self.speed.place(encoder))
 
     @torch.no_grad()

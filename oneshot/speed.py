@@ -84,11 +84,7 @@ class Speed:
 
         Its weights keep their order in channels_last too: convolutions turn them while casting, which costs
         next to nothing, but fused Adam silently mixes up a turned weight and a state restored from a file.
-        A network that orders its input itself, having one channel, is told the order.
         """
-        for part in module.modules():
-            if hasattr(part, "memory_format"):
-                part.memory_format = self.memory_format  # type: ignore[assignment]
         return module.to(self.device)
 
     def compile(self, module: nn.Module) -> nn.Module:

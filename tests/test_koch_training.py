@@ -14,7 +14,7 @@ import torch
 from oneshot.errors import ParameterError, TrainingError
 from oneshot.koch_recipes import Halving, Own, Plan, Published
 from oneshot.koch_training import fit_pairs
-from oneshot.nets.koch import KochSmall, SiamesePair
+from oneshot.nets.koch import KochSmall, SiamesePair, set_order
 from oneshot.pair_feeds import EndlessPairs, FixedPairs, PairLoss
 from oneshot.pairs import draw_set, koch_source
 from oneshot.speed import Speed, choose_speed
@@ -282,7 +282,7 @@ def test_first_losses_and_scores_are_those_of_the_plain_path(device, parts):
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_channels_lie_as_asked(channels_last):
     net = SiamesePair(KochSmall((2, 2, 2, 4), 8)).initialise(torch.Generator().manual_seed(0))
-    Speed(channels_last=channels_last).place(net)
+    set_order(net, Speed(channels_last=channels_last).memory_format)
     orders = []
     net.base.convolutions[2].register_forward_hook(
         lambda module, inputs, output: orders.append(

@@ -20,6 +20,13 @@ CONNECTED_SIGMA = 0.2
 BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
 
 
+def set_order(net: nn.Module, order: torch.memory_format) -> None:
+    """Tell all parts that order their input themselves, having one channel, how it is to lie in memory."""
+    for part in net.modules():
+        if hasattr(part, "memory_format"):
+            part.memory_format = order  # type: ignore[assignment]
+
+
 def one_channel(images: Float[Tensor, "b h w"], order: torch.memory_format) -> Float[Tensor, "b 1 h w"]:
     """With strides that say the order: those of one channel fit both."""
     return images[..., None].permute(0, 3, 1, 2) if order is torch.channels_last else images[:, None]
@@ -48,7 +55,7 @@ class Base(nn.Module):
 
     n_code: int
     settings: dict[str, Any]
-    memory_format = torch.contiguous_format  # of what convolutions read; see oneshot.speed
+    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 
     def initialise(self, generator: torch.Generator) -> "Base":
         raise NotImplementedError

@@ -24,7 +24,7 @@ class ProtoNet(nn.Module):
     """
 
     shares: Tensor
-    memory_format = torch.contiguous_format  # of what convolutions read; see oneshot.speed
+    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 
     def __init__(self, n_filters: int = 64) -> None:
         super().__init__()
