@@ -44,6 +44,7 @@ def batch_for(speed: Speed, n_locations: int) -> Batch:
 def masknet_figures(speed: Speed) -> dict[str, Any]:
     """Of every loss its value and the size of its gradient; of every proposal its pixels and its score."""
     net = tiny_masknet(SCENES)
+    net.zero_grad()
     found: dict[str, Any] = {}
     for name, make_loss in LOSSES.items():
         loss = speed.place(make_loss(net))

@@ -237,6 +237,17 @@ def test_published_updates_equal_the_ordinary_rule_written_out(make_run):
             torch.testing.assert_close(parameter.detach().double(), expected[name], atol=1e-6, rtol=1e-5)
 
 
+def test_the_published_rate_falls_by_a_hundredth_every_epoch_not_every_step(make_run):
+    loss, _, _ = make_run("published")
+    recipe = Published()
+    optimizer, plan = recipe.optimizer(loss.net), Plan(n_steps=8, batch_size=4, n_epoch=16)
+    falls = []
+    for step in range(8):
+        recipe.set_rates(optimizer, step, plan)
+        falls.append(optimizer.param_groups[0]["lr"] / recipe.lrs[0])
+    assert falls == pytest.approx([1.0] * 4 + [0.99] * 4)
+
+
 def test_numbers_out_of_range_or_for_other_layers_are_refused(make_run):
     with pytest.raises(ParameterError, match=r"lrs holds 0\.2; the published range is 0\.0001 to 0\.1"):
         Published(lrs=(0.2,) * 6)

@@ -19,13 +19,15 @@ from oneshot.fit import train_step
 from oneshot.losses import SegmentationLoss
 from oneshot.nets import siamese_unet
 from oneshot.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
-from oneshot.recipes import make_recipe
+from oneshot.recipes import learning, make_recipe
 from oneshot.speed import PARTS, Speed, choose_speed
 from oneshot.weights import WeightsInfo, save_weights
 from tests.conftest import ROOT
 from tests.fake_scenes import fake_scenes, fake_targets
-from tests.first_masknet_steps import LOSSES, masknet_figures
+from tests.first_masknet_steps import LOSSES, batch_for, masknet_figures
+from tests.first_masknet_steps import SCENES as MASKNET_SCENES
 from tests.first_steps import MATCHING_WEIGHTS, RATES, SCENES, STATISTICS, figures, train
+from tests.tiny_masknet import tiny_masknet
 
 # Of every loss of the first steps; bfloat16 has three digits.
 LOSS_TOLERANCES = {"float32": 2e-4, "bf16": 1e-2}
@@ -103,7 +105,10 @@ def check_masknet(found: dict, expected: dict, bf16: bool) -> None:
     assert expected["iou"] > 10  # of all locations, most of which are to be blank
     losses, scores = (2e-2, 5e-2) if bf16 else (5e-4, 2e-3)
     for name in LOSSES:
-        assert found[name] == pytest.approx(expected[name], rel=losses), name
+        # In bfloat16 some pixels fall on the other side of a mask's threshold, which moves the
+        # discriminator's gradient: it is compared on the same masks below.
+        n_compared = 1 if bf16 and "discriminator" in name else 2
+        assert found[name][:n_compared] == pytest.approx(expected[name][:n_compared], rel=losses), name
     assert found["scores"] == pytest.approx(expected["scores"], abs=scores)
     assert found["iou"] == pytest.approx(expected["iou"], abs=IOU_TOLERANCE)
 
@@ -113,6 +118,28 @@ def check_masknet(found: dict, expected: dict, bf16: bool) -> None:
 def test_masknets_losses_gradients_and_answers_are_those_of_the_plain_path(device, parts, plain_masknet):
     speed = choose_speed(device, parts)
     check_masknet(masknet_figures(speed), plain_masknet(device), speed.bf16)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["discriminator", "corrected discriminator"])
+def test_the_discriminators_gradient_on_the_same_masks_is_that_of_the_plain_path(device, name):
+    net = tiny_masknet(MASKNET_SCENES)
+    net.zero_grad()
+    plain, short = Speed(device), Speed(device, bf16=True)
+    loss = plain.place(LOSSES[name](net))
+    batch = batch_for(plain, loss.n_locations)
+    with torch.no_grad(), plain.running():
+        proposed = loss.propose(batch)
+    loss.propose = lambda _: proposed
+    gradients = []
+    for speed in (plain, short):
+        with speed.running():
+            loss(batch).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in learning(loss)]))
+        net.zero_grad()
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.999
+    assert gradients[1].norm().item() == pytest.approx(gradients[0].norm().item(), rel=1e-2)
+    assert not torch.equal(*gradients)
 
 
 @pytest.mark.parametrize("device", DEVICES)
