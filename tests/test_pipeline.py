@@ -332,6 +332,8 @@ def test_an_experiment_with_another_learning_rate_trains_again_and_renders_nothi
     assert not re.search("Running stage '(download|prepare|render)", said)
     assert {path: path.stat().st_mtime_ns for path in scenes} == scenes
     after = json.loads(about.read_text())
+    assert {key for key in after if after[key] != before[key]} == {"training"}
+    before, after = (about["training"]["segmentation"] for about in (before, after))
     assert (before["lr"], after["lr"]) == (0.002, 0.0005)
     assert {key for key in after if after[key] != before[key]} == {"lr"}
 
