@@ -66,13 +66,21 @@ def test_some_proposals_are_blank_and_the_others_differ(proposals):
 def test_answer_is_the_mask_that_scores_best_among_those_that_match_best(net, proposals, k):
     masks, scores, correlation = proposals
     places = np.argsort(-correlation, axis=1)[:, : k or N_LOCATIONS]
-    best = [max(of_scene, key=lambda place, n=n: scores[n, place]) for n, of_scene in enumerate(places)]
-    expected = masks[np.arange(len(SCENES)), best]
-    assert (segment_masknet(net, SCENES, STATISTICS, top_k=k) == expected).all()
+    answers = segment_masknet(net, SCENES, STATISTICS, top_k=k)
+    for n, answer in enumerate(answers):
+        best = scores[n, places[n]].max()
+        # Of two that score alike, rounding may choose either.
+        alike = [place for place in places[n] if scores[n, place] > best - 1e-5]
+        assert any((answer == masks[n, place]).all() for place in alike)
     found = evaluate_masknet(net, SCENES, STATISTICS)["answer" if k is None else f"top_{k}"]
-    ious, hits = scores_of(expected)
+    ious, hits = scores_of(answers)
     np.testing.assert_allclose(found.iou, ious, atol=1e-6)
     assert (found.hits == hits).all()
+
+
+def test_the_answers_of_the_net_that_all_is_compared_with_are_no_blanks(net):
+    """Else all of these tests might agree on nothing."""
+    assert segment_masknet(net, SCENES, STATISTICS).any((1, 2)).mean() > 0.5
 
 
 def test_variants_that_decode_less_can_differ_from_the_whole(net):

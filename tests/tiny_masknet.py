@@ -60,5 +60,5 @@ def tiny_masknet(scenes: Scenes, n_steps: int = 200) -> MaskNet:
     net = make_masknet(seed=2)  # one that leaves the plateau early
     descend(ProposalLoss(net), masknet_batch(scenes, 4), n_steps)
     net.start_discriminator()
-    descend(DiscriminatorLoss(net), masknet_batch(scenes, 3), 10)
+    descend(DiscriminatorLoss(net, corrected=True), masknet_batch(scenes, 3), 40)
     return net.eval()
