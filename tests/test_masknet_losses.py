@@ -10,8 +10,9 @@ from oneshot.batches import Batch, pick_locations
 from oneshot.feed import Feed, Phase
 from oneshot.fit import fit
 from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss, score_loss
+from oneshot.nets import siamese_unet
 from oneshot.nets.masknet import MaskNet
-from oneshot.recipes import make_recipe
+from oneshot.recipes import learning, make_recipe
 from oneshot.stock import Stock
 from tests.fake_scenes import fake_scenes
 from tests.oracle import masknet_numpy as oracle
@@ -150,3 +151,23 @@ def test_one_batch_can_be_learnt_by_heart():
     assert losses[-1] < 0.2 * losses[0]
     net.start_discriminator()
     assert descend(DiscriminatorLoss(net, corrected=True), masknet_batch(scenes, 3), 150)[-1] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("make_loss", "part", "n_locations"),
+    [(ProposalLoss, "siamese", 4), (DiscriminatorLoss, "discriminator", 3)],
+)
+def test_weight_decay_is_of_the_part_that_learns_and_nothing_else_learns(
+    make_loss, part: str, n_locations: int, monkeypatch
+):
+    net, batch = make_masknet(), make_batch(2, n_locations)
+    loss = make_loss(net)
+    plain = loss(batch).item()
+    monkeypatch.setattr(siamese_unet, "WEIGHT_DECAY", 2.0)
+    weights = {name: value for name, value in arrays(getattr(net, part)).items() if name.endswith("weight")}
+    squares = sum((value**2).sum() for value in weights.values())
+    assert loss(batch).item() - plain == pytest.approx(squares, rel=1e-4)
+    learning_here = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    own = {name for name, _ in net.named_parameters() if name.startswith(f"{part}.")}
+    assert learning_here == own | ({"score_weights"} if part == "discriminator" else set())
+    assert len(learning(loss)) == len(learning_here)
