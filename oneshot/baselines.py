@@ -70,6 +70,18 @@ class Guess:
         return torch.rand(len(queries), len(supports), generator=self.generator)
 
 
+def make_baselines(seed: int) -> dict[str, NearestNeighbour | Hausdorff | Guess]:
+    """All of them by the names that tables use; seed: what is guessed by."""
+    return {
+        "cosine": NearestNeighbour("cosine"),
+        "cosine_centred": NearestNeighbour("cosine", centred=True),
+        "euclidean": NearestNeighbour("euclidean"),
+        "euclidean_centred": NearestNeighbour("euclidean", centred=True),
+        "hausdorff": Hausdorff(),
+        "guess": Guess(torch.Generator().manual_seed(seed)),
+    }
+
+
 def centre_ink(images: UInt8[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w"]:
     """Images moved by whole pixels so that the ink's centre of mass lies in the middle; paper moves in.
 

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 
 from oneshot.classes import Classes, omniglot_classes
 from oneshot.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
 from oneshot.errors import ChecksumError, ParameterError
+from oneshot.mnist import mnist_episodes
 from oneshot.omniglot import Drawings
 from oneshot.published import read_facts
 
@@ -38,6 +40,22 @@ def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
             f"{facts['sha256']}: are these all of Omniglot's drawings, in their order?"
         )
     return lists
+
+
+def draw_mnist(labels: UInt8[np.ndarray, " n"]) -> Episodes:
+    """Koch's 400 trials on MNIST's test set, from its labels.
+
+    Raises:
+        ChecksumError: the episodes differ from the published ones.
+    """
+    facts = read_facts("episodes")["mnist"]
+    episodes = mnist_episodes(labels, np.random.default_rng(facts["seed"]))
+    if episodes.sha256() != facts["sha256"]:
+        raise ChecksumError(
+            f"the episodes on MNIST have the SHA-256 {episodes.sha256()}, not the published "
+            f"{facts['sha256']}: are these all labels of its test set, in their order?"
+        )
+    return episodes
 
 
 def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:

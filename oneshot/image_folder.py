@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image, ImageOps
 from scipy import ndimage
 
@@ -89,14 +89,21 @@ def fit_image(grey: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "105 105"]:
     return ink
 
 
-def augment_classes(own: ImageFolder, n_images: int, generator: np.random.Generator) -> ImageFolder:
-    """Bring every class to at least n_images by distorted copies of its images in turn, put after them.
+def augment_classes(
+    own: ImageFolder,
+    n_images: int,
+    generator: np.random.Generator,
+    chosen: Bool[np.ndarray, " classes"] | None = None,
+) -> ImageFolder:
+    """Bring classes to at least n_images by distorted copies of their images in turn, put after all images.
 
-    Copies of one drawing resemble each other: an accuracy on a class of copies says less than it seems to.
+    chosen: which classes; None: all. Copies of one drawing resemble each other: an accuracy on a class of
+    copies says less than it seems to.
     """
     images, numbers = list(own.images), []
-    for old in own.classes.images:
-        n_copies = max(0, n_images - len(old))
+    for place, old in enumerate(own.classes.images):
+        wanted = n_images if chosen is None or chosen[place] else 0
+        n_copies = max(0, wanted - len(old))
         new = np.arange(len(images), len(images) + n_copies, dtype=np.int32)
         images += [distort(own.images[old[k % len(old)]], generator) for k in range(n_copies)]
         numbers.append(np.concatenate([old, new]))

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Shaped, UInt8
 from PIL import Image
 
 from oneshot.errors import ArchiveError, ChecksumError, DrawingsError, ParameterError
-from oneshot.files import replacing
+from oneshot.files import save_arrays
 
 SIDE = 105  # pixels, height and width of a drawing
 N_DRAWERS = 20  # of every character
@@ -105,8 +105,7 @@ def unpack_rows(bits: UInt8[np.ndarray, "*n 105 14"]) -> UInt8[np.ndarray, "*n 1
 def save_drawings(path: Path, drawings: Drawings) -> None:
     """Write one .npz, the same bytes on every machine: so not compressed, as zlib's versions differ."""
     tables = {name: getattr(drawings, name) for name in TABLES}
-    with replacing(path) as file:
-        np.savez(file, format=FILE_FORMAT, source=drawings.source, bits=drawings.bits, **tables)
+    save_arrays(path, format=FILE_FORMAT, source=drawings.source, bits=drawings.bits, **tables)
 
 
 def load_drawings(path: Path) -> Drawings:

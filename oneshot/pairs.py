@@ -130,7 +130,7 @@ def koch_source(drawings: Drawings, split: str) -> PairSource:
     facts = find_split("splits", split)
     chosen = drawings.character_sets == facts["character_set"]
     if drawings.source == "omniglot" and "alphabets" in facts:
-        chosen = np.isin(drawings.alphabets, facts["alphabets"])
+        chosen = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"][facts["alphabets"]])
     return source_of(drawings, chosen, tuple(facts["drawers"]))
 
 

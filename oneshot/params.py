@@ -1,7 +1,7 @@
 """params.yaml, checked: unknown keys, wrong types and impossible values are named in one sentence."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,8 @@ class Section(BaseModel):
 
 class Omniglot(Section):
     mirror: str | None
+    mnist_mirror: str | None
+    source: str = Field(min_length=1)
 
 
 class Render(Section):
@@ -97,6 +99,88 @@ class Evaluate(Section):
     n_masknet_scenes: int = Field(ge=2)
 
 
+SixNumbers = Annotated[tuple[float, ...], Field(min_length=1)]  # or as many as a base of one's own has layers
+
+
+class PublishedPairs(Section):
+    batch_size: int = Field(ge=1)
+    lrs: SixNumbers
+    momenta: SixNumbers
+    l2s: SixNumbers
+    patience: int | None = Field(ge=1)
+
+
+class BackgroundPairs(Section):
+    batch_size: int = Field(ge=1)
+    lr: float = Field(gt=0)
+
+
+class EpisodeNumbers(Section):
+    lr: float = Field(gt=0)
+    n_way: int = Field(ge=2)
+    n_shot: int = Field(ge=1)
+    n_query: int = Field(ge=1)
+    within_alphabets: bool
+    turned: bool
+    distorted: bool
+
+
+class OwnEpisodes(EpisodeNumbers):
+    weight_decay: float = Field(ge=0)
+
+
+class ClassificationRecipes(Section):
+    published: PublishedPairs
+    background: BackgroundPairs
+    own: OwnEpisodes
+    protonet: EpisodeNumbers
+
+
+class Classification(Section):
+    recipes: ClassificationRecipes
+    log_every: int = Field(ge=1)
+    checkpoint_seconds: float = Field(ge=0)
+
+
+class OtherImages(Section):
+    least_images: int = Field(ge=1)
+    validation_share: float = Field(gt=0, lt=1)
+    test_share: float = Field(gt=0, lt=1)
+    n_way: int = Field(ge=2)
+    n_episodes: int = Field(ge=1)
+    n_verification_pairs: int = Field(ge=2)
+
+
+class PairTraining(Section):
+    n_pairs: int = Field(ge=2)
+    n_copies: int = Field(ge=0)
+    n_epochs: int = Field(ge=1)
+
+
+class EpisodeTraining(Section):
+    n_episodes: int = Field(ge=1)
+    n_epochs: int = Field(ge=1)
+
+
+class Classifiers(Section):
+    pairs_30000: PairTraining | None
+    pairs_90000: PairTraining | None
+    pairs_150000: PairTraining | None
+    pairs_30000_affine: PairTraining | None
+    pairs_90000_affine: PairTraining | None
+    pairs_150000_affine: PairTraining | None
+    background: PairTraining | None
+    own: EpisodeTraining | None
+    protonet: EpisodeTraining | None
+
+
+class ClassificationScale(Section):
+    base: str
+    nets: Classifiers
+    hausdorff: tuple[str, ...]
+    reevaluate: tuple[str, ...]
+
+
 class Scale(Section):
     source: Literal["omniglot", "synthetic"]
     synthetic: Synthetic | None
@@ -105,6 +189,7 @@ class Scale(Section):
     masknet: MaskNetTraining
     evaluate: Evaluate
     reevaluate: Evaluate
+    classification: ClassificationScale
 
 
 class Params(Section):
@@ -119,6 +204,8 @@ class Params(Section):
     render: Render
     siamese_unet: SiameseUNet
     masknet: MaskNet
+    classification: Classification
+    other_images: OtherImages
     scales: dict[str, Scale]
 
     @property

@@ -5,6 +5,9 @@ from pathlib import Path
 FACTS = Path("data/published/omniglot.json")
 RAW = Path("data/raw")
 DRAWINGS = Path("data/drawings/drawings.npz")
+CLASSES = Path("data/classes/images.npz")  # own images, where classification is about such
+MNIST = Path("data/mnist")
+NOT_FETCHED = MNIST / "not_fetched.txt"  # in place of MNIST: why
 SCENES = Path("data/scenes")
 MANIFESTS = Path("data/manifests")
 MODELS = Path("models")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.files import replacing
+from oneshot.files import replacing, save_arrays
 from stages.places import METRICS, PREDICTIONS
 
 
@@ -14,5 +14,4 @@ def write_scores(name: str, metrics: Mapping[str, Any], arrays: Mapping[str, np.
     """Write metrics/<name>.json, for people and tables, and predictions/<name>.npz, for the pictures."""
     with replacing(METRICS / f"{name}.json") as file:
         file.write((json.dumps(metrics, indent=1) + "\n").encode())
-    with replacing(PREDICTIONS / f"{name}.npz") as file:
-        np.savez(file, **arrays)
+    save_arrays(PREDICTIONS / f"{name}.npz", **arrays)

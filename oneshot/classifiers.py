@@ -1,0 +1,153 @@
+"""The networks of the classification half, by name: what each is built of and how it is trained."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from oneshot.classification import score_validation, score_verification, summarise_hits
+from oneshot.episode_scores import Scorer, accuracy
+from oneshot.episodic import EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss
+from oneshot.errors import ParameterError
+from oneshot.koch_recipes import Constant, Halving, Own, Published, Recipe
+from oneshot.koch_training import Feed, LossOfNet, Progress
+from oneshot.koch_weights import describe_scorer
+from oneshot.nets.bases import BASES
+from oneshot.nets.koch import SiamesePair
+from oneshot.nets.protonet import ProtoNet
+from oneshot.pair_feeds import FixedPairs, PairLoss
+from oneshot.pairs import Pairs, draw_set
+from oneshot.params import ClassificationRecipes, EpisodeNumbers, EpisodeTraining, PairTraining
+from oneshot.protocols import Protocols
+from oneshot.published import read_facts
+from oneshot.scorers import ProtoScorer, SiameseScorer
+from oneshot.speed import Speed
+
+BACKGROUND, OWN, PROTONET = "background", "own", "protonet"
+PUBLISHED = "published"
+BACKGROUND_SEED = 21  # of its validation and test pairs
+
+Net = SiamesePair | ProtoNet
+
+
+@dataclass(frozen=True)
+class ClassifierPlan:
+    """One training: `name` is one of `oneshot.params.Classifiers`; `base` one of `oneshot.nets.bases`.
+
+    `training` says how much, `recipes` holds the numbers of all recipes.
+    """
+
+    name: str
+    base: str
+    seed: int
+    training: PairTraining | EpisodeTraining
+    recipes: ClassificationRecipes
+
+    @property
+    def recipe(self) -> str:
+        """Its name."""
+        return self.name if self.name in (BACKGROUND, OWN, PROTONET) else PUBLISHED
+
+
+def build_net(plan: ClassifierPlan) -> Net:
+    """With initial weights from the seed.
+
+    Raises:
+        ParameterError: there is no such base.
+    """
+    generator = torch.Generator().manual_seed(plan.seed)
+    if plan.name == PROTONET:
+        return ProtoNet().initialise(generator)
+    if plan.base not in BASES:
+        raise ParameterError(f"base is {plan.base!r}; there are {', '.join(BASES)}.")
+    return SiamesePair(BASES[plan.base]()).initialise(generator)
+
+
+def make_training(plan: ClassifierPlan, net: Net, protocols: Protocols) -> tuple[LossOfNet, Feed, Recipe]:
+    """What `oneshot.koch_training.fit_pairs` takes.
+
+    Raises:
+        ParameterError: the images are too few, or of a protocol that these images do not have.
+    """
+    training, recipes = plan.training, plan.recipes
+    if isinstance(training, EpisodeTraining):
+        numbers: EpisodeNumbers = recipes.own if plan.name == OWN else recipes.protonet
+        feed = EpisodeFeed(
+            protocols.training, seed=plan.seed, n_way=numbers.n_way, n_shot=numbers.n_shot,
+            n_query=numbers.n_query, n_epoch=training.n_episodes,
+            within_alphabets=numbers.within_alphabets, turned=numbers.turned, distorted=numbers.distorted,
+        )  # fmt: skip
+        shape = numbers.n_way, numbers.n_shot
+        if isinstance(net, ProtoNet):
+            return EpisodeLoss(net, protocols.bits, *shape), feed, Halving(numbers.lr)
+        own = Own(recipes.own.lr, recipes.own.weight_decay)
+        return SiameseEpisodeLoss(net, protocols.bits, *shape), feed, own
+    assert isinstance(net, SiamesePair)
+    source, batch_size = protocols.pairs["train"], recipes.published.batch_size
+    recipe: Recipe = Published(
+        recipes.published.lrs, recipes.published.momenta, recipes.published.l2s, recipes.published.patience
+    )
+    if plan.name == BACKGROUND:
+        if protocols.background is None:
+            raise ParameterError(f"{BACKGROUND} needs images by the same drawers, which own images have not.")
+        source, batch_size = protocols.background["train"], recipes.background.batch_size
+        recipe = Constant(recipes.background.lr)
+    pairs = draw_set(source, training.n_pairs, plan.seed)
+    return (
+        PairLoss(net, protocols.bits),
+        FixedPairs(pairs, batch_size=batch_size, seed=plan.seed, n_copies=training.n_copies),
+        recipe,
+    )
+
+
+def make_scorer(net: Net, speed: Speed | None = None) -> SiameseScorer | ProtoScorer:
+    return ProtoScorer(net, speed) if isinstance(net, ProtoNet) else SiameseScorer(net, speed)
+
+
+def validation_error(scorer: Scorer, protocols: Protocols) -> float:
+    """On the trials that may select a network, and stop its training."""
+    return 1 - accuracy(score_validation(scorer, protocols)[0]).value
+
+
+def judge_validation(scorer: Scorer, protocols: Protocols) -> dict[str, Any]:
+    return asdict(accuracy(score_validation(scorer, protocols)[0]))
+
+
+def judge_pairs(scorer: Scorer, protocols: Protocols, recipe: str) -> dict[str, Any]:
+    """Verification accuracy of networks that compare pairs; of the background protocol its own, too."""
+    if not isinstance(scorer, SiameseScorer):
+        return {}
+    judged = {"verification": summarise_hits(score_verification(scorer, protocols))}
+    if recipe == BACKGROUND and protocols.background is not None:
+        judged["background_verification"] = {
+            split: summarise_hits(score_verification(scorer, protocols, background_pairs(protocols, split)))
+            for split in ("validation", "test")
+        }
+    return judged
+
+
+def background_pairs(protocols: Protocols, split: str) -> Pairs:
+    """As many as the paper's verification has."""
+    assert protocols.background is not None
+    return draw_set(protocols.background[split], read_facts("koch")["n_verification_pairs"], BACKGROUND_SEED)
+
+
+def describe_training(plan: ClassifierPlan, net: Net, feed: Feed, progress: Progress) -> dict[str, Any]:
+    """What metrics, records and weights tell of a training; `n_seen` counts pairs or episodes."""
+    pairs = plan.training if isinstance(plan.training, PairTraining) else None
+    about = describe_scorer(net)
+    return {
+        "net": about.net,
+        "base": about.base,
+        "recipe": plan.recipe,
+        "n_parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "n_pairs": pairs.n_pairs if pairs else None,
+        "n_copies": pairs.n_copies if pairs else None,
+        "n_seen": progress.step * feed.batch_size,
+        "n_epochs": progress.step * feed.batch_size / feed.n_epoch,
+        "n_steps": progress.step,
+        "n_steps_planned": progress.n_steps,
+        "stopped_early": progress.stopped_early,
+        "best_step": progress.best_step,
+        "seed": plan.seed,
+    }

@@ -1,0 +1,46 @@
+"""What classification is about, as all its stages read it: protocols, Lake's runs, MNIST."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from oneshot.all_runs import read_all_runs
+from oneshot.benchmarks import draw_mnist
+from oneshot.classification import Outside
+from oneshot.mnist import IMAGES, LABELS, ink_images, read_mnist
+from oneshot.omniglot import load_drawings
+from oneshot.own_images import load_own_images
+from oneshot.params import Params
+from oneshot.protocols import Protocols, find_protocols, own_protocols
+from oneshot.published import read_facts
+from stages.places import CLASSES, DRAWINGS, MANIFESTS, MNIST, NOT_FETCHED, RAW
+
+
+def is_own(params: Params) -> bool:
+    """Whether classification is about a folder of own images, not the drawings as prepared."""
+    return Path(params.omniglot.source) != DRAWINGS.parent
+
+
+def read_protocols(params: Params) -> Protocols:
+    """From what the stage prepare_classes has checked."""
+    if is_own(params):
+        return own_protocols(load_own_images(CLASSES), params.other_images)
+    return find_protocols(load_drawings(DRAWINGS), params.other_images)
+
+
+def read_manifest() -> dict[str, Any]:
+    """What prepare_classes wrote of images and protocols."""
+    return json.loads((MANIFESTS / "classes.json").read_text())
+
+
+def read_outside(protocols: Protocols) -> tuple[dict[str, Outside], dict[str, str]]:
+    """Lake's runs and MNIST, which go with Omniglot; and of what is not at hand the reason."""
+    if protocols.source != "omniglot":
+        return {}, {}
+    outside = {"all_runs": Outside(*read_all_runs(RAW / "all_runs.zip"))}
+    if NOT_FETCHED.exists():
+        return outside, {"mnist": NOT_FETCHED.read_text().strip()}
+    grey, labels = read_mnist(MNIST / IMAGES, MNIST / LABELS, read_facts("mnist"))
+    episodes = draw_mnist(labels)
+    needed = episodes.needed()
+    return outside | {"mnist": Outside(ink_images(grey[needed]), episodes.renumbered(needed))}, {}

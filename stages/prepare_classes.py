@@ -1,0 +1,59 @@
+"""What classification is about: Omniglot's drawings as prepared, or own images; and the checksums of all
+lists of pairs and episodes that are drawn from them.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oneshot.files import replacing
+from oneshot.image_folder import read_image_folder
+from oneshot.omniglot import load_drawings
+from oneshot.own_images import save_own_images, split_own_images
+from oneshot.params import Params, load_params
+from oneshot.protocols import Protocols, find_protocols, own_protocols
+from stages.command import run
+from stages.images import is_own
+from stages.places import CLASSES, DRAWINGS, MANIFESTS
+
+NOTE = CLASSES.with_name("drawings.txt")
+
+
+def main() -> None:
+    params = load_params()
+    protocols, about = prepare_own(params) if is_own(params) else prepare_drawings(params)
+    manifest = {"source": protocols.source, **about, "protocols": protocols.describe()}
+    with replacing(MANIFESTS / "classes.json") as file:
+        file.write((json.dumps(manifest, indent=1) + "\n").encode())
+
+
+def prepare_drawings(params: Params) -> tuple[Protocols, dict[str, Any]]:
+    drawings = load_drawings(DRAWINGS)
+    with replacing(NOTE) as file:
+        file.write(f"Classification takes its images from {DRAWINGS}.\n".encode())
+    sets = Counter(drawings.character_sets.tolist())
+    return find_protocols(drawings, params.other_images), {"sha256": drawings.sha256(), "n_classes": sets}
+
+
+def prepare_own(params: Params) -> tuple[Protocols, dict[str, Any]]:
+    sizes = params.other_images
+    own = split_own_images(
+        read_image_folder(Path(params.omniglot.source)), np.random.default_rng(params.seed),
+        validation_share=sizes.validation_share, test_share=sizes.test_share,
+        least_images=sizes.least_images,
+    )  # fmt: skip
+    save_own_images(CLASSES, own)
+    about = {
+        "sha256": own.sha256(),
+        "n_images": int((~own.copies).sum()),
+        "n_copies": int(own.copies.sum()),
+        "n_classes": Counter(own.splits.tolist()),
+    }
+    return own_protocols(own, sizes), about
+
+
+if __name__ == "__main__":
+    run(main)
