@@ -8,7 +8,8 @@ from oneshot.params import Params, load_params
 from oneshot.protocols import RISING_WAYS
 from stages.classified import write_metrics, write_rising
 from stages.command import run
-from stages.images import read_manifest, read_outside, read_protocols
+from stages.images import read_outside, read_protocols
+from stages.source import read_manifest
 
 PLOTTED = ("euclidean", "guess")  # beside networks, over rising N-way
 

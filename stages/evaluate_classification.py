@@ -10,8 +10,9 @@ from oneshot.params import Classifiers, load_params
 from oneshot.speed import choose_speed
 from stages.classified import write_metrics, write_rising
 from stages.command import run
-from stages.images import read_manifest, read_outside, read_protocols
+from stages.images import read_outside, read_protocols
 from stages.places import net_folder
+from stages.source import read_manifest
 
 REPEATED = (
     "net", "base", "recipe", "n_parameters", "n_pairs", "n_copies", "n_seen", "n_epochs", "stopped_early",

@@ -1,9 +1,5 @@
 """What classification is about, as all its stages read it: protocols, Lake's runs, MNIST."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 from oneshot.all_runs import read_all_runs
 from oneshot.benchmarks import draw_mnist
 from oneshot.classification import Outside
@@ -13,12 +9,8 @@ from oneshot.own_images import load_own_images
 from oneshot.params import Params
 from oneshot.protocols import Protocols, find_protocols, own_protocols
 from oneshot.published import read_facts
-from stages.places import CLASSES, DRAWINGS, MANIFESTS, MNIST, NOT_FETCHED, RAW
-
-
-def is_own(params: Params) -> bool:
-    """Whether classification is about a folder of own images, not the drawings as prepared."""
-    return Path(params.omniglot.source) != DRAWINGS.parent
+from stages.places import CLASSES, DRAWINGS, MNIST, NOT_FETCHED, RAW
+from stages.source import is_own
 
 
 def read_protocols(params: Params) -> Protocols:
@@ -26,11 +18,6 @@ def read_protocols(params: Params) -> Protocols:
     if is_own(params):
         return own_protocols(load_own_images(CLASSES), params.other_images)
     return find_protocols(load_drawings(DRAWINGS), params.other_images)
-
-
-def read_manifest() -> dict[str, Any]:
-    """What prepare_classes wrote of images and protocols."""
-    return json.loads((MANIFESTS / "classes.json").read_text())
 
 
 def read_outside(protocols: Protocols) -> tuple[dict[str, Outside], dict[str, str]]:

@@ -16,8 +16,8 @@ from oneshot.own_images import save_own_images, split_own_images
 from oneshot.params import Params, load_params
 from oneshot.protocols import Protocols, find_protocols, own_protocols
 from stages.command import run
-from stages.images import is_own
-from stages.places import CLASSES, DRAWINGS, MANIFESTS
+from stages.places import CLASSES, DRAWINGS
+from stages.source import CLASSES_MANIFEST, is_own
 
 NOTE = CLASSES.with_name("drawings.txt")
 
@@ -26,7 +26,7 @@ def main() -> None:
     params = load_params()
     protocols, about = prepare_own(params) if is_own(params) else prepare_drawings(params)
     manifest = {"source": protocols.source, **about, "protocols": protocols.describe()}
-    with replacing(MANIFESTS / "classes.json") as file:
+    with replacing(CLASSES_MANIFEST) as file:
         file.write((json.dumps(manifest, indent=1) + "\n").encode())
 
 

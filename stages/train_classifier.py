@@ -11,9 +11,9 @@ from oneshot.files import replacing
 from oneshot.params import Classifiers, Params, load_params
 from stages.command import run, stopping_on_signals
 from stages.fingerprint import fingerprint
-from stages.images import is_own, read_manifest, read_protocols
 from stages.places import RUNS, net_folder
 from stages.provenance import write_provenance
+from stages.source import is_own, read_manifest
 
 KIND = "classification"
 CURVE_FIELDS = ("step", "n_seen", "loss", "error")
@@ -62,6 +62,7 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     from oneshot.koch_training import fit_pairs
     from oneshot.koch_weights import save_scorer
     from oneshot.speed import choose_speed
+    from stages.images import read_protocols
 
     scale = params.scale.classification
     training = getattr(scale.nets, net)
