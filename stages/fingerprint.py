@@ -12,11 +12,14 @@ from stages.places import MANIFESTS
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
 
 
-def fingerprint(resolved: Mapping[str, Any]) -> str:
-    """Hexadecimal, 16 digits, of the parameters in force, as JSON; of the drawings, PyTorch and our code."""
+def fingerprint(resolved: Mapping[str, Any], manifest: Path = MANIFESTS / "drawings.json") -> str:
+    """Hexadecimal, 16 digits, of the parameters in force, as JSON; of the images, PyTorch and our code.
+
+    manifest: the one that tells the SHA-256 of the images.
+    """
     whole = {
         **resolved,
-        "drawings": json.loads((MANIFESTS / "drawings.json").read_text())["sha256"],
+        "drawings": json.loads(manifest.read_text())["sha256"],
         "torch": version("torch"),
         "code": code_sha256(),
     }

@@ -13,7 +13,7 @@ from stages.command import run, stopping_on_signals
 from stages.fingerprint import fingerprint
 from stages.places import RUNS, net_folder
 from stages.provenance import write_provenance
-from stages.source import is_own, read_manifest
+from stages.source import CLASSES_MANIFEST, is_own
 
 KIND = "classification"
 CURVE_FIELDS = ("step", "n_seen", "loss", "error")
@@ -78,10 +78,9 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
         "training": training.model_dump(),
         "recipes": plan.recipes.model_dump(),
         "seed": plan.seed,
-        "images": read_manifest()["sha256"],
         "speed": repr(speed),
     }
-    run_folder = RUNS / f"train-{net}" / fingerprint(resolved)
+    run_folder = RUNS / f"train-{net}" / fingerprint(resolved, CLASSES_MANIFEST)
     with stopping_on_signals() as stop, tqdm(total=training.n_epochs, desc=net, unit="epoch") as bar:
 
         def show(point: Any) -> None:

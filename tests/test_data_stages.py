@@ -21,7 +21,8 @@ SIZES = {"n_train_alphabets": 2, "n_eval_alphabets": 1, "n_test_alphabets": 1, "
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict) -> Path:
     """A folder to run stages in, with the published facts; OMNIGLOT_MIRROR is not set."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OMNIGLOT_MIRROR", raising=False)
+    for name in ("OMNIGLOT_MIRROR", "MNIST_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
     write_facts(tmp_path, facts)
     return tmp_path
 
@@ -31,9 +32,11 @@ def write_facts(checkout: Path, facts: dict) -> None:
     (checkout / "data/published/omniglot.json").write_text(json.dumps(facts))
 
 
-def set_parameters(monkeypatch: pytest.MonkeyPatch, source: str, mirror: str | None = None) -> None:
+def set_parameters(
+    monkeypatch: pytest.MonkeyPatch, source: str, mirror: str | None = None, mnist: str | None = "/nowhere"
+) -> None:
     scale = SimpleNamespace(source=source, synthetic=SimpleNamespace(**SIZES))
-    params = SimpleNamespace(seed=3, scale=scale, omniglot=SimpleNamespace(mirror=mirror))
+    params = SimpleNamespace(seed=3, scale=scale, omniglot=SimpleNamespace(mirror=mirror, mnist_mirror=mnist))
     monkeypatch.setattr("stages.download.load_params", lambda: params)
     monkeypatch.setattr("stages.prepare.load_params", lambda: params)
 
@@ -130,3 +133,42 @@ def test_what_is_no_known_error_keeps_its_traceback(error: Exception) -> None:
 def test_the_facts_say_what_the_readme_needs(facts: dict) -> None:
     assert set(facts["archives"]) == set(NAMES)
     assert facts["drawings"]["n_drawings"] == 20 * sum(facts["drawings"]["n_characters"].values())
+
+
+@pytest.mark.usefixtures("no_network")
+def test_without_mnist_the_download_goes_on_and_leaves_the_reason(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, published: dict, upstream: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    write_facts(checkout, published)
+    set_parameters(monkeypatch, "omniglot", mirror=str(upstream), mnist="/no/such/folder")
+    download.main()
+    assert_same_files(checkout / "data/raw", upstream)
+    (note,) = (checkout / "data/mnist").iterdir()
+    assert note.name == "not_fetched.txt"
+    assert "MNIST could not be fetched: " in note.read_text()
+    assert "/no/such/folder" in note.read_text()
+    assert note.read_text().count("\n") == 1
+    assert "dvc repro -f download" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_network")
+def test_mnist_once_fetched_takes_the_place_of_the_reason(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, published: dict, upstream: Path
+) -> None:
+    write_facts(checkout, published)
+    fetched: list[str | None] = []
+
+    def fetch(folder: Path, facts: dict, mirror: str | None, progress: bool) -> None:
+        fetched.append(mirror)
+        (folder / "images").write_text("digits")
+
+    monkeypatch.setattr("stages.download.fetch_mnist", fetch)
+    set_parameters(monkeypatch, "omniglot", mirror=str(upstream), mnist="/from/parameters")
+    (checkout / "data/mnist").mkdir(parents=True)
+    (checkout / "data/mnist/not_fetched.txt").write_text("earlier")
+    download.main()
+    assert [path.name for path in (checkout / "data/mnist").iterdir()] == ["images"]
+    monkeypatch.setenv("MNIST_MIRROR", "/from/environment")
+    download.main()
+    assert fetched == ["/from/parameters", "/from/environment"]

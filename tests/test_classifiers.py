@@ -1,0 +1,183 @@
+"""The networks of the classification half by name: what they are built of and learn from."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from oneshot.classifiers import (
+    ClassifierPlan,
+    background_pairs,
+    build_net,
+    describe_training,
+    judge_pairs,
+    judge_validation,
+    make_scorer,
+    make_training,
+    validation_error,
+)
+from oneshot.episodic import EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss
+from oneshot.errors import ParameterError
+from oneshot.koch_recipes import Constant, Halving, Own, Published
+from oneshot.koch_training import Progress, fit_pairs
+from oneshot.nets.bases import BASES
+from oneshot.nets.koch import KochSmall, SiamesePair
+from oneshot.nets.protonet import ProtoNet
+from oneshot.omniglot import Drawings
+from oneshot.pair_feeds import FixedPairs, PairLoss
+from oneshot.pairs import draw_set
+from oneshot.params import Classifiers, EpisodeTraining, PairTraining, load_params
+from oneshot.protocols import Protocols, find_protocols, own_protocols
+from tests.conftest import ROOT
+from tests.test_own_images import make_folder, split
+from tests.test_protocols import SIZES
+
+PAIRS = PairTraining(n_pairs=20, n_copies=2, n_epochs=2)
+EPISODES = EpisodeTraining(n_episodes=3, n_epochs=2)
+NAMES = list(Classifiers.model_fields)
+
+
+class TinyBase(KochSmall):
+    def __init__(self) -> None:
+        super().__init__((2, 2, 2, 4), 8)
+        self.settings = {}
+
+
+@pytest.fixture(autouse=True)
+def tiny_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BASES, "tiny", TinyBase)
+
+
+@pytest.fixture(scope="module")
+def protocols(synthetic_drawings: Drawings) -> Protocols:
+    return find_protocols(synthetic_drawings, SIZES)
+
+
+def plan(name: str, **changes: Any) -> ClassifierPlan:
+    recipes = load_params(ROOT / "params.yaml").classification.recipes
+    training = EPISODES if name in ("own", "protonet") else PAIRS
+    return ClassifierPlan(**{"name": name, "base": "tiny", "seed": 4, "training": training,
+                             "recipes": recipes} | changes)  # fmt: skip
+
+
+def test_the_pipeline_trains_the_nets_that_parameters_name() -> None:
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train_classifier"]
+    assert stage["matrix"]["net"] == NAMES
+
+
+def test_table_1s_cells_at_full_scale_are_the_published_ones() -> None:
+    nets = load_params(ROOT / "params.yaml").scales["paper"].classification.nets
+    cells = {
+        f"pairs_{n}{ending}": PairTraining(n_pairs=n, n_copies=copies, n_epochs=200)
+        for n in (30_000, 90_000, 150_000)
+        for ending, copies in (("", 0), ("_affine", 8))
+    }
+    assert {name: getattr(nets, name) for name in cells} == cells
+    assert nets.background == PairTraining(n_pairs=30_000, n_copies=0, n_epochs=10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_net_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) -> None:
+    of_name = plan(name)
+    net = build_net(of_name)
+    loss, feed, recipe = make_training(of_name, net, protocols)
+    assert loss.net is net
+    kinds = {
+        "own": (SiamesePair, SiameseEpisodeLoss, EpisodeFeed, Own, "own"),
+        "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
+        "background": (SiamesePair, PairLoss, FixedPairs, Constant, "background"),
+    }.get(name, (SiamesePair, PairLoss, FixedPairs, Published, "published"))
+    assert (type(net), type(loss), type(feed), type(recipe), of_name.recipe) == kinds
+    if isinstance(feed, FixedPairs):
+        source = protocols.background if name == "background" else protocols.pairs
+        assert source is not None
+        assert feed.pairs.sha256() == draw_set(source["train"], 20, 4).sha256()
+        assert (feed.n_copies, feed.n_epoch) == (2, 60)
+    else:
+        assert isinstance(feed, EpisodeFeed)
+        assert feed.classes is protocols.training
+        assert (feed.n_epoch, feed.seed) == (3, 4)
+
+
+def test_initial_weights_come_from_the_seed() -> None:
+    same, again, other = (build_net(plan("own", seed=seed)).state_dict() for seed in (1, 1, 2))
+    torch.testing.assert_close(same, again, atol=0, rtol=0)
+    assert not torch.equal(same["output.weight"], other["output.weight"])
+
+
+def test_an_unknown_base_is_named() -> None:
+    with pytest.raises(ParameterError, match="base is 'huge'; there are koch, koch_small"):
+        build_net(plan("own", base="huge"))
+
+
+def test_the_background_protocol_needs_drawers_in_common() -> None:
+    images = split(make_folder([3] * 20, [""] * 20))
+    of_own = own_protocols(images, SIZES)
+    of_name = plan("background")
+    with pytest.raises(ParameterError, match="background needs images by the same drawers"):
+        make_training(of_name, build_net(of_name), of_own)
+
+
+@pytest.mark.parametrize("name", ["pairs_30000_affine", "own", "protonet"])
+def test_nets_train_on_own_images(name: str, tmp_path: Any) -> None:
+    recipes = load_params(ROOT / "params.yaml").classification.recipes
+    few = {"n_way": 3, "n_query": 1}
+    recipes = recipes.model_copy(
+        update={kind: getattr(recipes, kind).model_copy(update=few) for kind in ("own", "protonet")}
+    )
+    of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
+    of_name = plan(name, recipes=recipes)
+    net = build_net(of_name)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    loss, feed, recipe = make_training(of_name, net, of_own)
+    progress = fit_pairs(loss, feed, recipe, checkpoint=tmp_path / "run", n_epochs=1)
+    assert progress.complete
+    assert any(not torch.equal(before[key], value) for key, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["own", "protonet", "background"])
+def test_what_is_judged_fits_the_net(name: str, protocols: Protocols) -> None:
+    of_name = plan(name)
+    scorer = make_scorer(build_net(of_name))
+    validation = judge_validation(scorer, protocols)
+    assert validation["n"] == 60
+    assert validation_error(scorer, protocols) == pytest.approx(1 - validation["value"])
+    judged = judge_pairs(scorer, protocols, of_name.recipe)
+    assert (
+        set(judged)
+        == {
+            "own": {"verification"},
+            "protonet": set(),
+            "background": {"verification", "background_verification"},
+        }[name]
+    )
+    if name == "background":
+        assert {split: mean["n"] for split, mean in judged["background_verification"].items()} == {
+            "validation": 10_000, "test": 10_000,
+        }  # fmt: skip
+
+
+def test_background_pairs_are_of_their_splits_drawers(protocols: Protocols) -> None:
+    assert set(np.unique(background_pairs(protocols, "validation").drawings % 20)) == {12, 13, 14, 15}
+    assert set(np.unique(background_pairs(protocols, "test").drawings % 20)) == {16, 17, 18, 19}
+
+
+def test_a_training_is_described_in_plain_words(protocols: Protocols) -> None:
+    of_name = plan("pairs_30000_affine")
+    net = build_net(of_name)
+    _, feed, _ = make_training(of_name, net, protocols)
+    progress = Progress({}, n_steps=10, step=5, best_step=3, stopped_early=True)
+    about = describe_training(of_name, net, feed, progress)
+    assert about == {
+        "net": "siamese_pair", "base": "tiny", "recipe": "published",
+        "n_parameters": sum(p.numel() for p in net.parameters()), "n_pairs": 20, "n_copies": 2,
+        "n_seen": 5 * 128, "n_epochs": 5 * 128 / 60, "n_steps": 5, "n_steps_planned": 10,
+        "stopped_early": True, "best_step": 3, "seed": 4,
+    }  # fmt: skip
+    of_name = plan("protonet")
+    net = build_net(of_name)
+    _, feed, _ = make_training(of_name, net, protocols)
+    about = describe_training(of_name, net, feed, progress)
+    assert (about["net"], about["base"], about["n_pairs"], about["n_seen"]) == ("protonet", None, None, 5)
