@@ -32,8 +32,8 @@ def render_runs(records: Sequence[Mapping[str, Any]], results: pd.DataFrame) -> 
         return []
     titles = (
         "run", "network", "recipe", "seed", "seen", "minutes of training (in all)", "device", "complete",
-        f"validation, {count_trials(record['validation'] for record in records)}",
-        f"20-way within alphabet, {count_trials(record['accuracy'].get(MANY_TRIALS) for record in records)}",
+        name_trials("validation", [record["validation"] for record in records]),
+        name_trials("20-way within alphabet", [record["accuracy"].get(MANY_TRIALS) for record in records]),
         "released weights", "points lost", "Git revision", "released weights, here",
     )  # fmt: skip
     return [
@@ -44,8 +44,9 @@ def render_runs(records: Sequence[Mapping[str, Any]], results: pd.DataFrame) -> 
     ]
 
 
-def count_trials(means: Any) -> str:
-    return name_counts(pd.Series([mean["n"] for mean in means if mean], dtype="Int64"))
+def name_trials(title: str, means: Sequence[Mapping[str, Any] | None]) -> str:
+    counts = name_counts(pd.Series([mean["n"] for mean in means if mean], dtype="Int64"))
+    return f"{title}, {counts}" if counts else title
 
 
 def format_run(record: Mapping[str, Any], results: pd.DataFrame) -> list[str]:
@@ -133,7 +134,7 @@ def format_trained(net: pd.Series) -> list[str]:
         net["recipe"],
         f"{net['n_parameters']:,}",
         pairs,
-        describe_seen(net["recipe"], net["n_seen"]),
+        describe_seen(net["recipe"], int(net["n_seen"])),
         epochs,
         seed,
     ]

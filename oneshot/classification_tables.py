@@ -184,8 +184,9 @@ def order_titles(rows: pd.DataFrame) -> list[str]:
         of_title = rows[rows["title"].eq(title)]
         if of_title["kind"].eq(PUBLISHED).any():
             return False, 0, ""
-        scorer = of_title["scorer"].iloc[0]
-        return True, rank_scorer(scorer) + (title == NOT_COMPUTED), title
+        if title == NOT_COMPUTED:
+            return True, len(SCORER_TITLES) + 1, ""
+        return True, rank_scorer(of_title["scorer"].iloc[0]), title
 
     return sorted(dict.fromkeys(rows["title"]), key=key)
 
@@ -235,7 +236,7 @@ def explain_published(results: pd.DataFrame, published: Mapping[str, Any]) -> li
     return [
         f"*Koch et al.*: {published['source']}. *Published only*: nothing here computes that method.",
         f"The rows {names} are as published: which of table 1's training sets they had is not known here. "
-        "Rows that begin with *siamese net* are this project's. Table 2's published nearest neighbour stands "
+        "Rows *siamese net, ...* are this project's. Table 2's published nearest neighbour stands "
         "in the row of the cosine of raw pixels, which comes closest to it.",
         *(f"For rising N one figure is published, {row['n_way']}-way {row['percent']:g} %: {row['source']}."
           for row in tutorial.to_dict("records")),
