@@ -1,5 +1,6 @@
 """What episodes are drawn from: which images show a class, and which alphabet the class belongs to."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,13 @@ class Classes:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of every class's alphabet and image numbers, one class after another."""
+        digest = hashlib.sha256()
+        for alphabet, images in zip(self.alphabets, self.images, strict=True):
+            digest.update(f"{alphabet} {images.tolist()}\n".encode())
+        return digest.hexdigest()
 
     def of_alphabet(self, alphabet: str) -> "Classes":
         """The classes of one alphabet, in order. Raises ParameterError if there is none."""

@@ -98,6 +98,11 @@ class Published:
             group["momentum"] = FIRST_MOMENTUM + share * (group["top_momentum"] - FIRST_MOMENTUM)
 
 
+def check_rate(lr: float) -> None:
+    if not 0 < lr < 1:
+        raise ParameterError(f"the learning rate is {lr}; it must be within 0 and 1.")
+
+
 @dataclass(frozen=True)
 class Own:
     """AdamW with a warm-up over a tenth of the steps, then a cosine to zero; no early stop."""
@@ -107,8 +112,7 @@ class Own:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.lr < 1:
-            raise ParameterError(f"the learning rate is {self.lr}; it must be within 0 and 1.")
+        check_rate(self.lr)
 
     def optimizer(self, net: nn.Module, fused: bool = False) -> AdamW:
         return AdamW(net.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=fused or None)
@@ -132,3 +136,20 @@ class Halving:
     def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None:
         for group in optimizer.param_groups:
             group["lr"] = self.lr * 0.5 ** (step // self.n_steps_a_halving)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Adam at one rate throughout, as in a well-known repository (drawers 12 / 4 / 4, 10 epochs)."""
+
+    lr: float = 1e-3
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        check_rate(self.lr)
+
+    def optimizer(self, net: nn.Module, fused: bool = False) -> Adam:
+        return Adam(net.parameters(), lr=self.lr, fused=fused or None)
+
+    def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None:
+        """There is nothing to set."""

@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from oneshot.omniglot import SIDE, Drawings, pack_rows
 
+# All of Omniglot by drawing number (character index * 20 + drawer); packed rows; or ink 1 and paper 0.
+Images = Drawings | UInt8[np.ndarray, "n 105 14"] | UInt8[np.ndarray, "n 105 105"]
+
 
 class PackedImages(nn.Module):
     """1,470 bytes an image, 48 MB for all of Omniglot; moves with the module that it is part of."""
@@ -20,14 +23,11 @@ class PackedImages(nn.Module):
         self.register_buffer("places", torch.arange(8, dtype=torch.uint8), persistent=False)
 
     @classmethod
-    def of(cls, drawings: Drawings) -> "PackedImages":
-        """All of them, by drawing number: character index * 20 + drawer."""
-        return cls(drawings.bits.reshape(-1, SIDE, drawings.bits.shape[-1]))
-
-    @classmethod
-    def pack(cls, images: UInt8[np.ndarray, "n 105 105"]) -> "PackedImages":
-        """Any images of ink 1 and paper 0."""
-        return cls(pack_rows(images))
+    def of(cls, images: Images) -> "PackedImages":
+        """Whatever form they are in."""
+        if isinstance(images, Drawings):
+            return cls(images.bits.reshape(-1, *images.bits.shape[2:]))
+        return cls(pack_rows(images) if images.shape[-1] == SIDE else images)
 
     def forward(self, numbers: Int[Tensor, " b"]) -> Float[Tensor, "b 105 105"]:
         """The images of these numbers, ink 1, paper 0."""

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Int32
 from torch import Tensor
 
 from oneshot.distortions import distort, draw_distortions
 from oneshot.koch_training import LossOfNet
 from oneshot.nets.koch import SiamesePair
-from oneshot.omniglot import Drawings
-from oneshot.packed import PackedImages
+from oneshot.packed import Images, PackedImages
 from oneshot.pairs import Pairs, PairSource
 
 
@@ -86,12 +85,9 @@ class PairLoss(LossOfNet):
     Quirk: the paper prints the cross-entropy without its minus sign. Its L2 is the optimiser's weight decay.
     """
 
-    def __init__(self, net: SiamesePair, drawings: Drawings | UInt8[np.ndarray, "n 105 105"]) -> None:
+    def __init__(self, net: SiamesePair, images: Images) -> None:
         super().__init__(net)
-        if isinstance(drawings, Drawings):
-            self.images = PackedImages.of(drawings)
-        else:
-            self.images = PackedImages.pack(drawings)
+        self.images = PackedImages.of(images)
 
     def forward(
         self,

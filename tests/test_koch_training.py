@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from oneshot.errors import ParameterError, TrainingError
-from oneshot.koch_recipes import Halving, Own, Plan, Published
+from oneshot.koch_recipes import Constant, Halving, Own, Plan, Published
 from oneshot.koch_training import fit_pairs
 from oneshot.nets.koch import KochSmall, SiamesePair, set_order
 from oneshot.pair_feeds import EndlessPairs, FixedPairs, PairLoss
@@ -20,7 +20,7 @@ from oneshot.pairs import draw_set, koch_source
 from oneshot.speed import Speed, choose_speed
 from oneshot.weights import WeightsError, load_tensors
 from tests.conftest import ROOT
-from tests.first_pair_steps import pair_figures
+from tests.first_pair_steps import KINDS, pair_figures
 
 RECIPES = {"published": Published(), "own": Own()}
 N_STEPS = 24  # of 4 pairs, in 3 epochs
@@ -268,7 +268,18 @@ def test_rates_of_prototypical_networks_are_halved():
     assert rates == [1e-3, 1e-3, 5e-4, 2.5e-4]
 
 
-plain_figures = cache(lambda device: pair_figures(Speed(device)))
+def test_adam_at_a_constant_rate_keeps_it():
+    net = torch.nn.Linear(1, 1)
+    optimizer = Constant(0.01).optimizer(net)
+    assert type(optimizer) is torch.optim.Adam
+    for step in (0, 5, 99):
+        Constant(0.01).set_rates(optimizer, step, Plan(100, 1, 10))
+        assert optimizer.param_groups[0]["lr"] == 0.01
+    with pytest.raises(ParameterError, match="must be within 0 and 1"):
+        Constant(1.5)
+
+
+plain_figures = cache(lambda device, kind: pair_figures(Speed(device), kind))
 DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
@@ -284,10 +295,11 @@ def check(found, expected, bf16):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("parts", ["fused", "channels_last", "bf16", "bf16,channels_last,fused"])
-def test_first_losses_and_scores_are_those_of_the_plain_path(device, parts):
+def test_first_losses_and_scores_are_those_of_the_plain_path(device, kind, parts):
     speed = choose_speed(device, parts)
-    check(pair_figures(speed), plain_figures(device), speed.bf16)
+    check(pair_figures(speed, kind), plain_figures(device, kind), speed.bf16)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])
@@ -310,6 +322,7 @@ def test_compiled_code_follows_the_plain_path(device):
     command = [sys.executable, "-m", "tests.first_pair_steps", device, *settings]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    for parts, found in json.loads(ran.stdout.splitlines()[-1]).items():
-        assert found["n_graphs"] == 2  # to train, to encode
-        check(found, plain_figures(device), "bf16" in parts)
+    for parts, kinds in json.loads(ran.stdout.splitlines()[-1]).items():
+        for kind, found in kinds.items():
+            assert found["n_graphs"] == 2  # to train, to encode
+            check(found, plain_figures(device, kind), "bf16" in parts)

@@ -6,6 +6,7 @@ import torch
 
 from oneshot.distortions import draw_distortions
 from oneshot.nets.koch import KochSmall, SiamesePair
+from oneshot.omniglot import pack_rows
 from oneshot.packed import PackedImages
 from oneshot.pair_feeds import EndlessPairs, FixedPairs, PairLoss
 from oneshot.pairs import draw_set, koch_source
@@ -22,7 +23,8 @@ def test_packed_drawings_come_out_by_their_numbers(synthetic_drawings):
     numbers = torch.tensor([25, 0, 119])
     found = PackedImages.of(synthetic_drawings)(numbers)
     np.testing.assert_array_equal(found, images[numbers])
-    np.testing.assert_array_equal(PackedImages.pack(images)(numbers), found)
+    np.testing.assert_array_equal(PackedImages.of(images)(numbers), found)
+    np.testing.assert_array_equal(PackedImages.of(pack_rows(images))(numbers), found)
 
 
 @pytest.mark.parametrize("n_copies", [0, 8])
