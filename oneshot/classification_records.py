@@ -239,7 +239,7 @@ def required_protocols(record: ClassifierRecord) -> set[str]:
 
 
 def check_published(record: ClassifierRecord, name: str) -> None:
-    """Raise RecordError unless it is of Omniglot's own drawings and of the published lists; `name`: its own."""
+    """Raise RecordError unless it is of Omniglot's own drawings and the published lists; `name`: its own."""
     published = read_facts("omniglot")["drawings"]["sha256"]
     if record.drawings_sha256 != published:
         raise RecordError(
@@ -247,9 +247,7 @@ def check_published(record: ClassifierRecord, name: str) -> None:
             f"({published}): it is no result to keep."
         )
     sums = published_sums()
-    strange = [
-        protocol for protocol, about in record.protocols.items() if about.sha256 != sums.get(protocol)
-    ]
+    strange = [protocol for protocol, about in record.protocols.items() if about.sha256 != sums.get(protocol)]
     if strange:
         raise RecordError(
             f"{name} was evaluated by other lists than the published ones ({', '.join(strange)}): it is no "
