@@ -14,11 +14,7 @@ from oneshot.params import Params
 from oneshot.protocols import Protocols, find_protocols, own_protocols
 from oneshot.published import read_facts
 from stages.places import CLASSES, DRAWINGS, MANIFESTS, MNIST, NOT_FETCHED, RAW
-
-
-def is_own(params: Params) -> bool:
-    """Whether classification is about a folder of own images, not the drawings as prepared."""
-    return Path(params.omniglot.source) != DRAWINGS.parent
+from stages.source import is_own
 
 
 def read_protocols(params: Params) -> Protocols:

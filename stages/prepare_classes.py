@@ -16,8 +16,8 @@ from oneshot.own_images import save_own_images, split_own_images
 from oneshot.params import Params, load_params
 from oneshot.protocols import Protocols, find_protocols, own_protocols
 from stages.command import run
-from stages.images import is_own
 from stages.places import CLASSES, DRAWINGS, MANIFESTS
+from stages.source import is_own
 
 NOTE = CLASSES.with_name("drawings.txt")
 

@@ -48,6 +48,7 @@ from oneshot.speed import choose_speed
 from stages.adopt_classifier import adopt, describe, refuse_to_replace
 from stages.classifier_form import Judged, known_facts, save_curve, write_record
 from stages.classifier_plan import Plan, build_parser, make_plan, run_folder
+from stages.classifier_run import Run, begin, train
 from stages.command import run
 from stages.conditions import check_writable
 from stages.images import read_digits

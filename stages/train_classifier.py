@@ -11,9 +11,10 @@ from oneshot.files import replacing
 from oneshot.params import Classifiers, Params, load_params
 from stages.command import run, stopping_on_signals
 from stages.fingerprint import fingerprint
-from stages.images import is_own, read_manifest, read_protocols
+from stages.images import read_manifest, read_protocols
 from stages.places import RUNS, net_folder
 from stages.provenance import write_provenance
+from stages.source import is_own
 
 KIND = "classification"
 CURVE_FIELDS = ("step", "n_seen", "loss", "error")
