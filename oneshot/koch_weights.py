@@ -1,11 +1,12 @@
-"""Trained scorers as safetensors files that say what they hold: whole, in half precision, or in 8 bits."""
+"""Trained scorers as safetensors files that say what they hold: whole, in half precision, in 8 or 4 bits."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int8
+import torch.nn.functional as F
+from jaxtyping import Float, Float16, Int8, UInt8
 from torch import Tensor
 
 from oneshot.nets.bases import BASES
@@ -13,9 +14,12 @@ from oneshot.nets.koch import SiamesePair
 from oneshot.nets.protonet import ProtoNet
 from oneshot.weights import WeightsError, load_tensors, save_tensors
 
-Precision = Literal["float32", "float16", "int8"]
-SCALE = ".scale"  # ends the name of an int8 weight's scales
+Precision = Literal["float32", "float16", "int8", "int4"]
+SCALE = ".scale"  # ends the name of an int8 or int4 weight's scales
 LEVELS = 127
+# Of int4: so many weights of a row share a scale, whose half precision makes them 4.25 bits each.
+GROUP, GROUP_LEVELS = 64, 7
+SMALLEST_HALF = 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,14 @@ def save_scorer(
     training: dict[str, Any] | None = None,
     precision: Precision = "float32",
 ) -> None:
-    """Write a network, all or nothing; int8 is for weights of two and more axes, the rest stays float32."""
+    """Write a network, all or nothing; int8 and int4 are for weights of two and more axes, the rest stays
+    float32.
+    """
     tensors: dict[str, Tensor] = {}
+    in_steps = {"int8": quantise, "int4": quantise_in_groups}.get(precision)
     for name, tensor in net.state_dict().items():
-        if precision == "int8" and tensor.ndim >= 2:
-            tensors[name], tensors[name + SCALE] = quantise(tensor)
+        if in_steps and tensor.ndim >= 2:
+            tensors[name], tensors[name + SCALE] = in_steps(tensor)
         else:
             half = precision == "float16" and tensor.is_floating_point()
             tensors[name] = tensor.half() if half else tensor
@@ -77,8 +84,14 @@ def load_scorer(path: Path) -> tuple[SiamesePair | ProtoNet, ScorerInfo]:
     try:
         info = ScorerInfo(**about)
         net = build_scorer(info)
+        shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
         for name, scale in scales.items():
-            tensors[name] = restore(tensors[name], scale)
+            packed = tensors[name].dtype == torch.uint8
+            tensors[name] = (
+                restore_groups(tensors[name], scale, shapes[name])
+                if packed
+                else restore(tensors[name], scale)
+            )
         net.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise WeightsError(
@@ -101,3 +114,30 @@ def restore(
     steps: Int8[Tensor, "n_out *rest"], scale: Float[Tensor, " n_out"]
 ) -> Float[Tensor, "n_out *rest"]:
     return steps.float() * scale.view(-1, *[1] * (steps.ndim - 1))
+
+
+def quantise_in_groups(
+    weight: Float[Tensor, "n_out *rest"],
+) -> tuple[UInt8[Tensor, "n_out bytes"], Float16[Tensor, "n_out groups"]]:
+    """Every 64 weights of a row in whole steps of their own scale, the largest at 7: at most half a step off.
+
+    Two steps a byte, each plus 8, the first in the low half; a row of odd length ends in a step of 0.
+    """
+    rows = weight.detach().float().flatten(1)
+    n = rows.shape[1]
+    groups = F.pad(rows, (0, -n % GROUP)).unflatten(1, (-1, GROUP))
+    scale = (groups.abs().amax(2) / GROUP_LEVELS).clamp(min=SMALLEST_HALF).half()
+    # By the scale as it is kept, lest its rounding be added to the weights' own.
+    steps = (groups / scale.float()[:, :, None]).round().clamp(-GROUP_LEVELS, GROUP_LEVELS)
+    nibbles = (steps + 8).to(torch.uint8).flatten(1)[:, : n + n % 2]
+    return nibbles[:, ::2] | nibbles[:, 1::2] << 4, scale
+
+
+def restore_groups(
+    packed: UInt8[Tensor, "n_out bytes"], scale: Float16[Tensor, "n_out groups"], shape: torch.Size
+) -> Float[Tensor, "..."]:
+    """The weights of `quantise_in_groups`, which do not tell their shape."""
+    n = shape[1:].numel()
+    nibbles = torch.stack([packed & 15, packed >> 4], 2).flatten(1)[:, :n]
+    scales = scale.float().repeat_interleave(GROUP, 1)[:, :n]
+    return ((nibbles.float() - 8) * scales).view(shape)

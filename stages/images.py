@@ -1,5 +1,7 @@
 """What classification is about, as all its stages read it: protocols, Lake's runs, MNIST."""
 
+from pathlib import Path
+
 from oneshot.all_runs import read_all_runs
 from oneshot.benchmarks import draw_mnist
 from oneshot.classification import Outside
@@ -27,7 +29,12 @@ def read_outside(protocols: Protocols) -> tuple[dict[str, Outside], dict[str, st
     outside = {"all_runs": Outside(*read_all_runs(RAW / "all_runs.zip"))}
     if NOT_FETCHED.exists():
         return outside, {"mnist": NOT_FETCHED.read_text().strip()}
-    grey, labels = read_mnist(MNIST / IMAGES, MNIST / LABELS, read_facts("mnist"))
+    return outside | {"mnist": read_digits(MNIST)}, {}
+
+
+def read_digits(folder: Path) -> Outside:
+    """Koch's trials on the MNIST files in a folder, with the images that they need."""
+    grey, labels = read_mnist(folder / IMAGES, folder / LABELS, read_facts("mnist"))
     episodes = draw_mnist(labels)
     needed = episodes.needed()
-    return outside | {"mnist": Outside(ink_images(grey[needed]), episodes.renumbered(needed))}, {}
+    return Outside(ink_images(grey[needed]), episodes.renumbered(needed))

@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from oneshot.distributed import join_world
 from oneshot.errors import ParameterError
-from oneshot.files import replacing
 from oneshot.params import load_params
 from oneshot.records import (
     RecordError,
@@ -32,6 +31,7 @@ from oneshot.training_set import TrainingSet
 from oneshot.training_steps import train_steps
 from stages.adopt import adopt, describe, refuse_to_replace
 from stages.command import run, stopping_on_signals
+from stages.conditions import check_writable
 from stages.places import RESULTS, WEIGHTS
 from stages.record_data import find_drawings, keep_drawings, render_levels
 from stages.record_form import Trained, known_facts, make_record, name_device
@@ -147,12 +147,7 @@ def refuse_before_it_is_late(arguments: argparse.Namespace, plan: Plan, files: R
         RecordError: the folder cannot be written into; or, without --out, there is a complete record already,
             or too few scenes are to be evaluated.
     """
-    try:
-        with replacing(files.record.with_name(".writable")):
-            pass
-        files.record.with_name(".writable").unlink()
-    except OSError as error:
-        raise RecordError(f"cannot write into {files.record.parent} ({error.strerror}).") from None
+    check_writable(files.record)
     if arguments.out is not None:
         return
     places = released_files(RESULTS, WEIGHTS, plan.net, plan.recipe, plan.name)

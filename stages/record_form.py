@@ -40,6 +40,16 @@ def name_device(speed: Speed) -> str:
     return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
 
 
+def list_versions() -> dict[str, str | None]:
+    """Of what a run's figures may depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        **{package: installed_version(package) for package in ("numpy", "numba")},
+    }
+
+
 def known_facts(
     plan: Plan, net: nn.Module, statistics: PixelStatistics, speed: Speed, world: World
 ) -> dict[str, Any]:
@@ -63,12 +73,7 @@ def known_facts(
         "machine": machine(),
         "n_processes": world.size,
         "speed": speed.parts,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda,
-            **{package: installed_version(package) for package in ("numpy", "numba")},
-        },
+        "versions": list_versions(),
         "date": datetime.now(UTC).date().isoformat(),
         "pixel_mean": statistics.mean,
         "pixel_std": statistics.std,

@@ -13,14 +13,12 @@ from typing import Any, cast, get_args
 from oneshot.distributed import World
 from oneshot.errors import ParameterError
 from oneshot.feed import Phase
-from oneshot.files import replacing
 from oneshot.params import Params, Scale
 from oneshot.params import Phase as PhaseNumbers
 from oneshot.recipes import METHODS, Recipe, make_recipe
 from oneshot.records import (
     JOINT,
     NetName,
-    RecordError,
     Start,
     flat_files,
     list_levels,
@@ -32,11 +30,11 @@ from oneshot.speed import Speed
 from oneshot.training import climb, widen
 from oneshot.training_steps import Step, checkpoint_of
 from oneshot.weights import WeightsError, file_sha256, load_weights
+from stages.conditions import compare_conditions, keep_conditions
 from stages.fingerprint import code_sha256
 from stages.places import RESULTS, RUNS, WEIGHTS
 
 NET_NAMES = get_args(NetName)
-CONDITIONS = "conditions.json"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -291,11 +289,16 @@ def check_plan(plan: Plan) -> None:
     ]:
         if number < least:
             raise ParameterError(f"{name} is {number}; it must be at least {least}.")
-    if not 0 <= plan.seed < 2**32:
-        raise ParameterError(f"--seed is {plan.seed}; it must be at least 0 and below 2**32.")
-    for name, minutes in {"--minutes": plan.minutes, "--stop-after": plan.stop_after}.items():
-        if minutes is not None and not 0 < minutes < math.inf:
-            raise ParameterError(f"{name} is {minutes}; it must be a positive number.")
+    check_seed_and_time(plan.seed, plan.minutes, plan.stop_after)
+
+
+def check_seed_and_time(seed: int, minutes: float | None, stop_after: float | None) -> None:
+    """Raise ParameterError if one is out of range."""
+    if not 0 <= seed < 2**32:
+        raise ParameterError(f"--seed is {seed}; it must be at least 0 and below 2**32.")
+    for name, value in {"--minutes": minutes, "--stop-after": stop_after}.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ParameterError(f"{name} is {value}; it must be a positive number.")
 
 
 def read_start(path: Path, feature_maps: int) -> Start:
@@ -332,15 +335,7 @@ def check_conditions(plan: Plan, folder: Path, speed: Speed, world: World, devic
         "processes": world.size,
         "speed": ",".join(speed.parts) or "plain",
     }
-    path = folder / CONDITIONS
-    if path.exists() and any(checkpoint_of(folder, step.name).exists() for step in plan.steps):
-        kept = json.loads(path.read_text())
-        for name, value in found.items():
-            if kept.get(name) != value:
-                raise RecordError(
-                    f"the checkpoint in {folder} is of another run ({name} {kept.get(name)}, now {value}): "
-                    f"delete that folder to start afresh, or its {CONDITIONS} to go on nevertheless."
-                )
+    if any(checkpoint_of(folder, step.name).exists() for step in plan.steps):
+        compare_conditions(folder, found)
     if world.rank == 0:
-        with replacing(path) as file:
-            file.write((json.dumps(found, indent=1) + "\n").encode())
+        keep_conditions(folder, found)

@@ -18,3 +18,8 @@ def is_own(params: Params) -> bool:
 def read_manifest() -> dict[str, Any]:
     """What prepare_classes wrote of images and protocols."""
     return json.loads(CLASSES_MANIFEST.read_text())
+
+
+def find_source(params: Params) -> str:
+    """omniglot, synthetic or own images, as `Protocols.source` says it."""
+    return "own images" if is_own(params) else params.scale.source

@@ -1,14 +1,12 @@
 """Tables, plots and pictures from the metrics, and the README's block of tables."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from oneshot.curves import draw_iou_over_clutter, draw_oracles
 from oneshot.figures import Example, draw_predictions, draw_task, list_examples, save_figure
-from oneshot.files import replacing
 from oneshot.markdown import replace_block
 from oneshot.params import load_params
 from oneshot.published import read_facts
@@ -19,8 +17,10 @@ from oneshot.scenes import CLUTTER_LEVELS
 from oneshot.sets import read_set
 from oneshot.shown import Shown, choose_shown, render_caption
 from oneshot.tables import render_tables
+from stages.classification_tables import write_classification
 from stages.command import run
 from stages.places import FIGURES, METRICS, PREDICTIONS, README, RESULTS, SCENES, TABLES
+from stages.written import write
 
 EXAMPLES_A_LEVEL = 4
 
@@ -37,7 +37,8 @@ def main() -> None:
     write(TABLES / "recorded_runs.csv", runs.to_csv(index=False, lineterminator="\n"))
     write(TABLES / "segmentation.md", markdown)
     readme = replace_block(README.read_text(encoding="utf-8"), "tables", markdown)
-    write(README, replace_block(readme, "answers", render_caption(metrics, reevaluated)))
+    readme = replace_block(readme, "answers", render_caption(metrics, reevaluated))
+    write(README, replace_block(readme, "classification", write_classification(params.scale_name)))
 
     shown = [choose_shown(*of_level) for of_level in zip(metrics, reevaluated, strict=True)]
     examples = dict(zip(CLUTTER_LEVELS, map(read_examples, CLUTTER_LEVELS, shown), strict=True))
@@ -61,11 +62,6 @@ def read_examples(clutter_level: int, shown: Shown | None) -> list[Example]:
     with np.load(PREDICTIONS / f"{shown.stage}-{clutter_level}.npz") as arrays:
         masks, ious = (arrays[f"{shown.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
         return list_examples(clutter_level, scenes, masks[:EXAMPLES_A_LEVEL], ious.tolist())
-
-
-def write(path: Path, text: str) -> None:
-    with replacing(path) as file:
-        file.write(text.encode())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,214 @@
+"""From a trained classifier to the file that is released, and that file's own answers on every protocol."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from oneshot.classification import (
+    Outside,
+    score_protocols,
+    score_validation,
+    score_verification,
+)
+from oneshot.classification_answers import Answers
+from oneshot.classification_records import (
+    BACKGROUND_VERIFICATION,
+    VALIDATION,
+    VERIFICATION,
+)
+from oneshot.classifiers import BACKGROUND, Net, background_pairs, make_scorer
+from oneshot.episode_scores import Scorer, score_lists
+from oneshot.episodes import Episodes
+from oneshot.koch_weights import Precision, load_scorer, save_scorer
+from oneshot.omniglot import unpack_rows
+from oneshot.pairs import Pairs
+from oneshot.protocols import RISING_WAYS, Protocols, describe_lists
+from oneshot.scorers import BATCH_IMAGES, SiameseScorer
+from oneshot.speed import Speed
+
+MOST_LOST_POINTS = 0.2  # on each deciding protocol, for a smaller file to be good enough
+DECIDING = ("within-alphabet-10000", VALIDATION)
+SMALLER: tuple[Precision, ...] = ("int4", "int8", "float16")  # than float32, the smallest first
+MIXED = "mixed-"  # begins the names of protocols that need ten times as many images as the others
+MEASURED_IMAGES = 2 * BATCH_IMAGES
+MEASURED_EPISODES = 10  # of every list
+BACKGROUND_SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class ScorerRelease:
+    """What was written: its number format, its answers, and the points that the format costs, by protocol."""
+
+    precision: Precision
+    answers: Answers
+    lost_points: dict[str, float]
+
+
+def draw_once(protocols: Protocols) -> Protocols:
+    """The same protocols, which keep every list that was drawn: all of Omniglot's take ten seconds."""
+    return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
+
+
+def pairs_to_judge(protocols: Protocols, recipe: str, net: str) -> dict[str, Pairs]:
+    """By protocol; only siamese networks judge pairs, and only the background recipe has its own."""
+    if net != "siamese_pair":
+        return {}
+    pairs = {VERIFICATION: protocols.verification}
+    if recipe == BACKGROUND and protocols.background is not None:
+        for split in BACKGROUND_SPLITS:
+            pairs[f"{BACKGROUND_VERIFICATION}/{split}"] = background_pairs(protocols, split)
+    return pairs
+
+
+def describe_answered(
+    protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs]
+) -> dict[str, dict[str, Any]]:
+    """Size and checksum of every protocol that `answer` answers, as records hold them."""
+    described = {name: describe_lists([one.episodes]) for name, one in outside.items()}
+    described |= {name: describe_lists(draw()) for name, draw in protocols.lists.items()}
+    described[VALIDATION] = describe_lists([protocols.validation])
+    return described | {name: {"n_pairs": len(some), "sha256": some.sha256()} for name, some in pairs.items()}
+
+
+def answer(
+    scorer: Scorer,
+    protocols: Protocols,
+    outside: Mapping[str, Outside],
+    pairs: Mapping[str, Pairs],
+    names: Iterable[str],
+) -> dict[str, np.ndarray]:
+    """Right answers, 1, and wrong ones, 0, on the named protocols: see `Answers`."""
+    wanted = set(names)
+    answers = {}
+    for name, hits in score_protocols(scorer, protocols, outside, wanted).items():
+        answers[name] = np.stack([of_list.ravel() for of_list in hits]) if name in RISING_WAYS else hits[0]
+    if VALIDATION in wanted:
+        answers[VALIDATION] = score_validation(scorer, protocols)[0]
+    for name, some in pairs.items():
+        if name in wanted:
+            assert isinstance(scorer, SiameseScorer)
+            answers[name] = score_verification(scorer, protocols, some)
+    return {name: found.astype(np.uint8) for name, found in answers.items()}
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of protocols: every one; those that are answered in single precision, too; those that decide."""
+
+    every: list[str]
+    few: list[str]
+    deciding: list[str]
+
+
+def choose_names(protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs]) -> Names:
+    """Where a source has no list of 10,000 queries within alphabets, its first list decides instead."""
+    every = [*outside, *protocols.lists, VALIDATION, *pairs]
+    deciding = [name for name in DECIDING if name in every]
+    if len(deciding) < len(DECIDING):
+        deciding.append(next(iter(protocols.lists)))
+    costly = [name for name in every if name in RISING_WAYS or name.startswith(MIXED)]
+    few = [name for name in every if name not in costly or name in deciding]
+    return Names(every, few, deciding)
+
+
+def release(
+    net: Net, about: dict[str, Any], path: Path, protocols: Protocols, outside: Mapping[str, Outside],
+    pairs: Mapping[str, Pairs], *, device: str,
+) -> ScorerRelease:  # fmt: skip
+    """Write the smallest file that loses at most 0.2 points on the deciding protocols, and answer with it.
+
+    These are 10,000 queries within test alphabets, and the validation trials. Lost points are told of them,
+    and of all others but those of mixed alphabets and of rising N-way, which need ten times as many images.
+    """
+    names = choose_names(protocols, outside, pairs)
+
+    def answer_file(file: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+        scorer = make_scorer(load_scorer(file)[0], Speed(device))
+        return answer(scorer, protocols, outside, pairs, names)
+
+    save_scorer(path, net, about)
+    whole = answer_file(path, names.few)
+    chosen: Precision = "float32"
+    # Beside the whole one, which stays until it is known that a smaller one will do.
+    beside = path.with_name(path.name + ".smaller.partial")
+    try:
+        for precision in SMALLER:
+            save_scorer(beside, net, about, precision)
+            lost = lost_points(whole, answer_file(beside, names.deciding))
+            if max(lost.values()) <= MOST_LOST_POINTS:
+                beside.replace(path)
+                chosen = precision
+                break
+    finally:
+        beside.unlink(missing_ok=True)
+    answers = answer_file(path, names.every)
+    return ScorerRelease(chosen, answers, lost_points(whole, answers))
+
+
+def lost_points(whole: Answers, smaller: Answers) -> dict[str, float]:
+    """By how many percentage points the second is right less often, on every protocol that both have."""
+    return {
+        name: 100 * (float(found.mean()) - float(smaller[name].mean()))
+        for name, found in whole.items()
+        if name in smaller
+    }
+
+
+class Answering:
+    """A scorer whose codes are there already: for measuring how long the comparing takes."""
+
+    def __init__(self, scorer: Scorer, code: Float[Tensor, " c"]) -> None:
+        self.code, self.compare = code, scorer.compare
+
+    def encode(self, images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n c"]:
+        return self.code.expand(len(images), -1)
+
+
+def measure_evaluation(
+    scorer: Scorer, protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs]
+) -> float:
+    """Seconds that `release` takes at most, from a few batches of images and a few episodes of every list."""
+    images = unpack_rows(protocols.bits[np.arange(MEASURED_IMAGES) % len(protocols.bits)])
+    code = scorer.encode(images)[0]
+    an_image = fastest(lambda: scorer.encode(images)[0].cpu()) / MEASURED_IMAGES
+    encoded = Answering(scorer, code)
+    lists = {name: draw() for name, draw in protocols.lists.items()}
+    lists |= {name: [one.episodes] for name, one in outside.items()}
+    lists[VALIDATION] = [protocols.validation]
+    seconds = {
+        name: an_image * len(np.unique(np.concatenate([episodes.needed() for episodes in of_name])))
+        + sum(measure_comparing(encoded, episodes) for episodes in of_name)
+        for name, of_name in lists.items()
+    }
+    seconds |= {name: an_image * len(np.unique(some.drawings)) for name, some in pairs.items()}
+    names = choose_names(protocols, outside, pairs)
+    asked = [*names.every, *names.few, *names.deciding * len(SMALLER)]
+    return sum(seconds[name] for name in asked)
+
+
+def measure_comparing(encoded: Answering, episodes: Episodes) -> float:
+    """Seconds for all of a list, from its first episodes."""
+    n = MEASURED_EPISODES
+    some = replace(
+        episodes, support=episodes.support[:n], queries=episodes.queries[:n], answers=episodes.answers[:n]
+    )
+    some = some.renumbered(some.needed())
+    images = np.zeros((len(some.needed()), 1, 1), np.uint8)
+    return fastest(lambda: score_lists(encoded, images, [some])) * len(episodes) / len(some)
+
+
+def fastest(work: Callable[[], Any]) -> float:
+    """Seconds, of two times: the first may have to load what it runs. `work` reads back from its device."""
+    readings = []
+    for _ in range(2):
+        started = time.perf_counter()
+        work()
+        readings.append(time.perf_counter() - started)
+    return min(readings)
