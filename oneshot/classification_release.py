@@ -23,7 +23,7 @@ from oneshot.classification_records import (
     VALIDATION,
     VERIFICATION,
 )
-from oneshot.classifiers import BACKGROUND, Net, background_pairs, make_scorer
+from oneshot.classifiers import BACKGROUND, PROTONET, Net, background_pairs, make_scorer
 from oneshot.episode_scores import Scorer, score_lists
 from oneshot.episodes import Episodes
 from oneshot.koch_weights import Precision, load_scorer, save_scorer
@@ -56,9 +56,9 @@ def draw_once(protocols: Protocols) -> Protocols:
     return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
 
 
-def pairs_to_judge(protocols: Protocols, recipe: str, net: str) -> dict[str, Pairs]:
-    """By protocol; only siamese networks judge pairs, and only the background recipe has its own."""
-    if net != "siamese_pair":
+def pairs_to_judge(protocols: Protocols, recipe: str) -> dict[str, Pairs]:
+    """By protocol; prototypical networks judge none, and the background recipe has its own, too."""
+    if recipe == PROTONET:
         return {}
     pairs = {VERIFICATION: protocols.verification}
     if recipe == BACKGROUND and protocols.background is not None:

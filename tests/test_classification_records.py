@@ -262,7 +262,7 @@ def test_answers_to_other_queries_cannot_be_compared() -> None:
 @pytest.mark.omniglot
 def test_what_is_drawn_from_omniglot_has_the_published_sums(drawings: Drawings) -> None:
     protocols = find_protocols(drawings, load_params(ROOT / "params.yaml").other_images)
-    described = describe_answered(protocols, {}, pairs_to_judge(protocols, "background", "siamese_pair"))
+    described = describe_answered(protocols, {}, pairs_to_judge(protocols, "background"))
     sums = published_sums()
     assert {name: about["sha256"] for name, about in described.items()} == {
         name: sums[name] for name in sums.keys() - {"mnist", "all_runs"}

@@ -159,7 +159,7 @@ def small_params():
 def test_what_is_recorded_are_the_answers_of_the_released_file(recorded: Path, protocols: Protocols) -> None:
     found, kept = load_record(stem(recorded, ".json")), load_answers(stem(recorded, ".scores.safetensors"))
     net, info = load_scorer(stem(recorded, ".weights.safetensors"))
-    pairs = pairs_to_judge(protocols, "own", "siamese_pair")
+    pairs = pairs_to_judge(protocols, "own")
     names = [*protocols.lists, "validation", "verification"]
     again = answer(make_scorer(net), protocols, {}, pairs, names)
     assert set(kept) == set(found.protocols) == set(names)
@@ -233,7 +233,7 @@ def test_the_smallest_form_that_loses_little_is_released(
 
     monkeypatch.setattr(classification_release, "lost_points", lose)
     net, path = load_any(mine), mine / "released"
-    pairs = pairs_to_judge(protocols, "own", "siamese_pair")
+    pairs = pairs_to_judge(protocols, "own")
     released = release(net, {}, path, protocols, {}, pairs, device="cpu")
     assert released.precision == chosen
     save_scorer(mine / "same", net, {}, chosen)
@@ -246,7 +246,7 @@ def test_the_smallest_form_that_loses_little_is_released(
 def test_lost_points_are_of_the_released_file_beside_single_precision(
     mine: Path, protocols: Protocols
 ) -> None:
-    net, pairs = load_any(mine), pairs_to_judge(protocols, "own", "siamese_pair")
+    net, pairs = load_any(mine), pairs_to_judge(protocols, "own")
     released = release(net, {}, mine / "released", protocols, {}, pairs, device="cpu")
     whole = answer(make_scorer(net), protocols, {}, pairs, released.answers)
     assert released.lost_points.keys() == released.answers.keys() - {"rising-ways", "rising-ways-training"}
@@ -418,7 +418,7 @@ def test_evaluation_is_estimated_from_images_and_episodes(
     """At a second an image, and none for comparing: every image of every protocol, as often as it may be."""
     readings = iter([float(classification_release.MEASURED_IMAGES)])
     monkeypatch.setattr(classification_release, "fastest", lambda work: next(readings, 0.0))
-    pairs = pairs_to_judge(protocols, "own", "siamese_pair")
+    pairs = pairs_to_judge(protocols, "own")
 
     def n_images(*names: str) -> int:
         of_names = [episodes.needed() for name in names for episodes in protocols.lists[name]()]
