@@ -56,9 +56,8 @@ def compare_answers(
     if here.size != recorded.size:
         raise RecordError(f"{here.size} answers cannot be compared with {recorded.size} recorded ones.")
     before, now = recorded.ravel().astype(bool), here.ravel().astype(bool)
-    n, n_turned = len(now), int((before != now).sum())
-    points = 100 * abs(float(now.mean()) - float(before.mean()))
-    agrees = n_turned <= max(1, SHARE_TURNED * n) and points <= max(MOST_POINTS, 100 / n)
+    n, n_turned, n_lost = len(now), int((before != now).sum()), int(before.sum()) - int(now.sum())
+    agrees = n_turned <= max(1, SHARE_TURNED * n) and abs(n_lost) <= max(1, MOST_POINTS / 100 * n)
     return AnswerAgreement(agrees, float(before.mean()), 1 - n_turned / n, n)
 
 

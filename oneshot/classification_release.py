@@ -23,7 +23,7 @@ from oneshot.classification_records import (
     VALIDATION,
     VERIFICATION,
 )
-from oneshot.classifiers import BACKGROUND, Net, background_pairs, make_scorer
+from oneshot.classifiers import BACKGROUND, PROTONET, Net, background_pairs, make_scorer
 from oneshot.episode_scores import Scorer, score_lists
 from oneshot.episodes import Episodes
 from oneshot.koch_weights import Precision, load_scorer, save_scorer
@@ -56,9 +56,9 @@ def draw_once(protocols: Protocols) -> Protocols:
     return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
 
 
-def pairs_to_judge(protocols: Protocols, recipe: str, net: str) -> dict[str, Pairs]:
-    """By protocol; only siamese networks judge pairs, and only the background recipe has its own."""
-    if net != "siamese_pair":
+def pairs_to_judge(protocols: Protocols, recipe: str) -> dict[str, Pairs]:
+    """By protocol; prototypical networks judge none, and the background recipe has its own, too."""
+    if recipe == PROTONET:
         return {}
     pairs = {VERIFICATION: protocols.verification}
     if recipe == BACKGROUND and protocols.background is not None:
@@ -176,21 +176,28 @@ def measure_evaluation(
 ) -> float:
     """Seconds that `release` takes at most, from a few batches of images and a few episodes of every list."""
     images = unpack_rows(protocols.bits[np.arange(MEASURED_IMAGES) % len(protocols.bits)])
-    code = scorer.encode(images)[0]
+    encoded = Answering(scorer, scorer.encode(images)[0])
     an_image = fastest(lambda: scorer.encode(images)[0].cpu()) / MEASURED_IMAGES
-    encoded = Answering(scorer, code)
     lists = {name: draw() for name, draw in protocols.lists.items()}
-    lists |= {name: [one.episodes] for name, one in outside.items()}
-    lists[VALIDATION] = [protocols.validation]
-    seconds = {
-        name: an_image * len(np.unique(np.concatenate([episodes.needed() for episodes in of_name])))
-        + sum(measure_comparing(encoded, episodes) for episodes in of_name)
-        for name, of_name in lists.items()
+    alone = {name: [one.episodes] for name, one in outside.items()} | {VALIDATION: [protocols.validation]}
+    needed = {
+        name: np.unique(np.concatenate([episodes.needed() for episodes in of_name]))
+        for name, of_name in (lists | alone).items()
     }
-    seconds |= {name: an_image * len(np.unique(some.drawings)) for name, some in pairs.items()}
+    needed |= {name: np.unique(some.drawings) for name, some in pairs.items()}
+    comparing = {
+        name: sum(measure_comparing(encoded, episodes) for episodes in of_name)
+        for name, of_name in (lists | alone).items()
+    }
+
+    def cost(names: list[str]) -> float:
+        together = [needed[name] for name in names if name in lists]  # encoded once for all of them
+        n_images = len(np.unique(np.concatenate(together))) if together else 0
+        n_images += sum(len(needed[name]) for name in names if name not in lists)
+        return an_image * n_images + sum(comparing.get(name, 0.0) for name in names)
+
     names = choose_names(protocols, outside, pairs)
-    asked = [*names.every, *names.few, *names.deciding * len(SMALLER)]
-    return sum(seconds[name] for name in asked)
+    return cost(names.every) + cost(names.few) + len(SMALLER) * cost(names.deciding)
 
 
 def measure_comparing(encoded: Answering, episodes: Episodes) -> float:

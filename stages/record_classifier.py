@@ -155,8 +155,7 @@ def refuse_before_it_is_late(
 def find_judged(arguments: argparse.Namespace, params: Params, plan: Plan, drawings: Drawings) -> Judged:
     """All that the network is judged by; Lake's runs and MNIST if they are at hand."""
     protocols = draw_once(find_protocols(drawings, params.other_images))
-    net = "protonet" if plan.classifier.name == "protonet" else "siamese_pair"
-    pairs = pairs_to_judge(protocols, plan.classifier.recipe, net)
+    pairs = pairs_to_judge(protocols, plan.classifier.recipe)
     outside, not_computed = find_outside(arguments.all_runs, arguments.mnist, protocols)
     return Judged(protocols, outside, pairs, not_computed)
 

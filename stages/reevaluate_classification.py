@@ -47,7 +47,7 @@ def reevaluate(params: Params, records: list[ClassifierRecord]) -> dict[str, Any
         recorded = load_answers(files.scores)
         check_answers(record, recorded, str(files.record))
         scorer = make_scorer(load_released(record), speed)
-        pairs = pairs_to_judge(protocols, record.recipe, record.net)
+        pairs = pairs_to_judge(protocols, record.recipe)
         entry: dict[str, Any] = {"accuracy": {}}
         here = answer(scorer, protocols, outside, pairs, params.scale.classification.reevaluate)
         for name, answers in here.items():
