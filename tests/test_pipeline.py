@@ -97,7 +97,9 @@ def test_a_stage_declares_exactly_the_modules_that_it_imports(name: str) -> None
 def test_every_dependency_is_in_the_project_or_another_stages_output(name: str) -> None:
     made = {path for stage in PIPELINE["stages"].values() for path in outputs(stage)}
     matrix = PIPELINE["stages"][name].get("matrix", {})
+    source = yaml.safe_load((ROOT / "params.yaml").read_text())["omniglot"]["source"]
     for path in PIPELINE["stages"][name]["deps"]:
+        path = path.replace("${omniglot.source}", source)
         for key, values in matrix.items():
             path = path.replace(f"${{item.{key}}}", str(values[0]))
         # Git keeps a folder for the sake of its README.md, if of nothing else.
@@ -238,6 +240,24 @@ def test_the_run_evaluates_released_nets_and_compares_invented_scenes_with_no_re
     assert "agreement" not in found
 
 
+def test_the_run_classifies_with_every_kind_of_network_and_baseline(reproduced: Path) -> None:
+    trained, baselines = (
+        json.loads((reproduced / f"metrics/{name}.json").read_text())
+        for name in ("classification", "baselines")
+    )
+    assert {about["recipe"] for about in trained["scorers"].values()} == {
+        "published", "background", "own", "protonet",
+    }  # fmt: skip
+    for found in (trained, baselines):
+        assert (found["scale"], found["source"]) == ("smoke", "synthetic")
+        for about in found["scorers"].values():
+            assert about["accuracy"]["within-alphabet"]["n"] == 500
+    guessed = baselines["scorers"]["guess"]["accuracy"]["within-alphabet"]
+    assert guessed["low"] < 1 / 5 < guessed["high"]
+    released = json.loads((reproduced / "metrics/reclassified.json").read_text())
+    assert released == {"scale": "smoke", "source": "synthetic", "nets": {}}
+
+
 def test_the_run_writes_manifests_with_the_checksums_of_all_parts(reproduced: Path) -> None:
     for level in LEVELS:
         manifest = json.loads((reproduced / f"data/manifests/scenes-{level}.json").read_text())
@@ -258,7 +278,12 @@ def test_the_run_writes_tables_and_pictures_and_the_readmes_block(reproduced: Pa
     assert "released weights, here: recipe fast, 2 feature maps, n = 8" in markdown
     assert "at 4 characters of the released networks (Siamese-U-Net" in readme
     assert len(pd.read_csv(reproduced / "tables/recorded_runs.csv")) == 1
-    for name in ("task", "predictions", "iou_over_clutter", "oracles"):
+    of_classes = (reproduced / "tables/classification.md").read_text()
+    assert (
+        readme.split("<!-- classification -->\n")[1].split("<!-- /classification -->")[0] == of_classes
+    )
+    assert "These are invented alphabets, not Omniglot" in of_classes
+    for name in ("task", "predictions", "iou_over_clutter", "oracles", "rising_ways"):
         with Image.open(reproduced / f"figures/{name}.png") as picture:
             assert min(picture.size) > 200
 
