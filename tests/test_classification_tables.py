@@ -220,6 +220,7 @@ def test_a_network_that_was_not_trained_has_no_row_and_no_empty_column() -> None
 
 def test_without_recorded_runs_nothing_is_said_of_any(text: str) -> None:
     nothing = render(small_baselines(), small_trained())
+    assert "at scale `laptop`, all columns but the published and the recorded ones." in text
     for words in (RUNS, "recorded", "released weights", "*Agrees*"):
         assert words in text
         assert words not in nothing
@@ -305,6 +306,9 @@ def test_own_images_have_plain_tables_without_any_published_figure() -> None:
         "**3-way, characters mixed over alphabets** (`mixed-3-way-1-shot`), accuracy in %",
         "**By-folder** (`by-folder`), accuracy in %",
     ]  # fmt: skip
+    verification = table(text, "Verification, same character or not")
+    assert columns(verification) == ["released weights, here, n = 500", "computed here, n = 10,000"]
+    assert row_titles(verification) == [OWN, OWN_SMALL]
     assert "\n\nThese are own images, not Omniglot: the figures compare with no published one.\n\n" in text
     for word in ("*Published", "published,", "only)", "Koch", "recorded, n", RUNS, "tutorial"):
         assert word not in text
