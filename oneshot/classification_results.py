@@ -67,7 +67,7 @@ FIELDS = (
     "agreement_recorded_percent", "agreement_share_of_equal_answers", "agreement_n",
 )  # fmt: skip
 WHOLE_NUMBERS = (
-    "n_way", "n_shot", "n", "n_parameters", "n_pairs", "n_copies", "n_seen", "n_epochs", "seed",
+    "n_way", "n_shot", "n", "n_parameters", "n_pairs", "n_copies", "n_seen", "seed",
     "agreement_n",
 )  # fmt: skip
 

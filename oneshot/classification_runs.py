@@ -129,7 +129,7 @@ def format_trained(net: pd.Series) -> list[str]:
     pairs = NOTHING if pd.isna(net["n_pairs"]) else f"{net['n_pairs']:,}"
     if not pd.isna(net["n_copies"]) and net["n_copies"]:
         pairs += f", and {net['n_copies']} distorted copies of each"
-    epochs, seed = str(net["n_epochs"]), str(net["seed"])
+    epochs, seed = f"{net['n_epochs']:.3g}", str(net["seed"])
     return [
         net["recipe"],
         f"{net['n_parameters']:,}",

@@ -14,6 +14,8 @@ from oneshot.scenes import JOB_SCENES, SceneRecipe, Scenes, concatenate, job_see
 if TYPE_CHECKING:
     from torch import nn
 
+    from oneshot.koch_weights import ScorerInfo
+    from oneshot.scorers import ProtoScorer, SiameseScorer
     from oneshot.weights import WeightsInfo
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -129,3 +131,28 @@ def list_networks() -> list[tuple[str, str, int | str]]:
         if path.stem.isdecimal() or path.stem == "joint"
     ]
     return sorted(found, key=lambda network: (*network[:2], isinstance(network[2], str), network[2]))
+
+
+def load_classifier(name: str = "own") -> "tuple[SiameseScorer | ProtoScorer, ScorerInfo]":
+    """A network for one-shot classification that this project releases, as a scorer, and what is known of it.
+
+    name: of its record in results/classification, such as own or protonet.
+
+    Raises:
+        WeightsError: no such network is released, or the file is damaged.
+    """
+    from oneshot.classifiers import make_scorer  # here, since torch takes seconds to load
+    from oneshot.koch_weights import load_scorer
+    from oneshot.weights import WeightsError
+
+    path = RELEASED_WEIGHTS / "classification" / f"{name}.safetensors"
+    if not path.is_file():
+        there = ", ".join(list_classifiers()) or "none yet"
+        raise WeightsError(f"no network {name} is released for classification: weights/ has {there}.")
+    net, info = load_scorer(path)
+    return make_scorer(net), info
+
+
+def list_classifiers() -> list[str]:
+    """The names that `load_classifier` can load."""
+    return sorted(path.stem for path in (RELEASED_WEIGHTS / "classification").glob("*.safetensors"))

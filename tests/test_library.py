@@ -9,7 +9,9 @@ import torch
 
 from oneshot import library
 from oneshot.batches import PixelStatistics
-from oneshot.library import load_network, load_scenes
+from oneshot.koch_weights import save_scorer
+from oneshot.library import list_classifiers, load_classifier, load_network, load_scenes
+from oneshot.nets.protonet import ProtoNet
 from oneshot.nets.siamese_unet import SiameseUNet
 from oneshot.omniglot import Drawings
 from oneshot.weights import WeightsError, WeightsInfo, save_weights
@@ -78,3 +80,21 @@ def test_a_network_that_is_not_released_is_refused_with_those_that_are(
         load_network()
     with pytest.raises(WeightsError, match="no network masknet/fast/joint "):
         load_network("fast", "joint", net="masknet")
+
+
+def test_a_released_classifier_is_loaded_by_its_name_ready_to_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_drawings: Drawings
+) -> None:
+    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
+    with pytest.raises(
+        WeightsError, match="no network own is released for classification: weights/ has none"
+    ):
+        load_classifier()
+    net = ProtoNet(4).initialise(torch.Generator().manual_seed(0)).eval()
+    save_scorer(tmp_path / "classification/protonet.safetensors", net, {"n_seen": 7})
+    assert list_classifiers() == ["protonet"]
+    scorer, info = load_classifier("protonet")
+    assert info.training == {"n_seen": 7}
+    images = synthetic_drawings.unpack()[0, :3]
+    with torch.no_grad():
+        torch.testing.assert_close(scorer.encode(images), net(torch.from_numpy(images).float()))
