@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from oneshot.koch_recipes import RANGES
 
@@ -47,6 +48,9 @@ def draw_trial(seed: int, number: int, n_layers: int) -> Trial:
         np.exp(generator.uniform(np.log(low), np.log(high), n_layers))
         for low, high in (RANGES["lrs"], (LEAST_L2, RANGES["l2s"][1]))
     )
-    # Three digits say as much, and are easily copied.
-    rounded = [tuple(float(f"{value:.3g}") for value in values) for values in (lrs, momenta, l2s)]
-    return Trial(number, *rounded)
+    return Trial(number, round_all(lrs), round_all(momenta), round_all(l2s))
+
+
+def round_all(values: Float[np.ndarray, " n"]) -> tuple[float, ...]:
+    """To three digits, which say as much and are easily copied."""
+    return tuple(float(f"{value:.3g}") for value in values)
