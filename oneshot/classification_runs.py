@@ -119,7 +119,7 @@ def render_trained(results: pd.DataFrame) -> list[str]:
         judged = of_net[of_net["protocol"].eq(VALIDATION)]
         rows.append([str(title), *format_trained(of_net.iloc[0]), format_first(judged)])
     return [
-        f"**Networks trained here**: accuracy in %, validation within an alphabet (`{VALIDATION}`)",
+        "**Networks trained here**: accuracy on the validation trials, in %",
         lay_out(titles, rows),
     ]
 

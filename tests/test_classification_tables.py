@@ -74,7 +74,7 @@ def test_every_table_names_its_protocols_and_what_it_reproduces(text: str) -> No
     assert list_titles(text) == [
         f"**{RUNS}**: accuracy in %, 20-way 1-shot within an alphabet: validation "
         "(`within-alphabet-validation`) and test (`within-alphabet-10000`)",
-        f"**{TRAINED}**: accuracy in %, validation within an alphabet (`within-alphabet-validation`)",
+        f"**{TRAINED}**: accuracy on the validation trials, in %",
         f"**{VERIFICATION}: {verification}** (`verification`), accuracy in %",
         f"**{WITHIN}: 20-way 1-shot within an alphabet** (`within-alphabet`, `within-alphabet-10000`), "
         "accuracy in %",
@@ -299,7 +299,7 @@ def test_own_images_have_plain_tables_without_any_published_figure() -> None:
         small_records(), small_reevaluated(), source,
     )  # fmt: skip
     assert list_titles(text) == [
-        f"**{TRAINED}**: accuracy in %, validation within an alphabet (`within-alphabet-validation`)",
+        f"**{TRAINED}**: accuracy on the validation trials, in %",
         "**Verification, same character or not** (`verification`), accuracy in %",
         "**7-way 1-shot within an alphabet** (`within-alphabet`), accuracy in %",
         "**20-way 1-shot, Lake's own 20 runs** (`all_runs`), error in %",
