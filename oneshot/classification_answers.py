@@ -24,9 +24,9 @@ from oneshot.protocols import RISING_WAYS
 from oneshot.records import RecordError
 
 # Both sides are plain float32 evaluations of the same file; another processor adds up in another order. Of
-# 10,000 answers within alphabets of two small nets, neither channels_last nor double precision turned one on a
-# CPU; bfloat16, which such a comparison is to notice, turned 15 and 61. GPUs may take less exact convolutions,
-# hence some room. One answer of few may always turn.
+# 10,000 answers within alphabets of two small nets, neither channels_last nor double precision turned one on
+# a CPU; bfloat16, which such a comparison is to notice, turned 15 and 61. GPUs may take less exact
+# convolutions, hence some room. One answer of few may always turn.
 SHARE_TURNED = 0.002
 SHARE_MOVED = 0.001  # of the answers, by which the number of right ones may differ
 TOLERANCE = 1e-9  # of means

@@ -33,8 +33,8 @@ from oneshot.protocols import RISING_WAYS, Protocols, describe_lists
 from oneshot.scorers import BATCH_IMAGES, SiameseScorer
 from oneshot.speed import Speed
 
-# Of a deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or down,
-# for a smaller file to be good enough. To be better by chance is no reason to choose a file by a test.
+# Of a deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
+# down, for a smaller file to be good enough. To be better by chance is no reason to choose a file by a test.
 SHARE_MOVED = 0.002
 DECIDING = ("within-alphabet-10000", VALIDATION)
 SMALLER: tuple[Precision, ...] = ("int4", "int8", "float16")  # than float32, the smallest first
