@@ -23,11 +23,12 @@ from oneshot.metrics import mean_of_hits
 from oneshot.protocols import RISING_WAYS
 from oneshot.records import RecordError
 
-# Both sides are plain float32 evaluations of the same file. Another processor adds up in another order, which
-# turns a query only where two classes' scores are equal to some six digits, one in thousands; bfloat16, which
-# is what such a comparison is to notice, turns one in a hundred. One answer of few may always turn.
-SHARE_TURNED = 0.005
-MOST_POINTS = 0.25
+# Both sides are plain float32 evaluations of the same file; another processor adds up in another order. Of
+# 10,000 answers within alphabets of two small nets, neither channels_last nor double precision turned one on
+# a CPU; bfloat16, which such a comparison is to notice, turned 15 and 61. GPUs may take less exact
+# convolutions, hence some room. One answer of few may always turn.
+SHARE_TURNED = 0.002
+SHARE_MOVED = 0.001  # of the answers, by which the number of right ones may differ
 TOLERANCE = 1e-9  # of means
 
 # Right answers, 1, and wrong ones, 0, by protocol, in the order of its list: episodes x queries; of rising
@@ -57,7 +58,7 @@ def compare_answers(
         raise RecordError(f"{here.size} answers cannot be compared with {recorded.size} recorded ones.")
     before, now = recorded.ravel().astype(bool), here.ravel().astype(bool)
     n, n_turned, n_lost = len(now), int((before != now).sum()), int(before.sum()) - int(now.sum())
-    agrees = n_turned <= max(1, SHARE_TURNED * n) and abs(n_lost) <= max(1, MOST_POINTS / 100 * n)
+    agrees = n_turned <= max(1, SHARE_TURNED * n) and abs(n_lost) <= max(1, SHARE_MOVED * n)
     return AnswerAgreement(agrees, float(before.mean()), 1 - n_turned / n, n)
 
 

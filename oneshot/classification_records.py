@@ -79,7 +79,7 @@ class Released(Section):
     """The file of weights that the answers are of.
 
     `lost_points`: by how many percentage points it is right less often than the same weights in single
-    precision, by protocol (`oneshot.classification_release` says which, and when that is too much).
+    precision, by protocol; below 0, more often. `oneshot.classification_release` says when it is too much.
     """
 
     file: str

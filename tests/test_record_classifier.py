@@ -20,17 +20,26 @@ from oneshot import classification_release, koch_training
 from oneshot.classification import summarise_hits
 from oneshot.classification_answers import load_answers, save_answers
 from oneshot.classification_records import load_record, save_record
-from oneshot.classification_release import answer, measure_evaluation, pairs_to_judge, release
+from oneshot.classification_release import (
+    answer,
+    is_as_good,
+    measure_evaluation,
+    pairs_to_judge,
+    release,
+)
 from oneshot.classifiers import make_scorer, validation_error
+from oneshot.episode_scores import score_episodes
 from oneshot.errors import OneshotError, ParameterError
+from oneshot.koch_training import LogPoint
 from oneshot.koch_weights import load_scorer, save_scorer
 from oneshot.nets.bases import BASES
-from oneshot.omniglot import Drawings, save_drawings
+from oneshot.omniglot import Drawings, save_drawings, unpack_rows
 from oneshot.params import Params, load_params
 from oneshot.protocols import Protocols, find_protocols
 from oneshot.records import RecordError
 from oneshot.weights import WeightsError, file_sha256, load_tensors
 from stages import adopt_classifier, classifier_run, record_classifier, slices
+from stages.classifier_form import save_curve
 from stages.classifier_plan import build_parser, make_plan
 from stages.slices import read_whole, slice_file
 from tests.archives import flip_bit
@@ -225,13 +234,13 @@ def test_the_background_recipe_is_judged_on_its_own_pairs_too(
 def test_the_smallest_form_that_loses_little_is_released(
     bad: int, chosen: str, mine: Path, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost, asked = classification_release.lost_points, []
+    asked: list[set[str]] = []
 
-    def lose(whole: Any, smaller: Any) -> dict[str, float]:
+    def judge(whole: Any, smaller: Any) -> bool:
         asked.append(set(smaller))
-        return lost(whole, smaller) if len(asked) > 3 else {"validation": 0.3 if len(asked) <= bad else 0.2}
+        return len(asked) > bad
 
-    monkeypatch.setattr(classification_release, "lost_points", lose)
+    monkeypatch.setattr(classification_release, "is_as_good", judge)
     net, path = load_any(mine), mine / "released"
     pairs = pairs_to_judge(protocols, "own")
     released = release(net, {}, path, protocols, {}, pairs, device="cpu")
@@ -243,15 +252,64 @@ def test_the_smallest_form_that_loses_little_is_released(
     assert set(released.answers) == {*protocols.lists, "validation", "verification"}
 
 
-def test_lost_points_are_of_the_released_file_beside_single_precision(
-    mine: Path, protocols: Protocols
+@pytest.mark.parametrize(
+    ("n", "n_more", "good"),
+    [(320, 0, True), (320, -1, True), (320, 1, True), (320, -2, False), (320, 2, False),
+     (10_000, -20, True), (10_000, 20, True), (10_000, -21, False), (10_000, 21, False)],
+)  # fmt: skip
+def test_a_form_is_as_good_if_it_moves_a_protocol_by_one_answer_or_little(
+    n: int, n_more: int, good: bool
 ) -> None:
+    whole = {"one": (np.arange(n) < n // 2).astype(np.uint8), "other": np.ones((20, 20), np.uint8)}
+    smaller = {**whole, "one": (np.arange(n)[::-1] < n // 2 + n_more).astype(np.uint8)}
+    assert is_as_good(whole, smaller) == good
+
+
+def test_answers_and_lost_points_are_of_the_released_file(
+    mine: Path, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save_worse(path: Path, net: Any, about: Any, precision: str = "float32") -> None:
+        """The smaller forms prefer what is least alike."""
+        whole = net.output.weight.data.clone()
+        net.output.weight.data *= 1 if precision == "float32" else -1
+        save_scorer(path, net, about, precision)
+        net.output.weight.data = whole
+
+    monkeypatch.setattr(classification_release, "save_scorer", save_worse)
+    monkeypatch.setattr(classification_release, "is_as_good", lambda *_: True)
     net, pairs = load_any(mine), pairs_to_judge(protocols, "own")
     released = release(net, {}, mine / "released", protocols, {}, pairs, device="cpu")
     whole = answer(make_scorer(net), protocols, {}, pairs, released.answers)
+    of_file = answer(make_scorer(load_scorer(mine / "released")[0]), protocols, {}, pairs, released.answers)
+    assert not np.array_equal(of_file["validation"], whole["validation"])
+    assert all(np.array_equal(released.answers[name], of_file[name]) for name in whole)
     assert released.lost_points.keys() == released.answers.keys() - {"rising-ways", "rising-ways-training"}
     for name, points in released.lost_points.items():
-        assert points == pytest.approx(100 * (whole[name].mean() - released.answers[name].mean()))
+        assert points == pytest.approx(100 * (whole[name].mean() - of_file[name].mean()))
+
+
+def test_answers_lie_in_the_order_of_their_lists(mine: Path, protocols: Protocols) -> None:
+    scorer = make_scorer(load_any(mine))
+    found = answer(scorer, protocols, {}, {}, [*protocols.lists, "validation"])
+    images = unpack_rows(protocols.bits)
+    for name, draw in protocols.lists.items():
+        one_by_one = [score_episodes(scorer, images, episodes) for episodes in draw()]
+        expected = np.stack([hits.ravel() for hits in one_by_one]) if len(one_by_one) > 1 else one_by_one[0]
+        np.testing.assert_array_equal(found[name], expected)
+    assert found["rising-ways"].shape == (11, 8)
+    np.testing.assert_array_equal(found["validation"], score_episodes(scorer, images, protocols.validation))
+
+
+def test_long_curves_are_drawn_together_without_losing_steps_or_errors(tmp_path: Path) -> None:
+    points = [LogPoint(2 * k, 20 * k, float(k), k / 2, 1 / k if k % 3 == 0 else None) for k in range(1, 2002)]
+    save_curve(tmp_path / "curve.csv", points)
+    lines = [line.split(",") for line in (tmp_path / "curve.csv").read_text().splitlines()]
+    assert lines[0] == ["step", "n_seen", "loss", "error", "seconds"]
+    assert lines[1] == ["6", "60", "2", "0.333333", "1.50"]  # three points in one
+    assert (len(lines), lines[-1][:2]) == (1 + 667, ["4002", "40020"])
+    save_curve(tmp_path / "short.csv", points[:4])
+    short = [line.split(",") for line in (tmp_path / "short.csv").read_text().splitlines()]
+    assert [line[3] for line in short[1:]] == ["", "", "0.333333", ""]
 
 
 # --------------------------------------------------------------------------------- killed, and gone on with
