@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from oneshot.classification import score_validation, score_verification, summarise_hits
@@ -15,6 +16,8 @@ from oneshot.koch_weights import describe_scorer
 from oneshot.nets.bases import BASES
 from oneshot.nets.koch import SiamesePair
 from oneshot.nets.protonet import ProtoNet
+from oneshot.nets.scaled import initialise_scaled
+from oneshot.omniglot import unpack_rows
 from oneshot.pair_feeds import FixedPairs, PairLoss
 from oneshot.pairs import Pairs, draw_set
 from oneshot.params import ClassificationRecipes, EpisodeNumbers, EpisodeTraining, PairTraining
@@ -26,6 +29,7 @@ from oneshot.speed import Speed
 BACKGROUND, OWN, PROTONET = "background", "own", "protonet"
 PUBLISHED = "published"
 BACKGROUND_SEED = 21  # of its validation and test pairs
+SCALED_TO = 256  # drawings
 
 Net = SiamesePair | ProtoNet
 
@@ -49,8 +53,8 @@ class ClassifierPlan:
         return self.name if self.name in (BACKGROUND, OWN, PROTONET) else PUBLISHED
 
 
-def build_net(plan: ClassifierPlan) -> Net:
-    """With initial weights from the seed.
+def build_net(plan: ClassifierPlan, protocols: Protocols) -> Net:
+    """With initial weights from the seed; recipe own scales them to some of the drawings trained on.
 
     Raises:
         ParameterError: there is no such base.
@@ -60,7 +64,13 @@ def build_net(plan: ClassifierPlan) -> Net:
         return ProtoNet().initialise(generator)
     if plan.base not in BASES:
         raise ParameterError(f"base is {plan.base!r}; there are {', '.join(BASES)}.")
-    return SiamesePair(BASES[plan.base]()).initialise(generator)
+    net = SiamesePair(BASES[plan.base]())
+    if plan.name != OWN:
+        return net.initialise(generator)
+    numbers = np.concatenate(protocols.training.images)
+    chosen = np.random.default_rng(plan.seed).permutation(numbers)[:SCALED_TO]
+    images = torch.from_numpy(unpack_rows(protocols.bits[np.sort(chosen)])).float()
+    return initialise_scaled(net, images, generator)
 
 
 def make_training(plan: ClassifierPlan, net: Net, protocols: Protocols) -> tuple[LossOfNet, Feed, Recipe]:

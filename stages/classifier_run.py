@@ -97,7 +97,7 @@ def begin(
         ParameterError: a number of the recipe is impossible, or does not fit the network or the images.
         RecordError: the checkpoint in `folder` was written by other code, or under other conditions.
     """
-    net = build_net(plan.classifier)
+    net = build_net(plan.classifier, protocols)
     loss, feed, recipe = make_training(plan.classifier, net, protocols)
     recipe.optimizer(net, fused=False)  # says whether its numbers fit the network's layers
     ongoing = Run(plan, folder, files, net, loss, feed, recipe, speed, started)

@@ -191,7 +191,9 @@ def find_reserve(ongoing: Run, judged: Judged) -> float:
     plan = ongoing.plan
     if plan.minutes is None and plan.stop_after is None:
         return 0.0
-    scorer = make_scorer(build_net(plan.classifier), ongoing.speed.plain())  # whatever the weights are
+    scorer = make_scorer(
+        build_net(plan.classifier, protocols), ongoing.speed.plain()
+    )  # whatever the weights are
     seconds = measure_evaluation(scorer, judged.protocols, judged.outside, judged.pairs)
     reserve = RESERVE_SECONDS + RESERVE_FACTOR * seconds
     ongoing.say(f"evaluation will take about {reserve:.0f} s")

@@ -62,7 +62,7 @@ def try_out(plan: ClassifierPlan, trial: Trial, protocols: Protocols, speed: Spe
     numbers = {part: getattr(trial, part) for part in PARTS} | {"patience": None}
     recipes = plan.recipes.model_copy(update={"published": plan.recipes.published.model_copy(update=numbers)})
     plan = replace(plan, recipes=recipes)
-    net = build_net(plan)
+    net = build_net(plan, protocols)
     loss, feed, recipe = make_training(plan, net, protocols)
     scorer = make_scorer(net, speed)
     with tempfile.TemporaryDirectory() as folder:

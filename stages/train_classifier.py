@@ -69,7 +69,7 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     plan = ClassifierPlan(net, scale.base, params.seed, training, params.classification.recipes)
     speed = choose_speed(params.device, params.speed)
     protocols = read_protocols(params)
-    network = build_net(plan)
+    network = build_net(plan, protocols)
     loss, feed, recipe = make_training(plan, network, protocols)
     scorer = make_scorer(network, speed)
     resolved = {

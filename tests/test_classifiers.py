@@ -25,7 +25,7 @@ from oneshot.koch_training import Progress, fit_pairs
 from oneshot.nets.bases import BASES
 from oneshot.nets.koch import KochSmall, SiamesePair
 from oneshot.nets.protonet import ProtoNet
-from oneshot.omniglot import Drawings
+from oneshot.omniglot import Drawings, unpack_rows
 from oneshot.pair_feeds import FixedPairs, PairLoss
 from oneshot.pairs import draw_set
 from oneshot.params import Classifiers, EpisodeTraining, PairTraining, load_params
@@ -81,7 +81,7 @@ def test_table_1s_cells_at_full_scale_are_the_published_ones() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_net_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) -> None:
     of_name = plan(name)
-    net = build_net(of_name)
+    net = build_net(of_name, protocols)
     loss, feed, recipe = make_training(of_name, net, protocols)
     assert loss.net is net
     kinds = {
@@ -101,15 +101,29 @@ def test_each_net_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) 
         assert (feed.n_epoch, feed.seed) == (3, 4)
 
 
-def test_initial_weights_come_from_the_seed() -> None:
-    same, again, other = (build_net(plan("own", seed=seed)).state_dict() for seed in (1, 1, 2))
+@pytest.mark.parametrize("name", ["own", "background", "protonet"])
+def test_initial_weights_come_from_the_seed(name: str, protocols: Protocols) -> None:
+    same, again, other = (build_net(plan(name, seed=seed), protocols).state_dict() for seed in (1, 1, 2))
     torch.testing.assert_close(same, again, atol=0, rtol=0)
-    assert not torch.equal(same["output.weight"], other["output.weight"])
+    key = next(key for key in same if "convolutions" in key and key.endswith("weight"))
+    assert not torch.equal(same[key], other[key])
 
 
-def test_an_unknown_base_is_named() -> None:
+def test_recipe_own_alone_scales_its_initial_weights_to_the_drawings(protocols: Protocols) -> None:
+    images = torch.from_numpy(unpack_rows(protocols.bits[np.concatenate(protocols.training.images)])).float()
+    deviations = {}
+    for name in ("own", "background"):
+        net = build_net(plan(name), protocols)
+        assert isinstance(net, SiamesePair)
+        with torch.no_grad():
+            deviations[name] = net(images[:100], images[100:200]).std().item()
+    assert 0.5 < deviations["own"] < 2
+    assert deviations["background"] < 0.1
+
+
+def test_an_unknown_base_is_named(protocols: Protocols) -> None:
     with pytest.raises(ParameterError, match="base is 'huge'; there are koch, koch_small"):
-        build_net(plan("own", base="huge"))
+        build_net(plan("own", base="huge"), protocols)
 
 
 def test_the_background_protocol_needs_drawers_in_common() -> None:
@@ -117,7 +131,7 @@ def test_the_background_protocol_needs_drawers_in_common() -> None:
     of_own = own_protocols(images, SIZES)
     of_name = plan("background")
     with pytest.raises(ParameterError, match="background needs images by the same drawers"):
-        make_training(of_name, build_net(of_name), of_own)
+        make_training(of_name, build_net(of_name, of_own), of_own)
 
 
 @pytest.mark.parametrize("name", ["pairs_30000_affine", "own", "protonet"])
@@ -129,7 +143,7 @@ def test_nets_train_on_own_images(name: str, tmp_path: Any) -> None:
     )
     of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
     of_name = plan(name, recipes=recipes)
-    net = build_net(of_name)
+    net = build_net(of_name, of_own)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     loss, feed, recipe = make_training(of_name, net, of_own)
     progress = fit_pairs(loss, feed, recipe, checkpoint=tmp_path / "run", n_epochs=1)
@@ -140,7 +154,7 @@ def test_nets_train_on_own_images(name: str, tmp_path: Any) -> None:
 @pytest.mark.parametrize("name", ["own", "protonet", "background"])
 def test_what_is_judged_fits_the_net(name: str, protocols: Protocols) -> None:
     of_name = plan(name)
-    scorer = make_scorer(build_net(of_name))
+    scorer = make_scorer(build_net(of_name, protocols))
     validation = judge_validation(scorer, protocols)
     assert validation["n"] == 60
     assert validation_error(scorer, protocols) == pytest.approx(1 - validation["value"])
@@ -166,7 +180,7 @@ def test_background_pairs_are_of_their_splits_drawers(protocols: Protocols) -> N
 
 def test_a_training_is_described_in_plain_words(protocols: Protocols) -> None:
     of_name = plan("pairs_30000_affine")
-    net = build_net(of_name)
+    net = build_net(of_name, protocols)
     _, feed, _ = make_training(of_name, net, protocols)
     progress = Progress({}, n_steps=10, step=5, best_step=3, stopped_early=True)
     about = describe_training(of_name, net, feed, progress)
@@ -177,7 +191,7 @@ def test_a_training_is_described_in_plain_words(protocols: Protocols) -> None:
         "stopped_early": True, "best_step": 3, "seed": 4,
     }  # fmt: skip
     of_name = plan("protonet")
-    net = build_net(of_name)
+    net = build_net(of_name, protocols)
     _, feed, _ = make_training(of_name, net, protocols)
     about = describe_training(of_name, net, feed, progress)
     assert (about["net"], about["base"], about["n_pairs"], about["n_seen"]) == ("protonet", None, None, 5)
