@@ -47,6 +47,7 @@ bench: venv
 	python -m bench.training
 	python -m bench.masknet
 	python -m bench.baselines
+	python -m bench.koch
 
 clean:
 	rm -rf .venv demo

@@ -110,3 +110,12 @@ def test_other_errors_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
         search()
     with pytest.raises(ParameterError, match="scale 'laptop' does not train pairs_30000"):
         search_published.main(["pairs_30000", "--scale", "laptop", "--minutes", "1"])
+
+
+def test_the_run_list_names_a_search_that_there_is() -> None:
+    text = (ROOT / "results/README.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("python -m stages.search_published ")]
+    assert len(lines) == 1
+    found = search_published.build_parser().parse_args(lines[0].split()[3:])
+    assert (found.net, found.trials, found.device) == ("pairs_30000", 16, "cuda")
+    assert found.minutes <= 9
