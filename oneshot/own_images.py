@@ -17,6 +17,7 @@ from oneshot.omniglot import pack_rows
 
 SPLITS = ("train", "validation", "test")
 FEWEST_ALPHABETS = 3  # to be split by alphabets: one for each split
+FEWEST_IMAGES = 2  # of a class that is asked: one to show, one to ask
 FILE_FORMAT = "oneshot own images 1"
 
 
@@ -67,13 +68,15 @@ def split_own_images(
 ) -> OwnImages:
     """Deal out whole alphabets, or classes where there are fewer than three alphabets, by chance.
 
-    Each of validation and test gets its share, at least one. Training classes with fewer images than
-    `least_images` are brought there by distorted copies; the others are judged on the user's images alone.
+    Classes of one image are not dealt to validation or test while there are others. Each of these gets its
+    share, at least one. Training classes with fewer images than `least_images` are brought there by distorted
+    copies; the others are judged on the user's images alone.
 
     Raises:
         ImageFolderError: there are fewer than three classes, or nothing is left to train on.
     """
-    splits = np.array(deal_out(own.classes.alphabets, generator, validation_share, test_share))
+    n_images = [len(numbers) for numbers in own.classes.images]
+    splits = np.array(deal_out(own.classes.alphabets, n_images, generator, validation_share, test_share))
     whole = augment_classes(own, least_images, generator, splits == "train")
     image_classes = np.empty(len(whole.images), np.int32)
     for k, numbers in enumerate(whole.classes.images):
@@ -89,9 +92,13 @@ def split_own_images(
 
 
 def deal_out(
-    alphabets: Sequence[str], generator: np.random.Generator, validation_share: float, test_share: float
+    alphabets: Sequence[str],
+    n_images: Sequence[int],
+    generator: np.random.Generator,
+    validation_share: float,
+    test_share: float,
 ) -> list[str]:
-    """The split of every class."""
+    """The split of every class. Single classes that have but one image, which no test can use, come last."""
     names = list(dict.fromkeys(alphabets))
     by_alphabet = len(names) >= FEWEST_ALPHABETS
     units = [names.index(alphabet) for alphabet in alphabets] if by_alphabet else [*range(len(alphabets))]
@@ -104,8 +111,11 @@ def deal_out(
             "train on: add some, or lower other_images.validation_share and test_share."
         )
     of_unit = ["validation"] * n_validation + ["test"] * n_test + ["train"] * n_units
-    order = generator.permutation(n_units).tolist()
-    return [of_unit[order[unit]] for unit in units]
+    order = generator.permutation(n_units)
+    if not by_alphabet:
+        order = order[np.argsort(np.array(n_images)[order] < FEWEST_IMAGES, kind="stable")]
+    places = np.argsort(order).tolist()
+    return [of_unit[places[unit]] for unit in units]
 
 
 def save_own_images(path: Path, images: OwnImages) -> None:

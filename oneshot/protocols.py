@@ -13,7 +13,7 @@ from oneshot.classes import Classes, omniglot_classes
 from oneshot.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
 from oneshot.errors import ParameterError
 from oneshot.omniglot import SIDE, Drawings
-from oneshot.own_images import SPLITS, OwnImages
+from oneshot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.pairs import Pairs, PairSource, background_source, draw_set, koch_source, make_source
 from oneshot.params import OtherImages
 from oneshot.published import read_facts
@@ -106,7 +106,7 @@ def own_protocols(images: OwnImages, sizes: OtherImages) -> Protocols:
     Raises:
         ParameterError: a split has too few classes, with two images each, for N-way or for pairs.
     """
-    classes = {split: images.classes(split, copies=False, least_images=2) for split in SPLITS}
+    classes = {split: images.classes(split, copies=False, least_images=FEWEST_IMAGES) for split in SPLITS}
     training = images.classes("train", copies=True)
     return from_classes("own images", images.bits, classes, training, None, sizes)
 
