@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from oneshot.errors import TrainingError
 
-PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused")
+PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused", "tf32")
 # What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, and
 # compiled code, after minutes of compilation, slower than eager.
 AUTOMATIC_PARTS = {"cpu": ("channels_last", "fused"), "cuda": ("bf16", "channels_last", "compiled", "fused")}
@@ -26,7 +26,8 @@ class Speed:
     bf16: convolutions and matrix products in bfloat16; weights, normalisation and losses stay float32.
     channels_last: the channels of a pixel lie side by side, as matrix units want them.
     compiled: torch.compile, for fixed shapes. cuda_graphs: compiled code is recorded and replayed whole.
-    fused: Adam's update is one kernel.
+    fused: Adam's update is one kernel. tf32: float32 products of GPUs keep 10 of 23 bits, as bf16 implies for
+    what it leaves in float32; for what bfloat16's 7 bits are too few for.
     """
 
     device: str = "cpu"
@@ -35,6 +36,7 @@ class Speed:
     compiled: bool = False
     cuda_graphs: bool = False
     fused: bool = False
+    tf32: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -62,7 +64,7 @@ class Speed:
     def running(self) -> Iterator[None]:
         """For a whole training loop, backward passes and updates included, or a whole evaluation.
 
-        Precision is as asked: without bf16, float32 is float32 throughout, where cuDNN would take TF32. The
+        Precision is as asked: without bf16 or tf32, float32 is float32 throughout, where cuDNN would take TF32. The
         settings are the process's own, and are put back.
         """
         if self.device_type != "cuda":
@@ -71,10 +73,11 @@ class Speed:
             return
         matmul = torch.get_float32_matmul_precision()
         # What is left in float32 beside bfloat16, such as Muon's products, can do with TF32.
-        torch.set_float32_matmul_precision("high" if self.bf16 else "highest")
+        torch.set_float32_matmul_precision("high" if self.bf16 or self.tf32 else "highest")
         try:
             # Batches are of equal size: the search for the fastest convolution is paid once.
-            with torch.backends.cudnn.flags(True, benchmark=True, allow_tf32=self.bf16), self.autocast():
+            allowed = self.bf16 or self.tf32
+            with torch.backends.cudnn.flags(True, benchmark=True, allow_tf32=allowed), self.autocast():
                 yield
         finally:
             torch.set_float32_matmul_precision(matmul)
