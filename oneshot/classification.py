@@ -48,11 +48,10 @@ def score_protocols(
     return hits
 
 
-def score_validation(scorer: Scorer, protocols: Protocols) -> Hits:
-    """The trials that may select a network."""
-    numbers = protocols.validation.needed()
-    images = unpack_rows(protocols.bits[numbers])
-    return score_lists(scorer, images, [protocols.validation.renumbered(numbers)])
+def score_list(scorer: Scorer, protocols: Protocols, episodes: Episodes) -> Bool[np.ndarray, "_ _"]:
+    """Of one list over the protocols' images, such as the trials that may select a network."""
+    numbers = episodes.needed()
+    return score_lists(scorer, unpack_rows(protocols.bits[numbers]), [episodes.renumbered(numbers)])[0]
 
 
 def score_verification(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from oneshot import protocols
 from oneshot.files import replacing
 from oneshot.params import Section, describe
 from oneshot.published import read_facts
@@ -14,6 +15,7 @@ from oneshot.records import RecordError
 
 KIND = "classification"  # the folder, in place of a network's name
 VALIDATION = "validation"
+SELECTION = "selection"  # many more trials of the same kind
 VERIFICATION = "verification"
 BACKGROUND_VERIFICATION = "background-verification"  # /validation and /test
 SIAMESE, USUAL_BASE = "siamese_pair", "koch"
@@ -223,14 +225,16 @@ def published_sums() -> dict[str, str]:
     """SHA-256 of the published lists of episodes and pairs, by protocol."""
     facts = read_facts("episodes")
     sums: dict[str, Any] = {**facts["benchmarks"], "mnist": facts["mnist"], "all_runs": facts["all_runs"]}
-    sums[VALIDATION] = sums.pop("within-alphabet-validation")
+    sums[VALIDATION] = sums.pop(protocols.VALIDATION)
+    sums[SELECTION] = sums.pop(protocols.SELECTION)
     sums |= {name: of_pairs for name, of_pairs in facts["pairs"].items() if name != "layout"}
     return {name: about["sha256"] for name, about in sums.items()}
 
 
 def required_protocols(record: ClassifierRecord) -> set[str]:
     """What can be computed from the drawings alone, and must be."""
-    required = {VALIDATION} | set(read_facts("episodes")["benchmarks"]) - {"within-alphabet-validation"}
+    required = set(read_facts("episodes")["benchmarks"]) - {protocols.VALIDATION, protocols.SELECTION}
+    required |= {VALIDATION, SELECTION}
     if record.net == SIAMESE:
         required.add(VERIFICATION)
     if record.recipe == "background":

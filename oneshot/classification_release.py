@@ -13,13 +13,14 @@ from torch import Tensor
 
 from oneshot.classification import (
     Outside,
+    score_list,
     score_protocols,
-    score_validation,
     score_verification,
 )
 from oneshot.classification_answers import Answers
 from oneshot.classification_records import (
     BACKGROUND_VERIFICATION,
+    SELECTION,
     VALIDATION,
     VERIFICATION,
 )
@@ -33,11 +34,11 @@ from oneshot.protocols import RISING_WAYS, Protocols, describe_lists
 from oneshot.scorers import BATCH_IMAGES, SiameseScorer
 from oneshot.speed import Speed
 
-# Of a deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
-# down, for a smaller file to be good enough. To be better by chance is no reason to choose a file by a test.
+# Of the deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
+# down, for a smaller file to be good enough. To be better by chance is no reason to choose a file.
 SHARE_MOVED = 0.002
-DECIDING = ("within-alphabet-10000", VALIDATION)
-SMALLER: tuple[Precision, ...] = ("int4", "int8", "float16")  # than float32, the smallest first
+PRECISIONS: tuple[Precision, ...] = ("int4", "int8", "float16", "float32")  # the smallest first
+LARGEST_BYTES = 45 * 2**20  # of a released file, which lies in Git; where nothing smaller is as good, 8 bits
 MIXED = "mixed-"  # begins the names of protocols that need ten times as many images as the others
 MEASURED_IMAGES = 2 * BATCH_IMAGES
 MEASURED_EPISODES = 10  # of every list
@@ -76,6 +77,7 @@ def describe_answered(
     described = {name: describe_lists([one.episodes]) for name, one in outside.items()}
     described |= {name: describe_lists(draw()) for name, draw in protocols.lists.items()}
     described[VALIDATION] = describe_lists([protocols.validation])
+    described[SELECTION] = describe_lists([protocols.selection])
     return described | {name: {"n_pairs": len(some), "sha256": some.sha256()} for name, some in pairs.items()}
 
 
@@ -91,8 +93,9 @@ def answer(
     answers = {}
     for name, hits in score_protocols(scorer, protocols, outside, wanted).items():
         answers[name] = np.stack([of_list.ravel() for of_list in hits]) if name in RISING_WAYS else hits[0]
-    if VALIDATION in wanted:
-        answers[VALIDATION] = score_validation(scorer, protocols)[0]
+    for name, episodes in ((VALIDATION, protocols.validation), (SELECTION, protocols.selection)):
+        if name in wanted:
+            answers[name] = score_list(scorer, protocols, episodes)
     for name, some in pairs.items():
         if name in wanted:
             assert isinstance(scorer, SiameseScorer)
@@ -102,33 +105,27 @@ def answer(
 
 @dataclass(frozen=True)
 class Names:
-    """Of protocols: every one; those that are answered in single precision, too; those that decide."""
+    """Of protocols: every one, and those that are answered in single precision, too."""
 
     every: list[str]
     few: list[str]
-    deciding: list[str]
 
 
 def choose_names(protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs]) -> Names:
-    """Where a source has no list of 10,000 queries within alphabets, its first list decides instead."""
-    every = [*outside, *protocols.lists, VALIDATION, *pairs]
-    deciding = [name for name in DECIDING if name in every]
-    if len(deciding) < len(DECIDING):
-        deciding.append(next(iter(protocols.lists)))
-    costly = [name for name in every if name in RISING_WAYS or name.startswith(MIXED)]
-    few = [name for name in every if name not in costly or name in deciding]
-    return Names(every, few, deciding)
+    every = [*outside, *protocols.lists, VALIDATION, SELECTION, *pairs]
+    few = [name for name in every if name not in RISING_WAYS and not name.startswith(MIXED)]
+    return Names(every, few)
 
 
 def release(
     net: Net, about: dict[str, Any], path: Path, protocols: Protocols, outside: Mapping[str, Outside],
     pairs: Mapping[str, Pairs], *, device: str,
 ) -> ScorerRelease:  # fmt: skip
-    """Write the smallest file that moves the deciding protocols by 0.2 points at most, and answer with it.
+    """Write the smallest file that moves the selection trials by 0.2 points at most, and answer with it.
 
-    These are 10,000 queries within test alphabets, and the 320 validation trials, of which one may turn.
-    Lost points are told of them, and of all others but those of mixed alphabets and of rising N-way, which
-    need ten times as many images.
+    No test has a say in that. Where only a file above 45 MiB does, one of 8 bits is written all the same.
+    Lost points are told of all protocols but those of mixed alphabets and of rising N-way, which need ten
+    times as many images.
     """
     names = choose_names(protocols, outside, pairs)
 
@@ -136,22 +133,23 @@ def release(
         scorer = make_scorer(load_scorer(file)[0], Speed(device))
         return answer(scorer, protocols, outside, pairs, names)
 
-    save_scorer(path, net, about)
-    whole = answer_file(path, names.few)
-    chosen: Precision = "float32"
-    # Beside the whole one, which stays until it is known that a smaller one will do.
-    beside = path.with_name(path.name + ".smaller.partial")
+    beside = path.with_name(path.name + ".released.partial")
     try:
-        for precision in SMALLER:
+        save_scorer(beside, net, about)
+        whole = answer_file(beside, names.few)
+        for precision in PRECISIONS:
             save_scorer(beside, net, about, precision)
-            if is_as_good(whole, answer_file(beside, names.deciding)):
-                beside.replace(path)
-                chosen = precision
+            if beside.stat().st_size > LARGEST_BYTES:
+                precision = "int8"
+                save_scorer(beside, net, about, precision)
                 break
+            if is_as_good(whole, answer_file(beside, [SELECTION])):
+                break
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     answers = answer_file(path, names.every)
-    return ScorerRelease(chosen, answers, lost_points(whole, answers))
+    return ScorerRelease(precision, answers, lost_points(whole, answers))
 
 
 def is_as_good(whole: Answers, smaller: Answers) -> bool:
@@ -189,7 +187,8 @@ def measure_evaluation(
     encoded = Answering(scorer, scorer.encode(images)[0])
     an_image = fastest(lambda: scorer.encode(images)[0].cpu()) / MEASURED_IMAGES
     lists = {name: draw() for name, draw in protocols.lists.items()}
-    alone = {name: [one.episodes] for name, one in outside.items()} | {VALIDATION: [protocols.validation]}
+    alone = {name: [one.episodes] for name, one in outside.items()}
+    alone |= {VALIDATION: [protocols.validation], SELECTION: [protocols.selection]}
     needed = {
         name: np.unique(np.concatenate([episodes.needed() for episodes in of_name]))
         for name, of_name in (lists | alone).items()
@@ -207,7 +206,7 @@ def measure_evaluation(
         return an_image * n_images + sum(comparing.get(name, 0.0) for name in names)
 
     names = choose_names(protocols, outside, pairs)
-    return cost(names.every) + cost(names.few) + len(SMALLER) * cost(names.deciding)
+    return cost(names.every) + cost(names.few) + len(PRECISIONS) * cost([SELECTION])
 
 
 def measure_comparing(encoded: Answering, episodes: Episodes) -> float:

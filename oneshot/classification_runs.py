@@ -20,9 +20,9 @@ from oneshot.runs import shorten
 MANY_TRIALS = "within-alphabet-10000"
 IN_EPISODES = ("own", "protonet")  # recipes whose networks learn from episodes; others from pairs
 RUN_WORDS = (
-    "*Validation*: the trials that training is judged by. *Complete*: whether all planned steps were done. "
-    "*Points lost*: the most that rounding its weights for release costs a run in any protocol, against "
-    "float32."
+    "*Validation*: the published number of trials, on alphabets of their own. *Complete*: whether all steps "
+    "were done that were planned for its minutes. *Points lost*: the most that rounding its weights for "
+    "release costs a run in any protocol, against float32."
 )
 
 
@@ -31,7 +31,8 @@ def render_runs(records: Sequence[Mapping[str, Any]], results: pd.DataFrame) -> 
     if not records:
         return []
     titles = (
-        "run", "network", "recipe", "seed", "seen", "minutes of training (in all)", "device", "complete",
+        "run", "network", "recipe", "seed", "seen", "epochs, of those asked for",
+        "minutes of training (in all)", "device", "complete",
         name_trials("validation", [record["validation"] for record in records]),
         name_trials("20-way within alphabet", [record["accuracy"].get(MANY_TRIALS) for record in records]),
         "released weights", "points lost", "Git revision", "released weights, here",
@@ -58,6 +59,7 @@ def format_run(record: Mapping[str, Any], results: pd.DataFrame) -> list[str]:
         record["recipe"],
         str(record["seed"]),
         describe_seen(record["recipe"], record["n_seen"]),
+        f"{record['n_epochs']:.3g} of {record['n_epochs_asked']:,}",
         f"{seconds['training'] / 60:.1f} ({seconds['total'] / 60:.1f})",
         record["device"],
         describe_end(record),

@@ -33,7 +33,7 @@ KIND_TITLES = {
     HERE: "computed here",
 }
 SOURCE_WORDS = {"synthetic": "invented alphabets"}
-WITHOUT_TABLE = (VALIDATION, RISING)
+WITHOUT_TABLE = (VALIDATION, RISING, "selection")  # the last is what recorded runs select by
 
 
 @dataclass(frozen=True)

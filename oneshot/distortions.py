@@ -56,9 +56,12 @@ def distort(
     images: Float[Tensor, "b side side"], inverses: Float[Tensor, "b 2 3"]
 ) -> Float[Tensor, "b side side"]:
     """Each pixel of the result is read at its place in the image, linearly between pixels; outside is 0."""
-    half = (images.shape[-1] - 1) / 2
-    # grid_sample's coordinates go from -1 to 1 between the middles of the outer pixels.
-    grid_inverses = torch.cat([inverses[..., :2], inverses[..., 2:] / half], -1)
-    shape = [len(images), 1, *images.shape[1:]]
-    grid = F.affine_grid(grid_inverses, shape, align_corners=True)
+    side = images.shape[-1]
+    half = (side - 1) / 2
+    # grid_sample's coordinates go from -1 to 1 between the middles of the outer pixels. Summed up term by
+    # term, since affine_grid is a matrix product, which autocast would round to bfloat16: 0.1 pixels.
+    x = torch.linspace(-1, 1, side, device=images.device)
+    matrix, move = inverses[..., :2, None, None], inverses[..., 2, None, None] / half
+    grid = matrix[:, :, 0] * x + matrix[:, :, 1] * x[:, None] + move
+    grid = grid.permute(0, 2, 3, 1)
     return F.grid_sample(images[:, None], grid, padding_mode="zeros", align_corners=True)[:, 0]

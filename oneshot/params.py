@@ -99,14 +99,16 @@ class Evaluate(Section):
     n_masknet_scenes: int = Field(ge=2)
 
 
-SixNumbers = Annotated[tuple[float, ...], Field(min_length=1)]  # or as many as a base of one's own has layers
+NumbersOfLayers = Annotated[
+    tuple[float, ...], Field(min_length=1)
+]  # or as many as a base of one's own has layers
 
 
 class PublishedPairs(Section):
     batch_size: int = Field(ge=1)
-    lrs: SixNumbers
-    momenta: SixNumbers
-    l2s: SixNumbers
+    lrs: NumbersOfLayers
+    momenta: NumbersOfLayers
+    l2s: NumbersOfLayers
     patience: int | None = Field(ge=1)
 
 
@@ -117,6 +119,7 @@ class BackgroundPairs(Section):
 
 class EpisodeNumbers(Section):
     lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
     n_way: int = Field(ge=2)
     n_shot: int = Field(ge=1)
     n_query: int = Field(ge=1)
@@ -125,14 +128,10 @@ class EpisodeNumbers(Section):
     distorted: bool
 
 
-class OwnEpisodes(EpisodeNumbers):
-    weight_decay: float = Field(ge=0)
-
-
 class ClassificationRecipes(Section):
     published: PublishedPairs
     background: BackgroundPairs
-    own: OwnEpisodes
+    own: EpisodeNumbers
     protonet: EpisodeNumbers
 
 

@@ -18,7 +18,7 @@ from oneshot.pairs import Pairs, PairSource, background_source, draw_set, koch_s
 from oneshot.params import OtherImages
 from oneshot.published import read_facts
 
-VALIDATION = "within-alphabet-validation"
+VALIDATION, SELECTION = "within-alphabet-validation", "within-alphabet-validation-10000"
 RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 VERIFICATION_SEED, OTHER_SEED = 20, 30
 CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of invented alphabets
@@ -31,7 +31,8 @@ class Protocols:
     bits: packed images, as in `oneshot.omniglot.Drawings`. source: omniglot, synthetic or own images.
     training: classes to draw training episodes from. pairs, background: what pairs are drawn from, by split;
     background is the easier protocol on images_background alone, and None without drawers in common.
-    validation: the trials that may select. verification: the test pairs.
+    validation: the trials that may select a network, as few as published; selection: many of the same kind.
+    verification: the test pairs.
     lists: by name a way to draw a benchmark, one list or one for every N-way.
     """
 
@@ -41,6 +42,7 @@ class Protocols:
     pairs: Mapping[str, PairSource]
     background: Mapping[str, PairSource] | None
     validation: Episodes
+    selection: Episodes
     verification: Pairs
     lists: Mapping[str, Callable[[], list[Episodes]]]
 
@@ -48,6 +50,7 @@ class Protocols:
         """Every protocol's size and checksum, as metrics hold them."""
         described: dict[str, Any] = {name: describe_lists(draw()) for name, draw in self.lists.items()}
         described["validation"] = describe_lists([self.validation])
+        described["selection"] = describe_lists([self.selection])
         pairs = self.verification
         return described | {"verification": {"n_pairs": len(pairs), "sha256": pairs.sha256()}}
 
@@ -74,7 +77,7 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
     Raises:
         ParameterError, ChecksumError: these are not all of Omniglot's drawings.
     """
-    names = [name for name in read_facts("episodes")["benchmarks"] if name != VALIDATION]
+    names = [name for name in read_facts("episodes")["benchmarks"] if name not in (VALIDATION, SELECTION)]
     pairs = {split: koch_source(drawings, split) for split in SPLITS}
     n_pairs = read_facts("koch")["n_verification_pairs"]
     return Protocols(
@@ -84,6 +87,7 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
         pairs=pairs,
         background={split: background_source(drawings, split) for split in SPLITS},
         validation=draw_benchmark(VALIDATION, drawings)[0],
+        selection=draw_benchmark(SELECTION, drawings)[0],
         verification=draw_set(pairs["test"], n_pairs, VERIFICATION_SEED),
         lists={name: partial(draw_benchmark, name, drawings) for name in names},
     )
@@ -145,13 +149,15 @@ def from_classes(
         lists[name] = partial(draw_rising, classes[split], n, (OTHER_SEED, number), name)
     pairs = {"train": source_of_classes(training)}
     pairs |= {split: source_of_classes(classes[split]) for split in ("validation", "test")}
+    validation = mixed_classes(classes["validation"], n_way, 1, n, draw(4), protocol="validation")
     return Protocols(
         source=source,
         bits=bits,
         training=training,
         pairs=pairs,
         background=background,
-        validation=mixed_classes(classes["validation"], n_way, 1, n, draw(4), protocol="validation"),
+        validation=validation,
+        selection=validation,
         verification=draw_set(pairs["test"], sizes.n_verification_pairs, VERIFICATION_SEED),
         lists=lists,
     )

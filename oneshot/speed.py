@@ -64,8 +64,8 @@ class Speed:
     def running(self) -> Iterator[None]:
         """For a whole training loop, backward passes and updates included, or a whole evaluation.
 
-        Precision is as asked: without bf16 or tf32, float32 is float32 throughout, where cuDNN would take TF32. The
-        settings are the process's own, and are put back.
+        Precision is as asked: without bf16 or tf32, float32 is float32 throughout, where cuDNN would take
+        TF32. The settings are the process's own, and are put back.
         """
         if self.device_type != "cuda":
             with self.autocast():

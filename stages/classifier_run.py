@@ -24,6 +24,7 @@ from stages.record_form import list_versions, name_device
 from stages.slices import remove_slices, slice_file
 
 SPOKEN_SECONDS = 30  # between two lines of progress
+CHECKPOINT_SECONDS = 180  # at least: Koch's network and what Adam keeps of it are 620 MB
 
 
 @dataclass
@@ -122,13 +123,14 @@ def train(
     """
     plan = ongoing.plan
     scorer = make_scorer(ongoing.net, ongoing.speed)
-    selects = plan.classifier.recipe != BACKGROUND
+    recipe = plan.classifier.recipe
     with stopping_on_signals() as stopped:
         progress = fit_pairs(
             ongoing.loss, ongoing.feed, ongoing.recipe, checkpoint=ongoing.checkpoint,
             n_epochs=plan.classifier.training.n_epochs, seconds=seconds,
-            validate=(lambda: validation_error(scorer, protocols)) if selects else None,
-            log_every=settings.log_every, checkpoint_seconds=settings.checkpoint_seconds,
+            validate=(lambda: validation_error(scorer, protocols, recipe)) if recipe != BACKGROUND else None,
+            log_every=settings.log_every,
+            checkpoint_seconds=max(settings.checkpoint_seconds, CHECKPOINT_SECONDS),
             deadline=deadline, on_log=ongoing.note, stop=stopped, speed=ongoing.speed,
         )  # fmt: skip
         if not progress.complete:

@@ -33,6 +33,7 @@ from oneshot.classification_release import (
 )
 from oneshot.classifiers import (
     build_net,
+    choose_classifier_speed,
     describe_training,
     make_scorer,
 )
@@ -44,7 +45,6 @@ from oneshot.params import Params, load_params
 from oneshot.protocols import Protocols, find_protocols
 from oneshot.published import read_facts
 from oneshot.records import RecordError
-from oneshot.speed import choose_speed
 from stages.adopt_classifier import adopt, describe, refuse_to_replace
 from stages.classifier_form import Judged, known_facts, save_curve, write_record
 from stages.classifier_plan import Plan, build_parser, make_plan, run_folder
@@ -69,7 +69,9 @@ def main(words: Sequence[str] | None = None) -> None:
     params = load_params()
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     plan = make_plan(arguments, params)
-    speed = choose_speed(arguments.device or params.device, arguments.speed or params.speed)
+    speed = choose_classifier_speed(
+        arguments.device or params.device, arguments.speed or params.speed, plan.classifier.recipe
+    )
     drawings, _ = find_drawings(arguments.drawings, find_scale(params, plan.scale), params.seed)
     drawings_sha256 = drawings.sha256()
     folder = run_folder(plan, drawings_sha256)
@@ -191,9 +193,7 @@ def find_reserve(ongoing: Run, judged: Judged) -> float:
     plan = ongoing.plan
     if plan.minutes is None and plan.stop_after is None:
         return 0.0
-    scorer = make_scorer(
-        build_net(plan.classifier, protocols), ongoing.speed.plain()
-    )  # whatever the weights are
+    scorer = make_scorer(build_net(plan.classifier, judged.protocols), ongoing.speed.plain())
     seconds = measure_evaluation(scorer, judged.protocols, judged.outside, judged.pairs)
     reserve = RESERVE_SECONDS + RESERVE_FACTOR * seconds
     ongoing.say(f"evaluation will take about {reserve:.0f} s")

@@ -8,21 +8,28 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from oneshot.classifiers import ClassifierPlan, build_net, make_scorer, make_training, validation_error
+from oneshot.classifiers import (
+    ClassifierPlan,
+    build_net,
+    choose_classifier_speed,
+    make_scorer,
+    make_training,
+    validation_error,
+)
 from oneshot.errors import ParameterError, TrainingError
 from oneshot.files import replacing
 from oneshot.koch_search import PARTS, Trial, draw_trial
 from oneshot.koch_training import fit_pairs
 from oneshot.params import Classifiers, load_params
 from oneshot.protocols import Protocols, find_protocols
-from oneshot.speed import Speed, choose_speed
+from oneshot.speed import Speed
 from stages.command import run
 from stages.places import RESULTS
 from stages.record_data import find_drawings
@@ -42,16 +49,22 @@ def main(words: Sequence[str] | None = None) -> None:
         raise ParameterError(f"scale {arguments.scale!r} does not train {arguments.net}.")
     drawings, _ = find_drawings(arguments.drawings, scale, params.seed)
     protocols = find_protocols(drawings, params.other_images)
-    speed = choose_speed(arguments.device or params.device, arguments.speed or params.speed)
-    rows = pd.read_csv(arguments.out).to_dict("records") if arguments.out.exists() else []
     base = arguments.base or scale.classification.base
     plan = ClassifierPlan(arguments.net, base, params.seed, training, params.classification.recipes)
+    speed = choose_classifier_speed(
+        arguments.device or params.device, arguments.speed or params.speed, plan.recipe
+    )
+    conditions = {
+        "net": plan.name, "base": base, "scale": arguments.scale, "seed": params.seed,
+        "minutes": arguments.minutes, "trials": arguments.trials,
+    }  # fmt: skip
+    rows = read_rows(arguments.out, conditions)
     n_layers = len(plan.recipes.published.lrs)
     left = [n for n in range(arguments.trials) if all(row["trial"] != n for row in rows)]
     for place, number in enumerate(left):
         seconds = (60 * arguments.minutes - (time.monotonic() - started)) / (len(left) - place)
         tried = try_out(plan, draw_trial(params.seed, number, n_layers), protocols, speed, seconds)
-        rows.append(tried.row())
+        rows.append({**conditions, **tried.row()})
         write(arguments.out, rows)
         say(f"trial {number}: {describe_error(tried.error)} after {tried.n_seen:,} pairs")
     say(describe_best(rows))
@@ -69,7 +82,7 @@ def try_out(plan: ClassifierPlan, trial: Trial, protocols: Protocols, speed: Spe
         try:
             progress = fit_pairs(
                 loss, feed, recipe, checkpoint=Path(folder) / "run", n_epochs=plan.training.n_epochs,
-                seconds=seconds, validate=lambda: validation_error(scorer, protocols),
+                seconds=seconds, validate=lambda: validation_error(scorer, protocols, plan.recipe),
                 checkpoint_seconds=float("inf"), speed=speed,
             )  # fmt: skip
         except TrainingError as error:
@@ -77,6 +90,21 @@ def try_out(plan: ClassifierPlan, trial: Trial, protocols: Protocols, speed: Spe
                 raise
             return trial
     return replace(trial, n_seen=progress.step * feed.batch_size, error=progress.best_error)
+
+
+def read_rows(path: Path, conditions: Mapping[str, Any]) -> list[dict[Any, Any]]:
+    """What the same search has tried already.
+
+    Raises:
+        ParameterError: the table is of another search.
+    """
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    for name, value in conditions.items():
+        if found := [row[name] for row in rows if row[name] != value]:
+            raise ParameterError(
+                f"{path} is of another search ({name} {found[0]}, not {value}): name another table by --out."
+            )
+    return rows
 
 
 def write(path: Path, rows: list[dict[Any, Any]]) -> None:

@@ -54,6 +54,7 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
         BACKGROUND,
         ClassifierPlan,
         build_net,
+        choose_classifier_speed,
         describe_training,
         make_scorer,
         make_training,
@@ -61,13 +62,12 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     )
     from oneshot.koch_training import fit_pairs
     from oneshot.koch_weights import save_scorer
-    from oneshot.speed import choose_speed
     from stages.images import read_protocols
 
     scale = params.scale.classification
     training = getattr(scale.nets, net)
     plan = ClassifierPlan(net, scale.base, params.seed, training, params.classification.recipes)
-    speed = choose_speed(params.device, params.speed)
+    speed = choose_classifier_speed(params.device, params.speed, plan.recipe)
     protocols = read_protocols(params)
     network = build_net(plan, protocols)
     loss, feed, recipe = make_training(plan, network, protocols)
@@ -89,7 +89,7 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
 
         progress = fit_pairs(
             loss, feed, recipe, checkpoint=run_folder / "checkpoint.safetensors", n_epochs=training.n_epochs,
-            validate=None if net == BACKGROUND else lambda: validation_error(scorer, protocols),
+            validate=None if net == BACKGROUND else lambda: validation_error(scorer, protocols, plan.recipe),
             log_every=params.classification.log_every,
             checkpoint_seconds=params.classification.checkpoint_seconds, on_log=show, stop=stop, speed=speed,
         )  # fmt: skip

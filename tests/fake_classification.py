@@ -64,7 +64,7 @@ def fake_run(name: str, value: float, base: str | None = "koch", **changes: Any)
     lost = {"within-alphabet": 0.25, "within-alphabet-10000": -0.05}
     record = fake_net(net_name, value, base) | {
         "name": name, "net_name": net_name, "n_parameters": 38_951_745,
-        "n_steps": 900, "n_steps_planned": 900,
+        "n_steps": 900, "n_steps_planned": 900, "n_epochs": 6.25, "n_epochs_asked": 200,
         "stopped_early": False, "budget_minutes": None, "device": "a GPU", "git_revision": "0123456789abcdef",
         "seconds": {"training": 90.0, "evaluation": 30.0, "total": 126.0},
         "weights": {"file": "weights/net.safetensors", "precision": "float16", "lost_points": lost},

@@ -7,8 +7,8 @@ import torch
 from oneshot.baselines import NearestNeighbour
 from oneshot.classification import (
     Outside,
+    score_list,
     score_protocols,
-    score_validation,
     score_verification,
     summarise,
     summarise_hits,
@@ -67,7 +67,7 @@ def test_benchmarks_on_images_of_their_own_are_scored_on_those(
 
 def test_validation_is_of_the_validation_trials(protocols: Protocols) -> None:
     scorer = NearestNeighbour("euclidean")
-    (hits,) = score_validation(scorer, protocols)
+    hits = score_list(scorer, protocols, protocols.validation)
     np.testing.assert_array_equal(
         hits, score_episodes(scorer, unpack_rows(protocols.bits), protocols.validation)
     )

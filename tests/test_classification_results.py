@@ -83,7 +83,7 @@ def test_without_anything_of_ours_the_published_rows_are_there() -> None:
         ("mixed-20-way-1-shot", "accuracy", "Koch re-implemented", 88.2, False),
         ("mixed-20-way-1-shot", "accuracy", "matching networks", 93.8, True),
         ("mixed-20-way-1-shot", "accuracy", "MAML", 95.8, True),
-        ("mixed-20-way-1-shot", "accuracy", "prototypical network", 96.0, False),
+        ("mixed-20-way-1-shot", "accuracy", "prototypical networks", 96.0, False),
         ("mixed-20-way-1-shot", "accuracy", "SNAIL", 97.6, True),
         ("background-validation", "verification", "a PyTorch re-implementation", 91.2, False),
         ("rising-ways", "accuracy", "a tutorial's network", 83, False),

@@ -157,6 +157,7 @@ def test_mixed_characters_have_a_table_for_every_n_and_columns_by_shots(text: st
     ]
     row = cells(found, "prototypical network")
     assert (row["published, 1-shot"], row["recorded, 1-shot, n = 20,000"]) == ("96.0", "95.0 (93.0 to 96.0)")
+    assert cells(found, "prototypical networks")["published, 1-shot"] == "96.0"
     assert "SNAIL (published only)" in row_titles(found)
     assert "published" not in table(text, "5-way, characters mixed")
 
@@ -240,7 +241,8 @@ def test_runs_say_what_they_cost_and_whether_they_hold_here(text: str) -> None:
     runs = table(text, RUNS)
     assert cells(runs, "`own`") == {
         "run": "`own`", "network": f"{OWN}, 38,951,745 parameters", "recipe": "own", "seed": "1803",
-        "seen": "40,000 episodes", "minutes of training (in all)": "1.5 (2.1)", "device": "a GPU",
+        "seen": "40,000 episodes", "epochs, of those asked for": "6.25 of 200",
+        "minutes of training (in all)": "1.5 (2.1)", "device": "a GPU",
         "complete": "yes", "validation, n = 320": "91.0 (89.0 to 92.0)",
         "20-way within alphabet, n = 10,000": "91.0 (89.0 to 92.0)", "released weights": "float16",
         "points lost": "0.25", "Git revision": "`0123456789`", "released weights, here": "agrees",

@@ -1,5 +1,6 @@
 """The networks of the classification half by name: what they are built of and learn from."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from oneshot.classifiers import (
     ClassifierPlan,
     background_pairs,
     build_net,
+    choose_classifier_speed,
     describe_training,
+    fit_episodes,
     judge_pairs,
     judge_validation,
     make_scorer,
@@ -20,7 +23,7 @@ from oneshot.classifiers import (
 )
 from oneshot.episodic import EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss
 from oneshot.errors import ParameterError
-from oneshot.koch_recipes import Constant, Halving, Own, Published
+from oneshot.koch_recipes import Constant, Own, Published
 from oneshot.koch_training import Progress, fit_pairs
 from oneshot.nets.bases import BASES
 from oneshot.nets.koch import KochSmall, SiamesePair
@@ -30,6 +33,7 @@ from oneshot.pair_feeds import FixedPairs, PairLoss
 from oneshot.pairs import draw_set
 from oneshot.params import Classifiers, EpisodeTraining, PairTraining, load_params
 from oneshot.protocols import Protocols, find_protocols, own_protocols
+from oneshot.speed import choose_speed
 from tests.conftest import ROOT
 from tests.test_own_images import make_folder, split
 from tests.test_protocols import SIZES
@@ -86,7 +90,7 @@ def test_each_net_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) 
     assert loss.net is net
     kinds = {
         "own": (SiamesePair, SiameseEpisodeLoss, EpisodeFeed, Own, "own"),
-        "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
+        "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Own, "protonet"),
         "background": (SiamesePair, PairLoss, FixedPairs, Constant, "background"),
     }.get(name, (SiamesePair, PairLoss, FixedPairs, Published, "published"))
     assert (type(net), type(loss), type(feed), type(recipe), of_name.recipe) == kinds
@@ -157,7 +161,7 @@ def test_what_is_judged_fits_the_net(name: str, protocols: Protocols) -> None:
     scorer = make_scorer(build_net(of_name, protocols))
     validation = judge_validation(scorer, protocols)
     assert validation["n"] == 60
-    assert validation_error(scorer, protocols) == pytest.approx(1 - validation["value"])
+    assert validation_error(scorer, protocols, of_name.recipe) == pytest.approx(1 - validation["value"])
     judged = judge_pairs(scorer, protocols, of_name.recipe)
     assert (
         set(judged)
@@ -195,3 +199,43 @@ def test_a_training_is_described_in_plain_words(protocols: Protocols) -> None:
     _, feed, _ = make_training(of_name, net, protocols)
     about = describe_training(of_name, net, feed, progress)
     assert (about["net"], about["base"], about["n_pairs"], about["n_seen"]) == ("protonet", None, None, 5)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parts"),
+    [("own", {"bf16"}), ("protonet", {"bf16"}), ("published", {"tf32"}), ("background", {"tf32"})],
+)
+def test_pairs_on_published_weights_are_not_computed_in_bfloat16(
+    recipe: str, parts: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    speed = choose_classifier_speed("cuda", "auto", recipe)
+    assert set(speed.parts) & {"bf16", "tf32"} == parts
+    assert set(speed.parts) - parts == {"channels_last", "compiled", "fused"}
+    assert choose_classifier_speed("cuda", "bf16", recipe).parts == ("bf16",)
+    assert choose_classifier_speed("cpu", "auto", recipe) == choose_speed("cpu", "auto")
+
+
+def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(
+    protocols: Protocols,
+) -> None:
+    numbers = load_params(ROOT / "params.yaml").classification.recipes.own
+    wide = numbers.model_copy(update={"n_way": 1000, "n_query": 50})
+    found = fit_episodes(wide, protocols)
+    assert (found.n_way, found.n_query) == (4 * len(protocols.training), 19)
+    assert fit_episodes(numbers, protocols) == numbers
+    assert fit_episodes(wide, dataclasses.replace(protocols, source="omniglot")) == wide
+
+
+@pytest.mark.parametrize("n_images", [2, 3, 30])
+def test_the_default_numbers_train_on_small_folders(n_images: int) -> None:
+    params = load_params(ROOT / "params.yaml")
+    folder = make_folder([n_images] * 26, [""] * 26)
+    sizes = params.other_images
+    images = split(folder, validation_share=sizes.validation_share, test_share=sizes.test_share,
+                   least_images=sizes.least_images)  # fmt: skip
+    of_own = own_protocols(images, sizes)
+    for name in ("own", "protonet"):
+        of_name = plan(name)
+        loss, feed, _ = make_training(of_name, build_net(of_name, of_own), of_own)
+        assert torch.isfinite(loss(*feed.batch(0)))

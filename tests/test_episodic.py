@@ -9,7 +9,7 @@ import torch
 from oneshot.classes import Classes, omniglot_classes
 from oneshot.episodic import EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss, alter, turn
 from oneshot.errors import ParameterError
-from oneshot.koch_recipes import Halving, Own
+from oneshot.koch_recipes import Own
 from oneshot.koch_training import fit_pairs
 from oneshot.nets.koch import KochSmall, SiamesePair
 from oneshot.nets.protonet import ProtoNet
@@ -222,7 +222,7 @@ def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path)
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 18)
     feed = EpisodeFeed(classes, seed=0, n_way=10, n_query=2, n_epoch=10)
     loss = EpisodeLoss(net, synthetic_drawings, 10, 1)
-    progress = fit_pairs(loss, feed, Halving(3e-3), checkpoint=tmp_path / "run", n_epochs=10)
+    progress = fit_pairs(loss, feed, Own(3e-3), checkpoint=tmp_path / "run", n_epochs=10)
     losses = [point.loss for point in progress.curve]
     assert losses[-1] < 0.5 * losses[0]
 

@@ -14,7 +14,7 @@ import torch
 from oneshot.errors import ParameterError, TrainingError
 from oneshot.koch_recipes import Constant, Own, Plan, Published
 from oneshot.koch_training import fit_pairs
-from oneshot.nets.koch import KochSmall, SiamesePair, set_order
+from oneshot.nets.koch import KochBase, KochSmall, SiamesePair, set_order
 from oneshot.pair_feeds import EndlessPairs, FixedPairs, PairLoss
 from oneshot.pairs import draw_set, koch_source
 from oneshot.speed import Speed, choose_speed
@@ -259,7 +259,11 @@ def test_numbers_out_of_range_or_for_other_layers_are_refused(make_run):
 
 def test_our_own_rate_falls_with_the_inputs_of_the_widest_layer():
     rates = {}
-    for name, net in (("small", KochSmall()), ("published", KochBase()), ("tiny", KochSmall((2, 2, 2, 4), 8))):
+    for name, net in (
+        ("small", KochSmall()),
+        ("published", KochBase()),
+        ("tiny", KochSmall((2, 2, 2, 4), 8)),
+    ):
         optimizer = Own(lr=2e-3).optimizer(net)
         Own(lr=2e-3).set_rates(optimizer, 100, Plan(1000, 1, 100))  # the end of the warm-up
         rates[name] = optimizer.param_groups[0]["lr"]

@@ -10,6 +10,8 @@ from oneshot.omniglot import Drawings
 from oneshot.params import OtherImages
 from oneshot.protocols import (
     RISING_WAYS,
+    SELECTION,
+    VALIDATION,
     find_protocols,
     from_classes,
     omniglot_protocols,
@@ -36,7 +38,7 @@ def test_omniglots_protocols_are_the_published_ones(drawings: Drawings) -> None:
     described = protocols.describe()
     benchmarks = read_facts("episodes")["benchmarks"]
     for name, facts in benchmarks.items():
-        key = "validation" if name == "within-alphabet-validation" else name
+        key = {VALIDATION: "validation", SELECTION: "selection"}.get(name, name)
         assert described[key]["sha256"] == facts["sha256"]
     assert described["within-alphabet"] | {"sha256": ""} == {
         "n_way": 20, "n_shot": 1, "n_episodes": 20, "n_queries": 400, "sha256": "",
@@ -80,6 +82,7 @@ def test_the_same_lists_are_drawn_every_time(synthetic_drawings: Drawings) -> No
 
 def test_lists_differ_from_one_another(synthetic_drawings: Drawings) -> None:
     described = find_protocols(synthetic_drawings, SIZES).describe()
+    assert described.pop("selection") == described["validation"]
     assert len({about["sha256"] for about in described.values()}) == len(described)
 
 

@@ -169,14 +169,14 @@ def test_what_is_recorded_are_the_answers_of_the_released_file(recorded: Path, p
     found, kept = load_record(stem(recorded, ".json")), load_answers(stem(recorded, ".scores.safetensors"))
     net, info = load_scorer(stem(recorded, ".weights.safetensors"))
     pairs = pairs_to_judge(protocols, "own")
-    names = [*protocols.lists, "validation", "verification"]
+    names = [*protocols.lists, "validation", "selection", "verification"]
     again = answer(make_scorer(net), protocols, {}, pairs, names)
     assert set(kept) == set(found.protocols) == set(names)
     assert all(np.array_equal(kept[name], again[name]) for name in names)
-    assert found.accuracy.keys() == {"mixed-5-way-1-shot", "within-alphabet"}
+    assert found.accuracy.keys() == {"mixed-5-way-1-shot", "within-alphabet", "selection"}
     for name, share in found.accuracy.items():
         assert share.model_dump() == summarise_hits(again[name].ravel().astype(bool))
-    assert found.validation.value == pytest.approx(1 - validation_error(make_scorer(net), protocols))
+    assert found.validation.value == pytest.approx(1 - validation_error(make_scorer(net), protocols, "own"))
     assert found.verification is not None
     assert found.verification.n == 40
     assert [(row.characters, row.n_way) for row in found.rising_ways] == [
@@ -248,8 +248,21 @@ def test_the_smallest_form_that_loses_little_is_released(
     save_scorer(mine / "same", net, {}, chosen)
     assert path.read_bytes() == (mine / "same").read_bytes()
     assert [file.name for file in mine.glob("released*")] == ["released"]
-    assert asked[0] == {"validation", "mixed-5-way-1-shot"}
-    assert set(released.answers) == {*protocols.lists, "validation", "verification"}
+    assert asked[0] == {"selection"}
+    assert set(released.answers) == {*protocols.lists, "validation", "selection", "verification"}
+
+
+def test_no_form_larger_than_git_bears_is_released_however_much_better_it_is(
+    mine: Path, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, path = load_any(mine), mine / "released"
+    save_scorer(mine / "eight", net, {}, "int8")
+    monkeypatch.setattr(classification_release, "LARGEST_BYTES", (mine / "eight").stat().st_size)
+    monkeypatch.setattr(classification_release, "is_as_good", lambda *_: False)
+    released = release(net, {}, path, protocols, {}, pairs_to_judge(protocols, "own"), device="cpu")
+    assert released.precision == "int8"
+    assert path.read_bytes() == (mine / "eight").read_bytes()
+    assert [file.name for file in mine.glob("released*")] == ["released"]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +296,7 @@ def test_answers_and_lost_points_are_of_the_released_file(
     of_file = answer(make_scorer(load_scorer(mine / "released")[0]), protocols, {}, pairs, released.answers)
     assert not np.array_equal(of_file["validation"], whole["validation"])
     assert all(np.array_equal(released.answers[name], of_file[name]) for name in whole)
-    assert released.lost_points.keys() == released.answers.keys() - {"rising-ways", "rising-ways-training"}
+    assert released.lost_points.keys() == {"within-alphabet", "validation", "selection", "verification"}
     for name, points in released.lost_points.items():
         assert points == pytest.approx(100 * (whole[name].mean() - of_file[name].mean()))
 

@@ -80,13 +80,23 @@ def test_the_same_command_goes_on_with_the_trials_that_are_left(monkeypatch: pyt
 
     def try_out(plan: Any, trial: Trial, *_: Any) -> Trial:
         tried.append(trial.number)
+        if len(tried) == 3:
+            raise KeyboardInterrupt
         return trial
 
     monkeypatch.setattr(search_published, "try_out", try_out)
-    search(trials=2)
+    with pytest.raises(KeyboardInterrupt):
+        search(trials=4)
     search(trials=4)
-    assert tried == [0, 1, 2, 3]
+    assert tried == [0, 1, 2, 2, 3]
     assert pd.read_csv("found.csv")["trial"].tolist() == [0, 1, 2, 3]
+
+
+def test_the_table_of_another_search_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_published, "try_out", lambda plan, trial, *_: trial)
+    search()
+    with pytest.raises(ParameterError, match=r"found\.csv is of another search \(minutes 10.0, not 3.0\)"):
+        search(minutes=3)
 
 
 def test_a_diverged_trial_is_no_error_but_has_none(

@@ -222,18 +222,18 @@ def test_autocast_keeps_no_weights_that_an_update_leaves_behind():
     assert not torch.is_autocast_enabled("cpu")
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_float32_is_float32_on_a_gpu_unless_bfloat16_is_asked_for(bf16, monkeypatch):
+@pytest.mark.parametrize("part", ["", "bf16", "tf32"])
+def test_float32_is_float32_on_a_gpu_unless_less_is_asked_for(part, monkeypatch):
     monkeypatch.setattr(Speed, "autocast", lambda speed: torch.autocast("cpu", enabled=False))
     cudnn = torch.backends.cudnn
     before = (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, torch.get_float32_matmul_precision())
 
     def look_and_fail() -> None:
-        assert (cudnn.allow_tf32, cudnn.benchmark) == (bf16, True)
-        assert torch.get_float32_matmul_precision() == ("high" if bf16 else "highest")
+        assert (cudnn.allow_tf32, cudnn.benchmark) == (bool(part), True)
+        assert torch.get_float32_matmul_precision() == ("high" if part else "highest")
         raise KeyError
 
-    with pytest.raises(KeyError), Speed("cuda", bf16=bf16).running():
+    with pytest.raises(KeyError), Speed("cuda", **({part: True} if part else {})).running():
         look_and_fail()
     after = (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, torch.get_float32_matmul_precision())
     assert after == before
