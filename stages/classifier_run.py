@@ -24,7 +24,7 @@ from stages.record_form import list_versions, name_device
 from stages.slices import remove_slices, slice_file
 
 SPOKEN_SECONDS = 30  # between two lines of progress
-CHECKPOINT_SECONDS = 180  # at least: Koch's network and what Adam keeps of it are 620 MB
+CHECKPOINT_SECONDS = 180.0  # at least: Koch's network and what Adam keeps of it are 620 MB
 
 
 @dataclass
