@@ -161,7 +161,8 @@ def test_a_record_without_a_protocol_that_needs_drawings_alone_is_refused(name: 
 def test_means_are_those_of_the_answers() -> None:
     summary = summarise_answers(ANSWERS, "own")
     assert set(summary["accuracy"]) == {
-        "all_runs", "selection", "within-alphabet", "within-alphabet-10000", "mixed-5-way-1-shot", "mixed-5-way-5-shot",
+        "all_runs", "selection", "within-alphabet", "within-alphabet-10000", "mixed-5-way-1-shot",
+        "mixed-5-way-5-shot",
         "mixed-20-way-1-shot", "mixed-20-way-5-shot",
     }  # fmt: skip
     for name, share in summary["accuracy"].items():
