@@ -26,8 +26,8 @@ demo: venv
 	rm -rf demo
 	git clone -q . demo
 	cd demo && dvc exp run -S scale=smoke
-	@cat demo/tables/segmentation.md
-	@echo "Pictures: demo/figures/task.png, demo/figures/predictions.png, demo/figures/iou_over_clutter.png"
+	@cat demo/tables/segmentation.md demo/tables/classification.md
+	@echo "Pictures: task, predictions, iou_over_clutter, oracles and rising_ways (.png) in demo/figures"
 
 # The pipeline at the scale of params.yaml.
 repro: venv

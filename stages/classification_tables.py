@@ -18,7 +18,10 @@ RISING = ("rising_ways_networks", "rising_ways_baselines")
 
 
 def write_classification(scale: str) -> str:
-    """tables/classification.csv and .md, figures/rising_ways.png; gives the Markdown, for the README."""
+    """tables/classification.csv and .md, tables/rising_ways.csv, figures/rising_ways.png.
+
+    Gives the Markdown, for the README.
+    """
     published = read_facts("koch")
     baselines, trained, reevaluated = map(read, ("baselines", "classification", "reclassified"))
     records = [record.model_dump(mode="json") for record in read_classifier_records(RESULTS)]
@@ -27,8 +30,15 @@ def write_classification(scale: str) -> str:
     write(TABLES / "classification.csv", results.to_csv(index=False, lineterminator="\n"))
     write(TABLES / "classification.md", markdown)
     rising = pd.concat([pd.read_csv(METRICS / f"{name}.csv") for name in RISING])
+    write(TABLES / "rising_ways.csv", spread(rising).to_csv(lineterminator="\n", float_format="%.6g"))
     save_figure(draw_rising_ways(rising), FIGURES / "rising_ways.png")
     return markdown
+
+
+def spread(rising: pd.DataFrame) -> pd.DataFrame:
+    """A column for every line of the plot, such as own_evaluation, as DVC's plots want them."""
+    lines = rising.assign(line=rising["scorer"] + "_" + rising["characters"])
+    return lines.pivot(index="n_way", columns="line", values="percent")
 
 
 def read(name: str) -> dict[str, Any]:

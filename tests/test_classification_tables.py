@@ -1,12 +1,16 @@
 """Tables of classification: whose figures stand in which column, and what is said where there are none."""
 
+import json
 from typing import Any
 
 import pytest
 
+from oneshot.classification_records import read_classifier_records
 from oneshot.classification_results import OMNIGLOT, collect_classification
 from oneshot.classification_tables import render_classification
+from oneshot.markdown import replace_block
 from oneshot.published import read_facts
+from tests.conftest import ROOT
 from tests.fake_classification import (
     REASON,
     cells,
@@ -320,3 +324,21 @@ def test_own_images_have_plain_tables_without_any_published_figure() -> None:
 def test_invented_alphabets_are_called_so() -> None:
     text = render(small_baselines(source="synthetic"), source="synthetic")
     assert "These are invented alphabets, not Omniglot" in text
+
+
+def test_the_readme_shows_what_the_generator_makes_of_the_committed_metrics() -> None:
+    paths = [ROOT / f"metrics/{name}.json" for name in ("baselines", "classification", "reclassified")]
+    if not all(path.is_file() for path in paths):
+        pytest.skip("the pipeline has not been run here")
+    baselines, trained, reevaluated = (json.loads(path.read_text()) for path in paths)
+    assert len({metrics["scale"] for metrics in (baselines, trained, reevaluated)}) == 1
+    published = read_facts("koch")
+    records = [record.model_dump(mode="json") for record in read_classifier_records(ROOT / "results")]
+    results = collect_classification(published, baselines, trained, records, reevaluated)
+    markdown = render_classification(results, records, published, trained["scale"], trained["source"])
+    text = (ROOT / "README.md").read_text()
+    assert replace_block(text, "classification", markdown) == text
+    assert (ROOT / "tables/classification.md").read_text() == markdown
+    assert (ROOT / "tables/classification.csv").read_text() == results.to_csv(
+        index=False, lineterminator="\n"
+    )

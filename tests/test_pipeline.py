@@ -280,6 +280,9 @@ def test_the_run_writes_tables_and_pictures_and_the_readmes_block(reproduced: Pa
     assert len(pd.read_csv(reproduced / "tables/recorded_runs.csv")) == 1
     of_classes = (reproduced / "tables/classification.md").read_text()
     assert readme.split("<!-- classification -->\n")[1].split("<!-- /classification -->")[0] == of_classes
+    lines = pd.read_csv(reproduced / "tables/rising_ways.csv")
+    plotted = next(plot["N-way accuracy"] for plot in PIPELINE["plots"] if "N-way accuracy" in plot)
+    assert {plotted["x"], *plotted["y"]["tables/rising_ways.csv"]} <= set(lines.columns)
     assert "These are invented alphabets, not Omniglot" in of_classes
     for name in ("task", "predictions", "iou_over_clutter", "oracles", "rising_ways"):
         with Image.open(reproduced / f"figures/{name}.png") as picture:
