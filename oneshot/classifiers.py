@@ -10,7 +10,7 @@ from oneshot.classification import score_list, score_verification, summarise_hit
 from oneshot.episode_scores import Scorer, accuracy
 from oneshot.episodic import N_TURNS, EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss
 from oneshot.errors import ParameterError
-from oneshot.koch_recipes import Constant, Own, Published, Recipe
+from oneshot.koch_recipes import Constant, Halving, Own, Published, Recipe
 from oneshot.koch_training import Feed, LossOfNet, Progress
 from oneshot.koch_weights import describe_scorer
 from oneshot.nets.bases import BASES
@@ -90,7 +90,8 @@ def make_training(plan: ClassifierPlan, net: Net, protocols: Protocols) -> tuple
         )  # fmt: skip
         kind = EpisodeLoss if isinstance(net, ProtoNet) else SiameseEpisodeLoss
         loss = kind(net, protocols.bits, numbers.n_way, numbers.n_shot)  # type: ignore[arg-type]
-        return loss, feed, Own(numbers.lr, numbers.weight_decay)
+        own = Own(recipes.own.lr, recipes.own.weight_decay)
+        return loss, feed, own if plan.name == OWN else Halving(numbers.lr)
     assert isinstance(net, SiamesePair)
     source, batch_size = protocols.pairs["train"], recipes.published.batch_size
     recipe: Recipe = Published(

@@ -119,7 +119,6 @@ class BackgroundPairs(Section):
 
 class EpisodeNumbers(Section):
     lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
     n_way: int = Field(ge=2)
     n_shot: int = Field(ge=1)
     n_query: int = Field(ge=1)
@@ -128,10 +127,14 @@ class EpisodeNumbers(Section):
     distorted: bool
 
 
+class OwnEpisodes(EpisodeNumbers):
+    weight_decay: float = Field(ge=0)
+
+
 class ClassificationRecipes(Section):
     published: PublishedPairs
     background: BackgroundPairs
-    own: EpisodeNumbers
+    own: OwnEpisodes
     protonet: EpisodeNumbers
 
 

@@ -23,7 +23,7 @@ from oneshot.classifiers import (
 )
 from oneshot.episodic import EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss
 from oneshot.errors import ParameterError
-from oneshot.koch_recipes import Constant, Own, Published
+from oneshot.koch_recipes import Constant, Halving, Own, Published
 from oneshot.koch_training import Progress, fit_pairs
 from oneshot.nets.bases import BASES
 from oneshot.nets.koch import KochSmall, SiamesePair
@@ -90,7 +90,7 @@ def test_each_net_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) 
     assert loss.net is net
     kinds = {
         "own": (SiamesePair, SiameseEpisodeLoss, EpisodeFeed, Own, "own"),
-        "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Own, "protonet"),
+        "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
         "background": (SiamesePair, PairLoss, FixedPairs, Constant, "background"),
     }.get(name, (SiamesePair, PairLoss, FixedPairs, Published, "published"))
     assert (type(net), type(loss), type(feed), type(recipe), of_name.recipe) == kinds

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from oneshot.errors import ParameterError, TrainingError
-from oneshot.koch_recipes import Constant, Own, Plan, Published
+from oneshot.koch_recipes import Constant, Halving, Own, Plan, Published
 from oneshot.koch_training import fit_pairs
 from oneshot.nets.koch import KochBase, KochSmall, SiamesePair, set_order
 from oneshot.pair_feeds import EndlessPairs, FixedPairs, PairLoss
@@ -255,6 +255,17 @@ def test_numbers_out_of_range_or_for_other_layers_are_refused(make_run):
         Published(lrs=(0.01,) * 5).optimizer(make_run("own")[0].net)
     with pytest.raises(ParameterError, match="the learning rate is -1"):
         Own(lr=-1.0)
+
+
+def test_rates_of_prototypical_networks_are_halved():
+    net = torch.nn.Linear(1, 1)
+    recipe, plan = Halving(), Plan(10_000, 1, 100)
+    optimizer = recipe.optimizer(net)
+    rates = []
+    for step in (0, 1999, 2000, 4000):
+        recipe.set_rates(optimizer, step, plan)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1e-3, 1e-3, 5e-4, 2.5e-4]
 
 
 def test_our_own_rate_falls_with_the_inputs_of_the_widest_layer():

@@ -719,7 +719,7 @@ def test_options_override_the_parameters() -> None:
         ("pairs_30000 --turned", "recipe published has no --turned"),
         ("pairs_30000 --n-episodes 5", "recipe published has no --n-episodes; .*--n-epochs"),
         ("background --weight-decay 0", "recipe background has no --weight-decay"),
-        ("protonet --patience 3", "recipe protonet has no --patience"),
+        ("protonet --weight-decay 0", "recipe protonet has no --weight-decay"),
         ("own --n-epochs 0", "impossible numbers: n_epochs is 0"),
     ],
 )
