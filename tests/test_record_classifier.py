@@ -713,7 +713,7 @@ def test_options_override_the_parameters() -> None:
         ("own --stop-after -1", "--stop-after is -1.0"),
         ("own --seed -1", "--seed is -1"),
         ("own --lr -1", "impossible numbers: lr is -1.0, but input should be greater than 0"),
-        ("own --lrs 0.1", "recipe own has no --lrs; it has --lr, --weight-decay, .*--n-episodes"),
+        ("own --lrs 0.1", "recipe own has no --lrs; it has --lr, .*--weight-decay, --n-episodes"),
         ("own --batch-size 5", "recipe own has no --batch-size"),
         ("pairs_30000 --lr 0.1", "recipe published has no --lr; it has --batch-size, --lrs"),
         ("pairs_30000 --turned", "recipe published has no --turned"),
