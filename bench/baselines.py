@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from oneshot.all_runs import error_percent, read_all_runs
-from oneshot.baselines import Hausdorff
-from oneshot.episode_scores import score_episodes
-from oneshot.hausdorff_kernels import hausdorff_distances
+from oneshot.classify.all_runs import error_percent, read_all_runs
+from oneshot.classify.baselines import Hausdorff
+from oneshot.classify.episode_scores import score_episodes
+from oneshot.classify.hausdorff_kernels import hausdorff_distances
 from tests.oracle.baselines_numpy import hausdorff_distances as plain_distances
 
 N_PAIRS = 4 * 20  # that both measure, a reading

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from bench import obvious
-from oneshot.batches import PixelStatistics, pixel_statistics
-from oneshot.nets.siamese_unet import SiameseUNet
+from oneshot.clutter.scenes import Scenes
 from oneshot.params import load_params
-from oneshot.recipes import Recipe, make_recipe
-from oneshot.scenes import Scenes
-from oneshot.speed import choose_speed
-from oneshot.training_set import TrainingSet
+from oneshot.segment.batches import PixelStatistics, pixel_statistics
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.recipes import Recipe, make_recipe
+from oneshot.segment.training_set import TrainingSet
+from oneshot.training.speed import choose_speed
 
 LEVEL = 4  # where nothing else is said; how much clutter there is does not change a step
 
@@ -120,7 +120,7 @@ class Bench:
 
 def save_omniglot(folder: Path) -> Path:
     from oneshot.library import fetch_drawings  # here: machines that bring their drawings may lack its needs
-    from oneshot.omniglot import save_drawings
+    from oneshot.omniglot.drawings import save_drawings
 
     save_drawings(folder / "drawings.npz", fetch_drawings())
     return folder / "drawings.npz"

@@ -17,16 +17,16 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from bench import obvious_koch
-from oneshot.koch_recipes import Own
-from oneshot.koch_training import train_step
-from oneshot.nets.bases import BASES
-from oneshot.nets.koch import SiamesePair, set_order
-from oneshot.omniglot import Drawings, load_drawings
-from oneshot.pair_feeds import EndlessPairs, PairLoss
-from oneshot.pairs import koch_source
-from oneshot.scorers import SiameseScorer
-from oneshot.speed import Speed, choose_speed
-from oneshot.synthetic import draw_alphabets
+from oneshot.classify.nets.bases import BASES
+from oneshot.classify.nets.koch import SiamesePair, set_order
+from oneshot.classify.pair_feeds import EndlessPairs, PairLoss
+from oneshot.classify.pairs import koch_source
+from oneshot.classify.recipes import Own
+from oneshot.classify.scorers import SiameseScorer
+from oneshot.classify.training import train_step
+from oneshot.omniglot.drawings import Drawings, load_drawings
+from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.training.speed import Speed, choose_speed
 
 N_WAYS = (5, 20)
 WARM_UP_STEPS = 3

@@ -20,17 +20,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import obvious_masknet
 from bench.harness import Bench, Readings
 from bench.rates import synchronise
-from oneshot.batches import Batch, code, decode, pick_locations
-from oneshot.evaluate_masknet import TOP_K, Judge, segment_batch, segment_masknet
-from oneshot.fit import train_step
 from oneshot.library import RELEASED_WEIGHTS
-from oneshot.losses import Objective
-from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss, near_target
-from oneshot.metrics import iou
-from oneshot.nets.masknet import MaskNet, decode_proposals, share_steps
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.recipes import make_recipe
-from oneshot.weights import load_weights
+from oneshot.segment.batches import Batch, code, decode, pick_locations
+from oneshot.segment.evaluate_masknet import TOP_K, Judge, segment_batch, segment_masknet
+from oneshot.segment.losses import Objective
+from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss, near_target
+from oneshot.segment.metrics import iou
+from oneshot.segment.nets.masknet import MaskNet, decode_proposals, share_steps
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.recipes import make_recipe
+from oneshot.segment.weights import load_weights
+from oneshot.training.fit import train_step
 from stages.command import run
 
 ROUNDS = 2

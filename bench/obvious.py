@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from oneshot.batches import PixelStatistics
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.scenes import Scenes
+from oneshot.clutter.scenes import Scenes
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.nets.siamese_unet import SiameseUNet
 
 LR = 5e-4
 WEIGHT_DECAY = 1e-9

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import obvious
-from oneshot.nets.masknet import MaskNet
+from oneshot.segment.nets.masknet import MaskNet
 
 THRESHOLD = 0.3
 SCORE_EPSILON = 1e-4

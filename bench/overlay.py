@@ -13,12 +13,12 @@ from torch.autograd import DeviceType
 
 from bench.harness import LEVEL, Bench, Readings
 from bench.rates import synchronise
-from oneshot.batches import Batch, code, decode
-from oneshot.evaluate import evaluate
-from oneshot.fit import train_step
-from oneshot.losses import SegmentationLoss
-from oneshot.recipes import Recipe
-from oneshot.speed import Speed
+from oneshot.segment.batches import Batch, code, decode
+from oneshot.segment.evaluate import evaluate
+from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.recipes import Recipe
+from oneshot.training.fit import train_step
+from oneshot.training.speed import Speed
 
 FIRST_LOSSES = 6  # steps whose losses are compared with the plain path's
 N_BATCHES = 4  # different ones, for steps without a feed

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from oneshot.batches import Batch
-from oneshot.losses import SegmentationLoss
-from oneshot.nets.siamese_unet import Block, SiameseUNet
+from oneshot.segment.batches import Batch
+from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.nets.siamese_unet import Block, SiameseUNet
 
 REPEATS = 10
 # Over every layer's result, from the matching step's own arithmetic: written by the convolution, read for its

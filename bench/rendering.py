@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from oneshot.clutter.scenes import SceneRecipe, lay_out, render_job
 from oneshot.library import fetch_drawings
-from oneshot.scenes import SceneRecipe, lay_out, render_job
 from tests.oracle.scenes_pillow import render_job_plainly
 
 LEVELS = (4, 32, 256)

@@ -24,14 +24,14 @@ from bench import obvious
 from bench.harness import LEVEL, Bench, Readings
 from bench.overlay import overlay, profile
 from bench.rates import PASSES, measure_rates, memory_traffic, operations
-from oneshot.batches import code, decode
-from oneshot.evaluate import evaluate
-from oneshot.feed import Feed, Phase
-from oneshot.fit import LogPoint, fit
-from oneshot.losses import SegmentationLoss
-from oneshot.recipes import Recipe
-from oneshot.stock import Stock
-from oneshot.training import N_WINDOW_JOBS, count_threads
+from oneshot.segment.batches import code, decode
+from oneshot.segment.evaluate import evaluate
+from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.recipes import Recipe
+from oneshot.segment.render_ahead import Stock
+from oneshot.segment.training import N_WINDOW_JOBS, count_threads
+from oneshot.training.fit import LogPoint, fit
 from stages.command import run
 
 ROUNDS = 2  # in which the obvious and ours take turns

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from oneshot.clutter.parts import SET_SPLITS, check_set, complete_parts, list_parts
+from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
 from oneshot.errors import OneshotError, ParameterError
 from oneshot.files import replacing
 from oneshot.library import fetch_drawings
-from oneshot.scenes import CLUTTER_LEVELS, JOB_SCENES, SceneRecipe, lay_out, render_job
-from oneshot.sets import SET_SPLITS, check_set, complete_parts, list_parts
+from oneshot.published import CLUTTER_LEVELS
 
 SPLITS = ("train", *SET_SPLITS)
 

@@ -5,18 +5,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oneshot.download import fetch_archives
+from oneshot.clutter.scenes import (
+    JOB_SCENES,
+    SceneRecipe,
+    Scenes,
+    concatenate,
+    job_seeds,
+    lay_out,
+    render_job,
+)
 from oneshot.errors import DrawingsError, ParameterError
-from oneshot.omniglot import Drawings, load_drawings, read_archives, save_drawings
+from oneshot.omniglot.download import fetch_archives
+from oneshot.omniglot.drawings import Drawings, load_drawings, read_archives, save_drawings
 from oneshot.published import find_split, read_facts
-from oneshot.scenes import JOB_SCENES, SceneRecipe, Scenes, concatenate, job_seeds, lay_out, render_job
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from oneshot.koch_weights import ScorerInfo
-    from oneshot.scorers import ProtoScorer, SiameseScorer
-    from oneshot.weights import WeightsInfo
+    from oneshot.classify.scorers import ProtoScorer, SiameseScorer
+    from oneshot.classify.weights import ScorerInfo
+    from oneshot.segment.weights import WeightsInfo
 
 PROJECT = Path(__file__).resolve().parent.parent
 PIPELINE_DRAWINGS = PROJECT / "data" / "drawings" / "drawings.npz"
@@ -111,7 +119,8 @@ def load_network(
     Raises:
         WeightsError: no such network is released, or the file is damaged.
     """
-    from oneshot.weights import WeightsError, load_weights  # here, since torch takes seconds to load
+    from oneshot.segment.weights import load_weights
+    from oneshot.training.tensors import WeightsError
 
     path = RELEASED_WEIGHTS / net / recipe / f"{clutter_level}.safetensors"
     if not path.is_file():
@@ -141,9 +150,9 @@ def load_classifier(name: str = "own") -> "tuple[SiameseScorer | ProtoScorer, Sc
     Raises:
         WeightsError: no such network is released, or the file is damaged.
     """
-    from oneshot.classifiers import make_scorer  # here, since torch takes seconds to load
-    from oneshot.koch_weights import load_scorer
-    from oneshot.weights import WeightsError
+    from oneshot.classify.classifiers import make_scorer  # here, since torch takes seconds to load
+    from oneshot.classify.weights import load_scorer
+    from oneshot.training.tensors import WeightsError
 
     path = RELEASED_WEIGHTS / "classification" / f"{name}.safetensors"
     if not path.is_file():

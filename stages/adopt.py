@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from oneshot.answers import OWN
 from oneshot.files import replacing
-from oneshot.records import (
+from oneshot.records.run import (
     NetName,
     Record,
     RecordError,
@@ -18,8 +17,10 @@ from oneshot.records import (
     load_record,
     released_files,
 )
-from oneshot.scene_scores import check_scores, load_scores
-from oneshot.weights import file_sha256, load_weights
+from oneshot.records.scene_scores import check_scores, load_scores
+from oneshot.segment.answers import OWN
+from oneshot.segment.weights import load_weights
+from oneshot.training.tensors import file_sha256
 from stages.command import run
 from stages.places import RESULTS, WEIGHTS
 

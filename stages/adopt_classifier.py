@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from oneshot.classification_answers import check_answers, load_answers
-from oneshot.classification_records import (
+from oneshot.classify.weights import load_scorer
+from oneshot.files import replacing
+from oneshot.records.classification_answers import check_answers, load_answers
+from oneshot.records.classification_run import (
     PREFIX,
     ClassifierFiles,
     ClassifierRecord,
@@ -17,9 +19,7 @@ from oneshot.classification_records import (
     load_record,
     released_files,
 )
-from oneshot.files import replacing
-from oneshot.koch_weights import load_scorer
-from oneshot.records import RecordError, check_revision
+from oneshot.records.run import RecordError, check_revision
 from stages.command import run
 from stages.places import RESULTS, WEIGHTS
 from stages.slices import read_whole

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from oneshot.baselines import make_baselines
-from oneshot.classification import score_protocols, summarise, summarise_rising
+from oneshot.classify.baselines import make_baselines
+from oneshot.classify.protocols import RISING_WAYS
+from oneshot.classify.scoring import score_protocols, summarise, summarise_rising
 from oneshot.params import Params, load_params
-from oneshot.protocols import RISING_WAYS
 from stages.classified import write_metrics, write_rising
 from stages.command import run
 from stages.images import read_outside, read_protocols

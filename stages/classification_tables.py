@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from oneshot.classification_curves import draw_rising_ways
-from oneshot.classification_records import read_classifier_records
-from oneshot.classification_results import collect_classification
-from oneshot.classification_tables import render_classification
-from oneshot.figures import save_figure
 from oneshot.published import read_facts
+from oneshot.records.classification_run import read_classifier_records
+from oneshot.report.classification_curves import draw_rising_ways
+from oneshot.report.classification_rows import collect_classification
+from oneshot.report.classification_tables import render_classification
+from oneshot.report.figures import save_figure
 from stages.places import FIGURES, METRICS, RESULTS, TABLES
 from stages.written import write
 

@@ -7,23 +7,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from oneshot.classification import Outside
-from oneshot.classification_answers import save_answers, summarise_answers
-from oneshot.classification_records import (
+from oneshot.classify.pairs import Pairs
+from oneshot.classify.protocols import Protocols
+from oneshot.classify.scoring import Outside
+from oneshot.classify.training import LogPoint
+from oneshot.files import replacing
+from oneshot.params import EpisodeTraining
+from oneshot.records.classification_answers import save_answers, summarise_answers
+from oneshot.records.classification_release import ScorerRelease
+from oneshot.records.classification_run import (
     ClassifierFiles,
     ClassifierRecord,
     Released,
     released_files,
     save_record,
 )
-from oneshot.classification_release import ScorerRelease
-from oneshot.files import replacing
-from oneshot.koch_training import LogPoint
-from oneshot.pairs import Pairs
-from oneshot.params import EpisodeTraining
-from oneshot.protocols import Protocols
-from oneshot.speed import Speed
-from oneshot.weights import file_sha256
+from oneshot.training.speed import Speed
+from oneshot.training.tensors import file_sha256
 from stages.classifier_plan import Plan
 from stages.places import RESULTS, WEIGHTS
 from stages.provenance import machine

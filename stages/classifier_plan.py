@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from oneshot.classification_records import KIND, run_name
-from oneshot.classifiers import PROTONET, ClassifierPlan
+from oneshot.classify.classifiers import PROTONET, ClassifierPlan
+from oneshot.classify.nets.bases import BASES
 from oneshot.errors import ParameterError
-from oneshot.nets.bases import BASES
 from oneshot.params import Classifiers, Params, Section, describe
+from oneshot.records.classification_run import KIND, run_name
 from stages.places import RUNS
 from stages.record_plan import check_seed_and_time, find_scale, given
 
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--all-runs", type=Path, metavar="FILE", help="Lake's all_runs.zip (default: the pipeline's, if any)")
     add("--mnist", type=Path, metavar="FOLDER", help="of MNIST's test set (default: the pipeline's, if any)")
     add("--device", help="auto, cpu or cuda")
-    add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.speed joined by commas")
+    add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.training.speed joined by commas")
     add(
         "--out",
         type=Path,

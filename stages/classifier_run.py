@@ -6,15 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from oneshot.classification_records import ClassifierFiles
-from oneshot.classifiers import BACKGROUND, Net, build_net, make_scorer, make_training, validation_error
-from oneshot.koch_recipes import Recipe
-from oneshot.koch_training import Feed, LogPoint, LossOfNet, Progress, fit_pairs
-from oneshot.koch_weights import save_scorer
+from oneshot.classify.classifiers import (
+    BACKGROUND,
+    Net,
+    build_net,
+    make_scorer,
+    make_training,
+    validation_error,
+)
+from oneshot.classify.protocols import Protocols
+from oneshot.classify.recipes import Recipe
+from oneshot.classify.training import Feed, LogPoint, LossOfNet, Progress, fit_pairs
+from oneshot.classify.weights import save_scorer
 from oneshot.params import Classification
-from oneshot.protocols import Protocols
-from oneshot.speed import Speed
-from oneshot.weights import load_tensors
+from oneshot.records.classification_run import ClassifierFiles
+from oneshot.training.speed import Speed
+from oneshot.training.tensors import load_tensors
 from stages.classifier_form import save_curve
 from stages.classifier_plan import Plan
 from stages.command import stopping_on_signals

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from oneshot.files import replacing
-from oneshot.records import RecordError
+from oneshot.records.run import RecordError
 
 CONDITIONS = "conditions.json"
 

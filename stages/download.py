@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from oneshot.download import fetch_archives
 from oneshot.errors import ArchiveError, DownloadError
 from oneshot.files import replacing
-from oneshot.mnist import fetch_mnist
+from oneshot.omniglot.download import fetch_archives
+from oneshot.omniglot.mnist import fetch_mnist
 from oneshot.params import Params, load_params
 from oneshot.published import read_facts
 from stages.command import run

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.metrics import has_same_class_distractor, iou_of_all_ink
 from oneshot.params import load_params
-from oneshot.scenes import CLUTTER_LEVELS
-from oneshot.speed import choose_speed
-from oneshot.weights import load_weights
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
+from oneshot.segment.weights import load_weights
+from oneshot.training.speed import choose_speed
 from stages.command import run
 from stages.places import net_folder
 from stages.scores import write_scores
-from stages.test_sets import read_test_sets, score_network, summarise
+from stages.test_scenes import read_test_sets, score_network, summarise
 
 KINDS = {"siamese_unet": "", "masknet": "masknet_"}  # and what their names begin with in the metrics
 

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-from oneshot.classification import score_protocols, summarise, summarise_rising
-from oneshot.classifiers import judge_pairs, judge_validation, make_scorer
-from oneshot.koch_weights import load_scorer
+from oneshot.classify.classifiers import judge_pairs, judge_validation, make_scorer
+from oneshot.classify.scoring import score_protocols, summarise, summarise_rising
+from oneshot.classify.weights import load_scorer
 from oneshot.params import Classifiers, load_params
-from oneshot.speed import choose_speed
+from oneshot.training.speed import choose_speed
 from stages.classified import write_metrics, write_rising
 from stages.command import run
 from stages.images import read_outside, read_protocols

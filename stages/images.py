@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from oneshot.all_runs import read_all_runs
-from oneshot.benchmarks import draw_mnist
-from oneshot.classification import Outside
-from oneshot.mnist import IMAGES, LABELS, ink_images, read_mnist
-from oneshot.omniglot import load_drawings
-from oneshot.own_images import load_own_images
+from oneshot.classify.all_runs import read_all_runs
+from oneshot.classify.benchmarks import draw_mnist
+from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
+from oneshot.classify.scoring import Outside
+from oneshot.omniglot.drawings import load_drawings
+from oneshot.omniglot.mnist import IMAGES, LABELS, ink_images, read_mnist
+from oneshot.omniglot.own_images import load_own_images
 from oneshot.params import Params
-from oneshot.protocols import Protocols, find_protocols, own_protocols
 from oneshot.published import read_facts
 from stages.places import CLASSES, DRAWINGS, MNIST, NOT_FETCHED, RAW
 from stages.source import is_own

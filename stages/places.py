@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-FACTS = Path("data/published/omniglot.json")
+FACTS = Path("oneshot/published/omniglot.json")
 RAW = Path("data/raw")
 DRAWINGS = Path("data/drawings/drawings.npz")
 CLASSES = Path("data/classes/images.npz")  # own images, where classification is about such

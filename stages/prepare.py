@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from oneshot.files import replacing
-from oneshot.omniglot import Drawings, read_archives, save_drawings
+from oneshot.omniglot.drawings import Drawings, read_archives, save_drawings
+from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import load_params
-from oneshot.synthetic import draw_alphabets
 from stages.command import run
 from stages.places import DRAWINGS, FACTS, MANIFESTS, RAW
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
 from oneshot.files import replacing
-from oneshot.image_folder import read_image_folder
-from oneshot.omniglot import load_drawings
-from oneshot.own_images import save_own_images, split_own_images
+from oneshot.omniglot.drawings import load_drawings
+from oneshot.omniglot.image_folder import read_image_folder
+from oneshot.omniglot.own_images import save_own_images, split_own_images
 from oneshot.params import Params, load_params
-from oneshot.protocols import Protocols, find_protocols, own_protocols
 from stages.command import run
 from stages.places import CLASSES, DRAWINGS
 from stages.source import CLASSES_MANIFEST, is_own

@@ -14,10 +14,10 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from oneshot.distributed import join_world
 from oneshot.errors import ParameterError
 from oneshot.params import load_params
-from oneshot.records import (
+from oneshot.records.release import LevelSets, count_evaluated, measure_evaluation
+from oneshot.records.run import (
     RecordError,
     RecordFiles,
     flat_files,
@@ -25,10 +25,10 @@ from oneshot.records import (
     released_files,
     save_record,
 )
-from oneshot.release import LevelSets, count_evaluated, measure_evaluation
-from oneshot.speed import Speed, choose_speed
-from oneshot.training_set import TrainingSet
-from oneshot.training_steps import train_steps
+from oneshot.segment.training_set import TrainingSet
+from oneshot.segment.training_steps import train_steps
+from oneshot.training.distributed import join_world
+from oneshot.training.speed import Speed, choose_speed
 from stages.adopt import adopt, describe, refuse_to_replace
 from stages.command import run, stopping_on_signals
 from stages.conditions import check_writable

@@ -16,35 +16,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oneshot.all_runs import read_all_runs
-from oneshot.classification import Outside
-from oneshot.classification_records import (
-    ClassifierFiles,
-    ClassifierRecord,
-    flat_files,
-    released_files,
+from oneshot.classify.all_runs import read_all_runs
+from oneshot.classify.classifiers import (
+    build_net,
+    choose_classifier_speed,
+    describe_training,
+    make_scorer,
 )
-from oneshot.classification_release import (
+from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.classify.scoring import Outside
+from oneshot.errors import ParameterError
+from oneshot.omniglot.download import md5
+from oneshot.omniglot.drawings import Drawings
+from oneshot.omniglot.mnist import IMAGES, LABELS
+from oneshot.params import Params, load_params
+from oneshot.published import read_facts
+from oneshot.records.classification_release import (
     describe_answered,
     draw_once,
     measure_evaluation,
     pairs_to_judge,
     release,
 )
-from oneshot.classifiers import (
-    build_net,
-    choose_classifier_speed,
-    describe_training,
-    make_scorer,
+from oneshot.records.classification_run import (
+    ClassifierFiles,
+    ClassifierRecord,
+    flat_files,
+    released_files,
 )
-from oneshot.download import md5
-from oneshot.errors import ParameterError
-from oneshot.mnist import IMAGES, LABELS
-from oneshot.omniglot import Drawings
-from oneshot.params import Params, load_params
-from oneshot.protocols import Protocols, find_protocols
-from oneshot.published import read_facts
-from oneshot.records import RecordError
+from oneshot.records.run import RecordError
 from stages.adopt_classifier import adopt, describe, refuse_to_replace
 from stages.classifier_form import Judged, known_facts, save_curve, write_record
 from stages.classifier_plan import Plan, build_parser, make_plan, run_folder

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from oneshot.batches import STATISTICS_SCENES, pixel_statistics
+from oneshot.clutter.scenes import JOB_SCENES, Scenes
 from oneshot.errors import DrawingsError
 from oneshot.library import fetch_drawings, load_scenes
-from oneshot.omniglot import Drawings, load_drawings, save_drawings
+from oneshot.omniglot.drawings import Drawings, load_drawings, save_drawings
+from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import Scale
 from oneshot.published import find_set
-from oneshot.records import TEST_SPLITS
-from oneshot.release import LevelSets
-from oneshot.scenes import JOB_SCENES, Scenes
-from oneshot.synthetic import draw_alphabets
+from oneshot.records.release import LevelSets
+from oneshot.records.run import TEST_SPLITS
+from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
 from stages.places import DRAWINGS
 
 

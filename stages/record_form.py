@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from oneshot.batches import PixelStatistics
-from oneshot.distributed import World
 from oneshot.files import replacing
-from oneshot.fit import LogPoint
-from oneshot.records import Record, Released, Seconds, Training
-from oneshot.speed import Speed
-from oneshot.training import Outcome
-from oneshot.training_steps import Step
+from oneshot.records.run import Record, Released, Seconds, Training
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.training import Outcome
+from oneshot.segment.training_steps import Step
+from oneshot.training.distributed import World
+from oneshot.training.fit import LogPoint
+from oneshot.training.speed import Speed
 from stages.provenance import installed_version, machine, processor
 from stages.record_plan import Plan
 

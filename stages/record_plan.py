@@ -10,13 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from oneshot.distributed import World
 from oneshot.errors import ParameterError
-from oneshot.feed import Phase
 from oneshot.params import Params, Scale
 from oneshot.params import Phase as PhaseNumbers
-from oneshot.recipes import METHODS, Recipe, make_recipe
-from oneshot.records import (
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.run import (
     JOINT,
     NetName,
     Start,
@@ -25,11 +23,14 @@ from oneshot.records import (
     released_files,
     run_name,
 )
-from oneshot.scenes import CLUTTER_LEVELS
-from oneshot.speed import Speed
-from oneshot.training import climb, widen
-from oneshot.training_steps import Step, checkpoint_of
-from oneshot.weights import WeightsError, file_sha256, load_weights
+from oneshot.segment.feed import Phase
+from oneshot.segment.recipes import METHODS, Recipe, make_recipe
+from oneshot.segment.training import climb, widen
+from oneshot.segment.training_steps import Step, checkpoint_of
+from oneshot.segment.weights import load_weights
+from oneshot.training.distributed import World
+from oneshot.training.speed import Speed
+from oneshot.training.tensors import WeightsError, file_sha256
 from stages.conditions import compare_conditions, keep_conditions
 from stages.fingerprint import code_sha256
 from stages.places import RESULTS, RUNS, WEIGHTS
@@ -83,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--scale", default="paper", help="block of params.yaml behind all options left out (default: paper)")
     add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
     add("--device", help="auto, cpu or cuda")
-    add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.speed joined by commas")
+    add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.training.speed joined by commas")
     add("--test-scenes", type=int, help="of each test set (default: all)")
     add(
         "--out", type=Path, metavar="FOLDER", help="put the four files here, instead of results/ and weights/"

@@ -11,14 +11,14 @@ from typing import cast
 import torch
 from torch import nn
 
-from oneshot.batches import PixelStatistics
-from oneshot.fit import LogPoint, read_progress
-from oneshot.nets.masknet import MaskNet
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.records import RecordFiles
-from oneshot.training_set import TrainingSet
-from oneshot.training_steps import checkpoint_of, list_levels_of
-from oneshot.weights import WeightsInfo, load_weights, save_weights
+from oneshot.records.run import RecordFiles
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.nets.masknet import MaskNet
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.training_set import TrainingSet
+from oneshot.segment.training_steps import checkpoint_of, list_levels_of
+from oneshot.segment.weights import WeightsInfo, load_weights, save_weights
+from oneshot.training.fit import LogPoint, read_progress
 from stages.record_form import save_curve
 from stages.record_plan import Plan
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from oneshot.metrics import has_same_class_distractor
-from oneshot.records import Record, RecordFiles, Released, released_files, save_record
-from oneshot.release import LevelSets, Release, release, summarise
-from oneshot.scene_scores import SceneScores, save_scores
-from oneshot.weights import WeightsInfo, file_sha256
+from oneshot.records.release import LevelSets, Release, release, summarise
+from oneshot.records.run import Record, RecordFiles, Released, released_files, save_record
+from oneshot.records.scene_scores import SceneScores, save_scores
+from oneshot.segment.metrics import has_same_class_distractor
+from oneshot.segment.weights import WeightsInfo
+from oneshot.training.tensors import file_sha256
 from stages.places import RESULTS, WEIGHTS
 from stages.record_form import Trained, make_record
 

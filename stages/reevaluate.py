@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.agreement import compare
 from oneshot.params import Params, load_params
-from oneshot.records import Record, read_records, released_files
-from oneshot.scene_scores import SceneScores, check_scores, load_scores
-from oneshot.scenes import CLUTTER_LEVELS
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.recheck import compare
+from oneshot.records.run import Record, read_records, released_files
+from oneshot.records.scene_scores import SceneScores, check_scores, load_scores
 from stages.command import run
 from stages.places import MANIFESTS, RESULTS, WEIGHTS
 from stages.scores import write_scores
@@ -41,8 +41,8 @@ def reevaluate(
         RecordError: a record contradicts its own scores.
     """
     # Imported here, since torch takes seconds to load, which levels without a network need not wait for.
-    from oneshot.speed import choose_speed
-    from stages.test_sets import read_test_sets, score_network
+    from oneshot.training.speed import choose_speed
+    from stages.test_scenes import read_test_sets, score_network
 
     size = params.scale.reevaluate
     sets, statistics = read_test_sets(clutter_level, size)
@@ -78,7 +78,8 @@ def are_published(record: Record, clutter_level: int, split: str, rendered: dict
 
 def load_released(record: Record) -> tuple[Any, dict[str, dict[str, dict[str, SceneScores]]]]:
     """The network of a record, proved by its checksum, and its scores, proved by the record's means."""
-    from oneshot.weights import WeightsError, file_sha256, load_weights
+    from oneshot.segment.weights import load_weights
+    from oneshot.training.tensors import WeightsError, file_sha256
 
     files = released_files(RESULTS, WEIGHTS, record.net, record.recipe, record.name)
     scores = load_scores(files.scores)

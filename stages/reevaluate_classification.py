@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from oneshot.classification_records import ClassifierRecord, read_classifier_records, released_files
 from oneshot.params import Params, load_params
+from oneshot.records.classification_run import ClassifierRecord, read_classifier_records, released_files
 from stages.classified import write_metrics
 from stages.command import run
 from stages.places import RESULTS, WEIGHTS
@@ -31,11 +31,11 @@ def reevaluate(params: Params, records: list[ClassifierRecord]) -> dict[str, Any
         RecordError: a record contradicts its own answers.
     """
     # Imported here, since torch takes seconds to load, which a project without records need not wait for.
-    from oneshot.classification import summarise_hits
-    from oneshot.classification_answers import check_answers, compare_answers, load_answers
-    from oneshot.classification_release import answer, draw_once, pairs_to_judge
-    from oneshot.classifiers import make_scorer
-    from oneshot.speed import choose_speed
+    from oneshot.classify.classifiers import make_scorer
+    from oneshot.classify.scoring import summarise_hits
+    from oneshot.records.classification_answers import check_answers, compare_answers, load_answers
+    from oneshot.records.classification_release import answer, draw_once, pairs_to_judge
+    from oneshot.training.speed import choose_speed
     from stages.images import read_outside, read_protocols
 
     protocols = draw_once(read_protocols(params))
@@ -64,8 +64,8 @@ def reevaluate(params: Params, records: list[ClassifierRecord]) -> dict[str, Any
 
 def load_released(record: ClassifierRecord) -> Any:
     """The network of a record, proved by its checksum."""
-    from oneshot.koch_weights import load_scorer
-    from oneshot.weights import WeightsError, file_sha256
+    from oneshot.classify.weights import load_scorer
+    from oneshot.training.tensors import WeightsError, file_sha256
 
     files = released_files(RESULTS, WEIGHTS, record.name)
     if not files.weights.is_file():

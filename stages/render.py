@@ -6,11 +6,12 @@ import sys
 
 from tqdm import tqdm
 
+from oneshot.clutter.parts import SET_SPLITS, complete_parts, list_parts, summarise_set
+from oneshot.clutter.scenes import lay_out
 from oneshot.files import replacing
-from oneshot.omniglot import load_drawings
+from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import load_params
-from oneshot.scenes import CLUTTER_LEVELS, lay_out
-from oneshot.sets import SET_SPLITS, complete_parts, list_parts, summarise_set
+from oneshot.published import CLUTTER_LEVELS
 from stages.command import run
 from stages.places import DRAWINGS, MANIFESTS, SCENES
 

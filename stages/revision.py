@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from oneshot.records import RecordError, check_revision
+from oneshot.records.run import RecordError, check_revision
 from stages.places import FIGURES, METRICS, README, RESULTS, TABLES, WEIGHTS
 
 # What recorded runs, or the pipeline, write themselves, and no training reads.

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from oneshot.classifiers import (
+from oneshot.classify.classifiers import (
     ClassifierPlan,
     build_net,
     choose_classifier_speed,
@@ -23,13 +23,13 @@ from oneshot.classifiers import (
     make_training,
     validation_error,
 )
+from oneshot.classify.koch_search import PARTS, Trial, draw_trial
+from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.classify.training import fit_pairs
 from oneshot.errors import ParameterError, TrainingError
 from oneshot.files import replacing
-from oneshot.koch_search import PARTS, Trial, draw_trial
-from oneshot.koch_training import fit_pairs
 from oneshot.params import Classifiers, load_params
-from oneshot.protocols import Protocols, find_protocols
-from oneshot.speed import Speed
+from oneshot.training.speed import Speed
 from stages.command import run
 from stages.places import RESULTS
 from stages.record_data import find_drawings

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oneshot.records import RecordError
+from oneshot.records.run import RecordError
 
 SLICE_BYTES = 15 * 2**20
 

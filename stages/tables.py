@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.curves import draw_iou_over_clutter, draw_oracles
-from oneshot.figures import Example, draw_predictions, draw_task, list_examples, save_figure
-from oneshot.markdown import replace_block
+from oneshot.clutter.parts import read_set
 from oneshot.params import load_params
-from oneshot.published import read_facts
-from oneshot.records import read_records
-from oneshot.results import SHOWN_SPLIT, collect_segmentation
-from oneshot.runs import collect_runs
-from oneshot.scenes import CLUTTER_LEVELS
-from oneshot.sets import read_set
-from oneshot.shown import Shown, choose_shown, render_caption
-from oneshot.tables import render_tables
+from oneshot.published import CLUTTER_LEVELS, read_facts
+from oneshot.records.run import read_records
+from oneshot.report.caption import Shown, choose_shown, render_caption
+from oneshot.report.curves import draw_iou_over_clutter, draw_oracles
+from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
+from oneshot.report.page import replace_block
+from oneshot.report.rows import SHOWN_SPLIT, collect_segmentation
+from oneshot.report.runs import collect_runs
+from oneshot.report.tables import render_tables
 from stages.classification_tables import write_classification
 from stages.command import run
 from stages.places import FIGURES, METRICS, PREDICTIONS, README, RESULTS, SCENES, TABLES

@@ -50,7 +50,7 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     # Imported here, since torch takes seconds to load, which nets that are not trained need not wait for.
     from tqdm import tqdm
 
-    from oneshot.classifiers import (
+    from oneshot.classify.classifiers import (
         BACKGROUND,
         ClassifierPlan,
         build_net,
@@ -60,8 +60,8 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
         make_training,
         validation_error,
     )
-    from oneshot.koch_training import fit_pairs
-    from oneshot.koch_weights import save_scorer
+    from oneshot.classify.training import fit_pairs
+    from oneshot.classify.weights import save_scorer
     from stages.images import read_protocols
 
     scale = params.scale.classification

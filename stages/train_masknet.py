@@ -42,12 +42,13 @@ def train_net(
     import torch
     from tqdm import tqdm
 
-    from oneshot.nets.masknet import MaskNet
-    from oneshot.nets.siamese_unet import SiameseUNet
-    from oneshot.speed import choose_speed
-    from oneshot.training_set import TrainingSet
-    from oneshot.training_steps import list_levels_of, make_masknet_steps, train_steps
-    from oneshot.weights import WeightsInfo, file_sha256, load_weights, save_weights
+    from oneshot.segment.nets.masknet import MaskNet
+    from oneshot.segment.nets.siamese_unet import SiameseUNet
+    from oneshot.segment.training_set import TrainingSet
+    from oneshot.segment.training_steps import list_levels_of, make_masknet_steps, train_steps
+    from oneshot.segment.weights import WeightsInfo, load_weights, save_weights
+    from oneshot.training.speed import choose_speed
+    from oneshot.training.tensors import file_sha256
 
     if not start.is_file():
         raise TrainingError(

@@ -34,14 +34,14 @@ def train_net(params: Params, net: str, weights: Path) -> tuple[dict[str, Any], 
     import torch
     from tqdm import tqdm
 
-    from oneshot.feed import Phase
-    from oneshot.losses import SegmentationLoss
-    from oneshot.nets.siamese_unet import SiameseUNet
-    from oneshot.recipes import make_recipe
-    from oneshot.speed import choose_speed
-    from oneshot.training import train
-    from oneshot.training_set import TrainingSet
-    from oneshot.weights import WeightsInfo, save_weights
+    from oneshot.segment.feed import Phase
+    from oneshot.segment.losses import SegmentationLoss
+    from oneshot.segment.nets.siamese_unet import SiameseUNet
+    from oneshot.segment.recipes import make_recipe
+    from oneshot.segment.training import train
+    from oneshot.segment.training_set import TrainingSet
+    from oneshot.segment.weights import WeightsInfo, save_weights
+    from oneshot.training.speed import choose_speed
 
     training = params.scale.siamese_unet
     numbers = params.siamese_unet.recipes[training.recipe]

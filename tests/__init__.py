@@ -12,7 +12,7 @@ class UncheckedKernels(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: object = None
     ) -> ModuleSpec | None:
-        is_kernels = fullname.startswith("oneshot.") and fullname.endswith("_kernels")
+        is_kernels = fullname.startswith("oneshot.") and fullname.endswith("kernels")
         return PathFinder.find_spec(fullname, path) if is_kernels else None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from oneshot.omniglot import Drawings, unpack_rows
+from oneshot.omniglot.drawings import Drawings, unpack_rows
 
 
 def png(pixels: np.ndarray) -> bytes:

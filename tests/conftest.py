@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oneshot.download import md5
-from oneshot.omniglot import Drawings, load_drawings, read_archives
-from oneshot.stock import RenderJob, Stock
-from oneshot.synthetic import draw_alphabets
+from oneshot.omniglot.download import md5
+from oneshot.omniglot.drawings import Drawings, load_drawings, read_archives
+from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.segment.render_ahead import RenderJob, Stock
 from tests.archives import members, write_zip
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def facts() -> dict[str, Any]:
     """What is published about Omniglot's archives and drawings."""
-    return json.loads((ROOT / "data/published/omniglot.json").read_text())
+    return json.loads((ROOT / "oneshot/published/omniglot.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def upstream(few_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def published(upstream: Path, few_drawings: Drawings) -> dict[str, Any]:
-    """The small archives' facts, in the form of data/published/omniglot.json; upstream is nowhere."""
+    """The small archives' facts, in the form of oneshot/published/omniglot.json; upstream is nowhere."""
     sets = {"images_background.zip": ["train"], "images_evaluation.zip": ["eval", "test"], "all_runs.zip": []}
     archives = {
         name: {"path": f"python/{name}", "md5": md5(upstream / name), "character_sets": sets[name]}

@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from oneshot.classification_answers import save_answers, summarise_answers
-from oneshot.classification_records import (
+from oneshot.classify.nets.koch import KochBase, SiamesePair
+from oneshot.classify.protocols import RISING_WAYS
+from oneshot.classify.weights import save_scorer
+from oneshot.published import read_facts
+from oneshot.records.classification_answers import save_answers, summarise_answers
+from oneshot.records.classification_run import (
     VALIDATION,
     VERIFICATION,
     ClassifierRecord,
@@ -16,11 +20,7 @@ from oneshot.classification_records import (
     run_name,
     save_record,
 )
-from oneshot.koch_weights import save_scorer
-from oneshot.nets.koch import KochBase, SiamesePair
-from oneshot.protocols import RISING_WAYS
-from oneshot.published import read_facts
-from oneshot.weights import file_sha256
+from oneshot.training.tensors import file_sha256
 
 N_EPISODES, N_WAY = 8, 20
 

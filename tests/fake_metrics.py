@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from oneshot.records import Record
+from oneshot.records.run import Record
 from tests.fake_records import fake_record, fake_scores
 
 PUBLISHED = {

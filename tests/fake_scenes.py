@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from oneshot.scenes import Scenes, Targets
+from oneshot.clutter.scenes import Scenes, Targets
 
 
 def fake_scenes(n: int, level: int, seed: int, size: int = 32, n_occluders: int = 0) -> Scenes:

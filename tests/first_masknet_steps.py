@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch._dynamo.utils import counters
 
-from oneshot.batches import Batch, code, decode
-from oneshot.evaluate_masknet import Judge
-from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss
-from oneshot.recipes import learning
-from oneshot.speed import Speed, choose_speed
+from oneshot.segment.batches import Batch, code, decode
+from oneshot.segment.evaluate_masknet import Judge
+from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.recipes import learning
+from oneshot.training.speed import Speed, choose_speed
 from tests.fake_scenes import fake_scenes
 from tests.first_steps import tracing_only
 from tests.tiny_masknet import STATISTICS, masknet_batch, tiny_masknet

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch._dynamo.utils import counters
 
-from oneshot.classes import omniglot_classes
-from oneshot.episodic import EpisodeFeed, SiameseEpisodeLoss
-from oneshot.koch_recipes import Own
-from oneshot.koch_training import Feed, LossOfNet, fit_pairs
-from oneshot.nets.koch import KochSmall, SiamesePair
-from oneshot.pair_feeds import EndlessPairs, PairLoss
-from oneshot.pairs import source_of
-from oneshot.scorers import SiameseScorer
-from oneshot.speed import Speed, choose_speed
-from oneshot.synthetic import draw_alphabets
+from oneshot.classify.episode_feeds import EpisodeFeed, SiameseEpisodeLoss
+from oneshot.classify.nets.koch import KochSmall, SiamesePair
+from oneshot.classify.pair_feeds import EndlessPairs, PairLoss
+from oneshot.classify.pairs import source_of
+from oneshot.classify.recipes import Own
+from oneshot.classify.scorers import SiameseScorer
+from oneshot.classify.training import Feed, LossOfNet, fit_pairs
+from oneshot.omniglot.classes import omniglot_classes
+from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.training.speed import Speed, choose_speed
 from tests.first_steps import tracing_only
 
 N_STEPS, BATCH_SIZE = 6, 8

@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from torch._dynamo.utils import counters
 
-from oneshot.batches import pixel_statistics
-from oneshot.evaluate import evaluate
-from oneshot.feed import Feed, Phase
-from oneshot.fit import fit
-from oneshot.losses import SegmentationLoss
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.recipes import make_recipe
-from oneshot.speed import Speed, choose_speed
-from oneshot.stock import Stock
-from oneshot.weights import load_weights
+from oneshot.segment.batches import pixel_statistics
+from oneshot.segment.evaluate import evaluate
+from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.recipes import make_recipe
+from oneshot.segment.render_ahead import Stock
+from oneshot.segment.weights import load_weights
+from oneshot.training.fit import fit
+from oneshot.training.speed import Speed, choose_speed
 from tests.fake_scenes import fake_scenes, fake_targets
 
 BATCH_SIZE = 8

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from oneshot.omniglot import Drawings, pack_rows
-from oneshot.scenes import SceneRecipe, Scenes
+from oneshot.clutter.scenes import SceneRecipe, Scenes
+from oneshot.omniglot.drawings import Drawings, pack_rows
 
 
 def make_drawings(pixels: np.ndarray) -> Drawings:

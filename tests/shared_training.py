@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 
-from oneshot.batches import PixelStatistics
-from oneshot.distributed import World, join_world
-from oneshot.feed import Feed, Phase
-from oneshot.fit import fit
-from oneshot.losses import SegmentationLoss
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.recipes import make_recipe
-from oneshot.stock import Stock
-from oneshot.weights import save_tensors
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.recipes import make_recipe
+from oneshot.segment.render_ahead import Stock
+from oneshot.training.distributed import World, join_world
+from oneshot.training.fit import fit
+from oneshot.training.tensors import save_tensors
 from tests.fake_scenes import fake_scenes
 
 N_STEPS = 12

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from oneshot.classify.nets.bases import BASES
+from oneshot.classify.weights import load_scorer
 from oneshot.errors import ImageFolderError, ParameterError, TrainingError
-from oneshot.koch_weights import load_scorer
-from oneshot.nets.bases import BASES
-from oneshot.omniglot import Drawings, save_drawings, unpack_rows
+from oneshot.omniglot.drawings import Drawings, save_drawings, unpack_rows
 from oneshot.params import Classifiers
 from stages import baselines, evaluate_classification, prepare_classes, train_classifier
+from tests.classify.test_classifiers import TinyBase
 from tests.conftest import ROOT
-from tests.test_classifiers import TinyBase
 
 TRAINED = ("pairs_30000_affine", "background", "own", "protonet")
 
@@ -205,7 +205,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_it_had_not_been(
 def test_lakes_runs_and_mnist_go_with_omniglot(
     project: Path, monkeypatch: pytest.MonkeyPatch, drawings: Drawings, mirror: Path
 ) -> None:
-    from oneshot.protocols import omniglot_protocols
+    from oneshot.classify.protocols import omniglot_protocols
     from stages.images import read_outside
 
     Path("data/raw").mkdir()

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from oneshot.__main__ import main
+from oneshot.clutter.parts import list_parts
+from oneshot.clutter.scenes import SceneRecipe, job_seeds, lay_out, render_job
+from oneshot.clutter.store import read_part
 from oneshot.errors import ParameterError
 from oneshot.library import load_scenes
-from oneshot.omniglot import Drawings, save_drawings
+from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.published import find_split
-from oneshot.scenes import SceneRecipe, job_seeds, lay_out, render_job
-from oneshot.sets import list_parts
-from oneshot.store import read_part
 from tests.archives import cut_off
 from tests.conftest import ROOT
 from tests.oracle.scenes_pillow import render_job_plainly

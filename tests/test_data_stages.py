@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from oneshot.errors import ChecksumError, DownloadError
-from oneshot.omniglot import Drawings, load_drawings
+from oneshot.omniglot.drawings import Drawings, load_drawings
 from stages import download, prepare
 from stages.command import run
 from tests.archives import NAMES, assert_same_files
@@ -28,8 +28,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict) -> Pa
 
 
 def write_facts(checkout: Path, facts: dict) -> None:
-    (checkout / "data/published").mkdir(parents=True, exist_ok=True)
-    (checkout / "data/published/omniglot.json").write_text(json.dumps(facts))
+    (checkout / "oneshot/published").mkdir(parents=True, exist_ok=True)
+    (checkout / "oneshot/published/omniglot.json").write_text(json.dumps(facts))
 
 
 def set_parameters(

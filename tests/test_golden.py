@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oneshot.omniglot import Drawings, save_drawings
-from oneshot.published import find_split, read_facts
-from oneshot.scenes import CLUTTER_LEVELS, JOB_SCENES, Pens, SceneRecipe, job_seeds, lay_out, render_job
-from oneshot.training_set import TrainingSet
+from oneshot.clutter.scenes import JOB_SCENES, Pens, SceneRecipe, job_seeds, lay_out, render_job
+from oneshot.omniglot.drawings import Drawings, save_drawings
+from oneshot.published import CLUTTER_LEVELS, find_split, read_facts
+from oneshot.segment.training_set import TrainingSet
 from tests.oracle.scenes_pillow import render_job_plainly
 from tests.scene_cases import assert_equals_oracle
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from oneshot import library
-from oneshot.batches import PixelStatistics
-from oneshot.koch_weights import save_scorer
+from oneshot.classify.nets.protonet import ProtoNet
+from oneshot.classify.weights import save_scorer
 from oneshot.library import list_classifiers, load_classifier, load_network, load_scenes
-from oneshot.nets.protonet import ProtoNet
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.omniglot import Drawings
-from oneshot.weights import WeightsError, WeightsInfo, save_weights
+from oneshot.omniglot.drawings import Drawings
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.weights import WeightsInfo, save_weights
+from oneshot.training.tensors import WeightsError
 
 
 def test_scenes_do_not_depend_on_how_many_threads_draw_them(synthetic_drawings: Drawings) -> None:

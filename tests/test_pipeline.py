@@ -20,7 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from oneshot.results import NET_TITLES
+from oneshot.report.rows import NET_TITLES
 from tests.archives import flip_bit
 from tests.conftest import ROOT
 from tests.fake_records import fake_scores, release_net
@@ -182,7 +182,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    kernels = (ROOT / "oneshot/__pycache__").glob("scene_kernels.*.nb[ci]")
+    kernels = (ROOT / "oneshot/clutter/__pycache__").glob("kernels.*.nb[ci]")
     for name in [
         *filter(None, listing.stdout.split("\0")),
         *(str(path.relative_to(ROOT)) for path in kernels),

@@ -16,28 +16,29 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot import classification_release, koch_training
-from oneshot.classification import summarise_hits
-from oneshot.classification_answers import load_answers, save_answers
-from oneshot.classification_records import load_record, save_record
-from oneshot.classification_release import (
+from oneshot.classify import training as koch_training
+from oneshot.classify.classifiers import make_scorer, validation_error
+from oneshot.classify.episode_scores import score_episodes
+from oneshot.classify.nets.bases import BASES
+from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.classify.scoring import summarise_hits
+from oneshot.classify.training import LogPoint
+from oneshot.classify.weights import load_scorer, save_scorer
+from oneshot.errors import OneshotError, ParameterError
+from oneshot.omniglot.drawings import Drawings, save_drawings, unpack_rows
+from oneshot.params import Params, load_params
+from oneshot.records import classification_release
+from oneshot.records.classification_answers import load_answers, save_answers
+from oneshot.records.classification_release import (
     answer,
     is_as_good,
     measure_evaluation,
     pairs_to_judge,
     release,
 )
-from oneshot.classifiers import make_scorer, validation_error
-from oneshot.episode_scores import score_episodes
-from oneshot.errors import OneshotError, ParameterError
-from oneshot.koch_training import LogPoint
-from oneshot.koch_weights import load_scorer, save_scorer
-from oneshot.nets.bases import BASES
-from oneshot.omniglot import Drawings, save_drawings, unpack_rows
-from oneshot.params import Params, load_params
-from oneshot.protocols import Protocols, find_protocols
-from oneshot.records import RecordError
-from oneshot.weights import WeightsError, file_sha256, load_tensors
+from oneshot.records.classification_run import load_record, save_record
+from oneshot.records.run import RecordError
+from oneshot.training.tensors import WeightsError, file_sha256, load_tensors
 from stages import adopt_classifier, classifier_run, record_classifier, slices
 from stages.classifier_form import save_curve
 from stages.classifier_plan import build_parser, make_plan
@@ -214,7 +215,7 @@ def load_any(folder: Path) -> torch.nn.Module:
 def test_the_background_recipe_is_judged_on_its_own_pairs_too(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oneshot.classifiers.read_facts", lambda name: {"n_verification_pairs": 30})
+    monkeypatch.setattr("oneshot.classify.classifiers.read_facts", lambda name: {"n_verification_pairs": 30})
     run(f"{SMALL.replace('own', 'background', 1)} --n-epochs 1 --batch-size 64 --out pairs")
     found = load_record(mine / "pairs/classifier-background-tiny.json")
     assert (found.n_pairs, found.n_copies, found.n_episodes, found.n_seen) == (256, 0, None, 256)

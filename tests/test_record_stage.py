@@ -16,20 +16,22 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot import fit, library
-from oneshot.batches import PixelStatistics
+from oneshot import library
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
-from oneshot.feed import Phase
-from oneshot.metrics import has_same_class_distractor
-from oneshot.nets.masknet import MaskNet
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.omniglot import Drawings, save_drawings
+from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Params, load_params
-from oneshot.records import RecordError, load_record, save_record
-from oneshot.release import evaluate_file
-from oneshot.scene_scores import load_scores, save_scores
-from oneshot.scenes import CLUTTER_LEVELS
-from oneshot.weights import WeightsError, WeightsInfo, load_weights, save_weights
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.release import evaluate_file
+from oneshot.records.run import RecordError, load_record, save_record
+from oneshot.records.scene_scores import load_scores, save_scores
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.feed import Phase
+from oneshot.segment.metrics import has_same_class_distractor
+from oneshot.segment.nets.masknet import MaskNet
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.weights import WeightsInfo, load_weights, save_weights
+from oneshot.training import fit
+from oneshot.training.tensors import WeightsError
 from stages import adopt, record, record_run
 from stages.record_data import render_levels, render_test_sets
 from stages.record_plan import build_parser, make_plan

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oneshot.batches import pixel_statistics
-from oneshot.evaluate import evaluate, segment
+from oneshot.clutter.scenes import Scenes
 from oneshot.params import Evaluate
-from oneshot.records import TEST_SPLITS, released_files
-from oneshot.scene_scores import SceneScores
-from oneshot.scenes import Scenes
-from oneshot.weights import WeightsError, load_weights
+from oneshot.records.run import TEST_SPLITS, released_files
+from oneshot.records.scene_scores import SceneScores
+from oneshot.segment.batches import pixel_statistics
+from oneshot.segment.evaluate import evaluate, segment
+from oneshot.segment.weights import load_weights
+from oneshot.training.tensors import WeightsError
 from stages import reevaluate, test_sets
 from tests.archives import flip_bit
 from tests.fake_records import fake_scores, release_net, verdicts
@@ -125,7 +126,7 @@ def test_every_answer_of_a_network_is_scored_and_compared_but_masks_are_of_its_o
 ) -> None:
     scores = true_scores()
     release_net(Path(), LEVEL, "fast", scores)
-    evaluate_answers = test_sets.evaluate_answers
+    evaluate_answers = test_scenes.evaluate_answers
 
     def answer_twice(*words: Any, **options: Any) -> dict[str, Any]:
         own = evaluate_answers(*words, **options)["answer"]
@@ -212,7 +213,7 @@ def test_a_second_run_writes_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("n_scenes", [3, N_RENDERED])
 def test_few_scenes_are_normalised_like_many(n_scenes: int) -> None:
-    sets, statistics = test_sets.read_test_sets(
+    sets, statistics = test_scenes.read_test_sets(
         LEVEL, Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
     )
     assert statistics == pixel_statistics(SETS["test-train"])

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classification_answers import Answers
-from oneshot.classification_records import released_files
-from oneshot.classification_release import answer, pairs_to_judge
-from oneshot.classifiers import make_scorer
-from oneshot.nets.bases import BASES
-from oneshot.nets.koch import SiamesePair
-from oneshot.omniglot import Drawings
+from oneshot.classify.classifiers import make_scorer
+from oneshot.classify.nets.bases import BASES
+from oneshot.classify.nets.koch import SiamesePair
+from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.omniglot.drawings import Drawings
 from oneshot.params import load_params
-from oneshot.protocols import Protocols, find_protocols
-from oneshot.records import RecordError
-from oneshot.weights import WeightsError
+from oneshot.records.classification_answers import Answers
+from oneshot.records.classification_release import answer, pairs_to_judge
+from oneshot.records.classification_run import released_files
+from oneshot.records.run import RecordError
+from oneshot.training.tensors import WeightsError
 from stages import images, reevaluate_classification
 from tests.archives import flip_bit
 from tests.conftest import ROOT

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oneshot.classify.koch_search import LEAST_L2, Trial, draw_trial
+from oneshot.classify.nets.bases import BASES
+from oneshot.classify.recipes import RANGES
 from oneshot.errors import ParameterError, TrainingError
-from oneshot.koch_recipes import RANGES
-from oneshot.koch_search import LEAST_L2, Trial, draw_trial
-from oneshot.nets.bases import BASES
 from stages import search_published
+from tests.classify.test_classifiers import TinyBase
 from tests.conftest import ROOT
-from tests.test_classifiers import TinyBase
 
 
 @pytest.fixture(autouse=True)

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from oneshot.batches import Batch, PixelStatistics, code, decode, pick_locations
-from oneshot.losses import Objective
-from oneshot.masknet_losses import DiscriminatorLoss, ProposalLoss
-from oneshot.nets.masknet import MaskNet
-from oneshot.nets.siamese_unet import SiameseUNet
-from oneshot.recipes import learning
-from oneshot.scenes import Scenes
+from oneshot.clutter.scenes import Scenes
+from oneshot.segment.batches import Batch, PixelStatistics, code, decode, pick_locations
+from oneshot.segment.losses import Objective
+from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.nets.masknet import MaskNet
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.recipes import learning
 
 STATISTICS = PixelStatistics(20.0, 50.0)
 

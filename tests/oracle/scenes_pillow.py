@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from oneshot.scenes import SceneRecipe
+from oneshot.clutter.scenes import SceneRecipe
 
 
 @dataclass

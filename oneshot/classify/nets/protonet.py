@@ -1,0 +1,70 @@
+"""Prototypical network: a class is the mean of its drawings' codes, a query belongs to the nearest one.
+
+Source: Snell, Swersky, Zemel, Prototypical Networks for Few-shot Learning (NeurIPS 2017), section 3.1.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from oneshot.classify.nets.koch import one_channel
+
+DRAWING_SIDE, INPUT_SIDE = 105, 28
+N_BLOCKS = 4
+
+
+class ProtoNet(nn.Module):
+    """Four times 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pool: drawings of 105 x 105 to codes of 64.
+
+    111,936 parameters with the published 64 filters; weights are NaN until initialised or loaded.
+    """
+
+    shares: Tensor
+    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
+
+    def __init__(self, n_filters: int = 64) -> None:
+        super().__init__()
+        self.n_code = n_filters
+        self.settings: dict[str, Any] = {"n_filters": n_filters}
+        widths = (1, *[n_filters] * N_BLOCKS)
+        convolutions = [nn.utils.skip_init(nn.Conv2d, *ends, 3, padding=1) for ends in pairwise(widths)]
+        for parameter in nn.ModuleList(convolutions).parameters():
+            nn.init.constant_(parameter, torch.nan)
+        self.convolutions = nn.ModuleList(convolutions)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(n_filters) for _ in range(N_BLOCKS)])
+        self.register_buffer("shares", area_shares(DRAWING_SIDE, INPUT_SIDE), persistent=False)
+
+    def initialise(self, generator: torch.Generator) -> "ProtoNet":
+        """He's normal weights, no biases: the paper says nothing of it."""
+        for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
+            assert convolution.bias is not None
+            nn.init.kaiming_normal_(convolution.weight, generator=generator)
+            nn.init.zeros_(convolution.bias)
+        return self
+
+    def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
+        x = one_channel(self.shares @ images @ self.shares.T, self.memory_format)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = F.max_pool2d(F.relu(norm(convolution(x))), 2)
+        return x.flatten(1).float()
+
+
+def area_shares(n_from: int, n_to: int) -> Float[Tensor, "n_to n_from"]:
+    """What share each of n_from pixels in a row has in each of n_to wider ones: their overlap."""
+    width = n_from / n_to
+    starts = torch.arange(n_to, dtype=torch.float64)[:, None] * width
+    pixels = torch.arange(n_from, dtype=torch.float64)
+    overlap = torch.minimum(starts + width, pixels + 1) - torch.maximum(starts, pixels)
+    return (overlap.clamp(min=0) / width).float()
+
+
+def squared_distances(
+    queries: Float[Tensor, "q c"], prototypes: Float[Tensor, "p c"]
+) -> Float[Tensor, "q p"]:
+    """In full: the shorter form |q|^2 - 2qp + |p|^2 loses digits in half precision."""
+    return (queries[:, None] - prototypes[None]).square().sum(-1)

@@ -1,0 +1,194 @@
+"""The published sets, job by job: each part rendered or kept, always checked against its checksum."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from oneshot.clutter.scenes import JOB_SCENES, Pens, SceneRecipe, Scenes, concatenate, job_seeds, render_job
+from oneshot.clutter.store import read_part, write_part
+from oneshot.errors import ChecksumError, PartError
+from oneshot.published import Split, find_set, find_split, read_facts
+
+# The splits that were published as sets, at every clutter level, in the order of the published checksums.
+SET_SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job of a split: everything that fixes its bits, and the published sums where there are any.
+
+    ``drawings_sha256`` is of all drawings the characters come from; ``published`` maps images, segmentation
+    and targets to their SHA-256.
+    """
+
+    clutter_level: int
+    split: Split
+    job: int
+    seed: int
+    n_scenes: int
+    drawings_sha256: str
+    published: dict[str, str] | None
+
+    @property
+    def recipe(self) -> SceneRecipe:
+        return SceneRecipe(self.clutter_level, self.split.characters, self.split.drawers)
+
+    @property
+    def name(self) -> str:
+        """Path of the part's file within the folder of scenes."""
+        return f"{self.clutter_level}/{self.split.name}/part-{self.job}.zarr.zip"
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored part says of itself."""
+        return {
+            "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.recipe).items()},
+            "seed": self.seed,
+            "n_scenes": self.n_scenes,
+            "drawings_sha256": self.drawings_sha256,
+        }
+
+
+def list_parts(
+    clutter_level: int, split_name: str, drawings_sha256: str, n_jobs: int | None = None,
+    job_scenes: int = JOB_SCENES,
+) -> list[Part]:  # fmt: skip
+    """The first ``n_jobs`` jobs of a split (None: all that were published)."""
+    split, facts = find_split(split_name), find_set(clutter_level, split_name)
+    real = drawings_sha256 == read_facts("omniglot")["drawings"]["sha256"] and job_scenes == JOB_SCENES
+    parts = []
+    for job, seed in enumerate(job_seeds(split.split_seed, split.n_jobs)[:n_jobs]):
+        sums = facts["jobs"][job]["sha256"] if facts and real else None
+        parts.append(Part(clutter_level, split, job, seed, job_scenes, drawings_sha256, sums))
+    return parts
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What is known of a part once it lies on disk, whole and checked."""
+
+    part: Part
+    sha256: dict[str, str]
+    md5_of_last_image: str
+    kept: bool  # it was there already
+
+
+def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord:
+    """Keep the part's file if it is whole and right; else render, write, read back and check it.
+
+    Raises:
+        ChecksumError: what was rendered is not what was published.
+    """
+    path = folder / part.name
+    try:
+        return check_part(path, part, kept=True)
+    except (PartError, ChecksumError):
+        path.unlink(missing_ok=True)
+    scenes = render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
+    # Where sums were published, what is read back is compared with them: once is enough, and hashing is slow.
+    sums = part.published or scenes.sha256()
+    write_part(path, scenes, {**part.identity(), "sha256": sums})
+    del scenes
+    try:
+        return check_part(path, part, kept=False)
+    except (PartError, ChecksumError):
+        path.unlink(missing_ok=True)
+        kind = "published checksum" if part.published else "checksum"
+        raise ChecksumError(
+            f"job {part.job} of {part.split.name} at clutter level {part.clutter_level} does not have its "
+            f"{kind} when it is rendered and read back, though the drawings are right: please report it with "
+            "your versions of Python, numba, NumPy and Zarr."
+        ) from None
+
+
+def check_part(path: Path, part: Part, kept: bool) -> PartRecord:
+    """Read a part and compare its bits with its checksums, the published ones where there are any.
+
+    Raises:
+        PartError: it is missing, damaged, or another part.
+        ChecksumError: its bits are not those that its checksums were made of.
+    """
+    scenes, attributes = read_part(path)
+    if {name: attributes.get(name) for name in part.identity()} != part.identity():
+        raise PartError(f"{path} holds other scenes than expected: delete it and run the stage render again.")
+    sums = scenes.sha256()
+    if sums != (part.published or attributes.get("sha256")):
+        raise ChecksumError(f"{path} does not have its checksum: delete it and run the stage render again.")
+    return PartRecord(part, sums, hashlib.md5(scenes[-1:].images().data).hexdigest(), kept)
+
+
+def complete_parts(
+    folder: Path, parts: Iterable[Part], pens: dict[str, Pens], n_workers: int
+) -> Iterator[PartRecord]:
+    """``complete_part`` for each, in parallel, in whatever order they are done; -1 worker for each core.
+
+    Threads suffice: the kernels, the compression and the checksums all run outside Python's lock.
+    """
+    work = (delayed(complete_part)(folder, part, pens) for part in parts)
+    return Parallel(n_jobs=n_workers, prefer="threads", return_as="generator_unordered")(work)
+
+
+def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
+    """The manifest's entry of one set. Raises ChecksumError if its last image is not the published one."""
+    records = sorted(records, key=lambda record: record.part.job)
+    first, last = records[0].part, records[-1]
+    facts = find_set(first.clutter_level, first.split.name)
+    published = all(record.part.published for record in records)
+    if facts and published and len(records) == len(facts["jobs"]) and (
+        last.md5_of_last_image != facts["md5_of_last_image"]
+    ):  # fmt: skip
+        raise ChecksumError(
+            f"the last image of {first.split.name} at clutter level {first.clutter_level} does not have the "
+            "published MD5."
+        )
+    return {
+        "n_scenes": sum(record.part.n_scenes for record in records),
+        "checked_against": "published checksums" if published else "own checksums",
+        "md5_of_last_image": last.md5_of_last_image,
+        "parts": [{"seed": r.part.seed, "n_scenes": r.part.n_scenes, "sha256": r.sha256} for r in records],
+    }
+
+
+def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None = None) -> Scenes:
+    """The first scenes of a rendered set (None: all). Raises PartError if there are fewer."""
+    paths = sorted(
+        (folder / str(clutter_level) / split).glob("part-*.zarr.zip"), key=lambda p: int(p.name[5:-9])
+    )
+    parts: list[Scenes] = []
+    missing = n_scenes
+    for path in paths:
+        if missing is None or missing > 0:
+            parts.append(read_part(path, missing)[0])
+            missing = None if missing is None else missing - len(parts[-1])
+    if not parts or (missing or 0) > 0:
+        raise PartError(
+            f"{folder} holds {sum(map(len, parts))} scenes of {split} at clutter level {clutter_level}: "
+            "run the stage render first, or ask for fewer."
+        )
+    return concatenate(parts)
+
+
+def check_set(folder: Path, clutter_level: int, split: str) -> None:
+    """Compare a rendered set, read back whole, with the published MD5 of its last image and SHA-256 sums.
+
+    Raises:
+        PartError: a part is missing or damaged.
+        ChecksumError: the bits are not those that were published.
+    """
+    facts = find_set(clutter_level, split)
+    if facts is None:
+        raise PartError(f"no checksums of {split} at clutter level {clutter_level} were published.")
+    digests = {name: hashlib.sha256() for name in facts["sha256"]}
+    for job in range(len(facts["jobs"])):
+        scenes, _ = read_part(folder / str(clutter_level) / split / f"part-{job}.zarr.zip")
+        images = scenes.images()
+        digests["images"].update(images.data)
+        digests["segmentation"].update(scenes.segmentation().data)
+        digests["targets"].update(scenes.targets().data)
+    sums = {name: digest.hexdigest() for name, digest in digests.items()}
+    last = hashlib.md5(images[-1].data).hexdigest()
+    if (sums, last) != (facts["sha256"], facts["md5_of_last_image"]):
+        raise ChecksumError(f"{split} at clutter level {clutter_level} in {folder} is not the published set.")

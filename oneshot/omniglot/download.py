@@ -1,0 +1,170 @@
+"""Fetch Omniglot's three archives, from upstream or a mirror, and prove that they are the published ones."""
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from oneshot.errors import ArchiveError, DownloadError
+from oneshot.omniglot.drawings import read_archive
+
+ADVICE = "set OMNIGLOT_MIRROR to a folder or an http address that holds images_background.zip, \
+images_evaluation.zip and all_runs.zip"
+RETRIES = 2  # after a first try that failed
+TIMEOUTS = (10, 60)  # seconds to connect, and between two pieces of the answer
+CHUNK = 65_536  # bytes; pooch's own 1,024 writes and flushes 15,000 times
+
+
+class NotFoundError(DownloadError):
+    """The address exists, the file does not: another revision may still have it."""
+
+
+def fetch_archives(
+    folder: Path, facts: Mapping[str, Any], mirror: str | None, progress: bool
+) -> dict[str, Path]:
+    """The three archives in `folder`, by name: those already there and right are kept, without any network.
+
+    facts: published/omniglot.json. mirror: a folder or an http(s) address where the archives lie side by
+    side; None is upstream. progress: draw a bar on stderr while downloading.
+
+    Right is upstream's MD5, or for an image archive the published SHA-256 of the drawings in it (a mirror may
+    have packed the same files again). A wrong file is never put into `folder`.
+
+    Raises:
+        DownloadError: no network, no such mirror, an HTTP error, cut off, or no room on the disk.
+        ArchiveError: what came is not the published archive.
+    """
+    paths = {name: folder / name for name in facts["archives"]}
+    wrong = [name for name, path in paths.items() if not (path.is_file() and _is_right(path, name, facts))]
+    if not wrong:
+        return paths
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
+            for name in wrong:
+                fetched = Path(scratch) / name
+                if mirror is None:
+                    _from_upstream(fetched, facts, progress)
+                else:
+                    _from_mirror(fetched, facts, mirror, progress)
+                put(fetched, paths[name])
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DownloadError(
+                f"no room left on the disk of {folder}: free about 20 MB and try again"
+            ) from error
+        raise DownloadError(f"cannot fetch the archives into {folder}: {error}") from error
+    return paths
+
+
+def md5(path: Path) -> str:
+    """Hexadecimal MD5 of a file: what upstream's archives are known by."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def _is_right(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
+    """Whether a file is the published archive `name`, or one with the same drawings."""
+    archive = facts["archives"][name]
+    if md5(path) == archive["md5"]:
+        return True
+    if not archive["character_sets"]:
+        return False
+    try:
+        drawings = read_archive(path, name.removesuffix(".zip"))
+    except ArchiveError:
+        return False
+    published = facts["drawings"]["by_character_set_sha256"]
+    character_sets = dict.fromkeys(drawings.character_sets.tolist())
+    return list(character_sets) == archive["character_sets"] and all(
+        drawings.of(character_set).sha256() == published[character_set] for character_set in character_sets
+    )
+
+
+def _from_upstream(fetched: Path, facts: Mapping[str, Any], progress: bool) -> None:
+    """From the pinned revision, else from the branch's head: the MD5 is the proof either way."""
+    archive = facts["archives"][fetched.name]
+    pinned, head = (f"{facts['address']}/{facts[name]}/{archive['path']}" for name in ("revision", "branch"))
+    try:
+        download(pinned, fetched, archive["md5"], progress)
+    except (NotFoundError, ArchiveError):
+        download(head, fetched, archive["md5"], progress)
+
+
+def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress: bool) -> None:
+    """From a folder or an http(s) address; packed again or not is told from the drawings."""
+    name = fetched.name
+    if mirror.startswith(("http://", "https://")):
+        origin = f"{mirror.rstrip('/')}/{name}"
+        download(origin, fetched, None, progress)
+    else:
+        origin = str(Path(mirror).expanduser() / name)
+        copy(Path(origin), fetched)
+    if not _is_right(fetched, name, facts):
+        raise ArchiveError(f"{origin} is not the published archive (its MD5 is {md5(fetched)}): {ADVICE}")
+
+
+def copy(origin: Path, fetched: Path, advice: str = ADVICE) -> None:
+    """One file from a mirror's folder."""
+    if not origin.parent.is_dir():
+        raise DownloadError(f"the mirror {str(origin.parent)!r} is no folder and no http address: {advice}")
+    try:
+        shutil.copyfile(origin, fetched)
+    except FileNotFoundError:
+        raise NotFoundError(f"the mirror {str(origin.parent)!r} has no {origin.name}: {advice}") from None
+
+
+def download(
+    address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = ADVICE
+) -> None:
+    """One file over HTTP: pooch tries again, and moves only a whole file with the right MD5 to `fetched`.
+
+    published_md5: None leaves the proof to the caller. advice: what an error tells to do.
+    """
+    # Imported here, so that the library also serves a machine that has the drawings but not these packages.
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    source = pooch.create(
+        path=fetched.parent,
+        base_url="",
+        registry={fetched.name: published_md5 and f"md5:{published_md5}"},
+        urls={fetched.name: address},
+        retry_if_failed=RETRIES,
+    )
+    # total=1: pooch takes a bar of length 0 for no bar; it sets the true length itself.
+    with tqdm(total=1, unit="B", unit_scale=True, desc=fetched.name, disable=not progress) as bar:
+        downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=TIMEOUTS)
+        try:
+            source.fetch(fetched.name, downloader=downloader)
+        except requests.HTTPError as error:
+            status = getattr(error.response, "status_code", None)
+            kind = NotFoundError if status in (404, 410) else DownloadError
+            raise kind(
+                f"{address} answered with HTTP status {status}: try again later, or {advice}"
+            ) from error
+        except requests.RequestException as error:
+            cut_off = isinstance(error, requests.exceptions.ChunkedEncodingError)
+            what = "was cut off" if cut_off else "cannot be reached"
+            raise DownloadError(f"{address} {what}: check the network and try again, or {advice}") from error
+        except ValueError as error:
+            raise ArchiveError(
+                f"{address} sent something other than the published archive "
+                f"(its MD5 is not {published_md5}): {advice}"
+            ) from error
+
+
+def put(fetched: Path, path: Path) -> None:
+    """Move a proven file into its place, on the disk before it has the name."""
+    with fetched.open("rb+") as file:
+        os.fsync(file.fileno())
+    fetched.chmod(0o644)  # pooch leaves it readable by its owner only
+    os.replace(fetched, path)

@@ -1,0 +1,161 @@
+"""Own images: a folder with one sub-folder a class, read as images of ink like Omniglot's.
+
+Layout: FOLDER/CLASS/IMAGE, or FOLDER/ALPHABET/CLASS/IMAGE; hidden files and folders are left alone.
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image, ImageOps
+from scipy import ndimage
+
+from oneshot.errors import ImageFolderError
+from oneshot.omniglot.classes import Classes
+from oneshot.omniglot.drawings import SIDE
+
+FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel: less is a blank sheet
+# Koch's distortions (2015, section 3.3), each with probability 1/2.
+ROTATION_DEGREES, SHEAR_RADIANS, SCALES, SHIFT = 10.0, 0.3, (0.8, 1.2), 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFolder:
+    """The images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
+
+    images: UInt8[np.ndarray, "n 105 105"]
+    names: tuple[str, ...]
+    classes: Classes
+
+
+def read_image_folder(folder: Path) -> ImageFolder:
+    """Read every image of every class; without the level of alphabets all classes share the alphabet ''.
+
+    Raises:
+        ImageFolderError: the folder is missing or mixes both layouts, a class is empty, or a file is no
+            readable image or blank.
+    """
+    alphabets, names, numbers = [], [], []
+    images: list[UInt8[np.ndarray, "105 105"]] = []
+    for alphabet, path in _find_classes(folder):
+        files = [file for file in _visible(path) if file.is_file()]
+        if not files:
+            raise ImageFolderError(f"the class {str(path)!r} has no images: add some, or delete the folder")
+        numbers.append(np.arange(len(images), len(images) + len(files), dtype=np.int32))
+        images += [read_image(file) for file in files]
+        alphabets.append(alphabet)
+        names.append(path.name)
+    return ImageFolder(np.stack(images), tuple(names), Classes(tuple(numbers), tuple(alphabets)))
+
+
+def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:
+    """An image of any size and format as ink 1 on paper 0: see fit_image.
+
+    Raises:
+        ImageFolderError: Pillow cannot read it, or it is blank.
+    """
+    try:
+        # Pillow warns of some damage before it raises: the sentence below says it all.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("RGBA")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageFolderError(f"{str(path)!r} is not a readable image: replace or delete it") from error
+    sheet = Image.new("RGBA", upright.size, "white")  # what is transparent is paper
+    grey = np.asarray(Image.alpha_composite(sheet, upright).convert("L"))
+    if np.ptp(grey) < FLATTEST:
+        raise ImageFolderError(f"{str(path)!r} is blank: replace or delete it")
+    return fit_image(grey)
+
+
+def fit_image(grey: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "105 105"]:
+    """Fit grey values into 105 x 105 with their aspect kept, in the middle; ink 1, paper 0.
+
+    The paper is light if the border's median is nearer to the lightest pixel than to the darkest, else dark.
+    The longer side becomes 105 px, antialiased; ink is what then reaches half the strongest contrast with
+    the paper, so that strokes thinner than a pixel survive.
+    """
+    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+    darkest, lightest = float(grey.min()), float(grey.max())
+    paper_is_light = np.median(border) >= (darkest + lightest) / 2
+    contrast = lightest - grey if paper_is_light else grey - darkest
+    height, width = (max(1, round(SIDE * length / max(grey.shape))) for length in grey.shape)
+    resized = Image.fromarray(contrast.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    fitted = np.asarray(resized)
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    ink = np.zeros((SIDE, SIDE), np.uint8)
+    ink[top : top + height, left : left + width] = fitted >= fitted.max() / 2
+    return ink
+
+
+def augment_classes(
+    own: ImageFolder,
+    n_images: int,
+    generator: np.random.Generator,
+    chosen: Bool[np.ndarray, " classes"] | None = None,
+) -> ImageFolder:
+    """Bring classes to at least n_images by distorted copies of their images in turn, put after all images.
+
+    chosen: which classes; None: all. Copies of one drawing resemble each other: an accuracy on a class of
+    copies says less than it seems to.
+    """
+    images, numbers = list(own.images), []
+    for place, old in enumerate(own.classes.images):
+        wanted = n_images if chosen is None or chosen[place] else 0
+        n_copies = max(0, wanted - len(old))
+        new = np.arange(len(images), len(images) + n_copies, dtype=np.int32)
+        images += [distort(own.images[old[k % len(old)]], generator) for k in range(n_copies)]
+        numbers.append(np.concatenate([old, new]))
+    return ImageFolder(np.stack(images), own.names, Classes(tuple(numbers), own.classes.alphabets))
+
+
+def distort(image: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
+    """A copy rotated, sheared, scaled and moved at random about the middle, as Koch does; paper moves in."""
+    linear, shift = _draw_affine(generator)
+    middle = (np.array(image.shape) - 1) / 2
+    back = np.linalg.inv(linear)
+    grey = ndimage.affine_transform(
+        image.astype(np.float32), back, offset=middle - back @ (middle + shift), order=1
+    )
+    return (grey >= 0.5).astype(np.uint8)
+
+
+def _draw_affine(
+    generator: np.random.Generator,
+) -> tuple[Float32[np.ndarray, "2 2"], Float32[np.ndarray, " 2"]]:
+    """The matrix and the shift, in pixels, both over (row, column)."""
+    angle, shear, scale_y, scale_x, down, right = generator.uniform(-1, 1, 6)
+    on = generator.random(6) < 0.5
+    angle, shear = on[0] * angle * np.deg2rad(ROTATION_DEGREES), on[1] * shear * SHEAR_RADIANS
+    middle, reach = (SCALES[1] + SCALES[0]) / 2, (SCALES[1] - SCALES[0]) / 2
+    scales = np.where(on[2:4], middle + reach * np.array([scale_y, scale_x]), 1)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    slant = np.array([[1, 0], [np.tan(shear), 1]])
+    linear = turn @ slant @ np.diag(scales)
+    return linear.astype(np.float32), (SHIFT * on[4:] * [down, right]).astype(np.float32)
+
+
+def _find_classes(folder: Path) -> list[tuple[str, Path]]:
+    """The alphabet and the folder of every class, in name order."""
+    if not folder.is_dir():
+        raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
+    tops = [path for path in _visible(folder) if path.is_dir()]
+    if not tops:
+        raise ImageFolderError(
+            f"{str(folder)!r} has no sub-folders: give one with a sub-folder for each class"
+        )
+    below = {path: [inner for inner in _visible(path) if inner.is_dir()] for path in tops}
+    if not any(below.values()):
+        return [("", path) for path in tops]
+    for path, inner in below.items():
+        if not inner:
+            raise ImageFolderError(
+                f"{str(path)!r} holds no classes though others beside it do: put classes into alphabets "
+                "everywhere or nowhere"
+            )
+    return [(path.name, inner) for path in tops for inner in below[path]]
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))

@@ -1,0 +1,246 @@
+"""MaskNet's answers, those of its cheaper variants, and those of oracles, scene by scene.
+
+An oracle is a MaskNet that is told part of the truth: what it still misses is the fault of the rest.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from oneshot.clutter.scenes import Scenes
+from oneshot.segment.answers import OWN, TOP
+from oneshot.segment.batches import LOCATION, Batch, CodedScenes, PixelStatistics, code, decode, decode_labels
+from oneshot.segment.metrics import Evaluation, centre, foreground, iou, localised
+from oneshot.segment.nets.masknet import MaskNet, SharedSteps, decode_proposals, share_steps
+from oneshot.segment.proposals import centre_location, crops_of
+from oneshot.training.speed import Speed
+
+TOP_K = (1, 4, 16)  # proposals by matching score, in the variants that decode these only
+# Decoded at a time: what stays in a CPU's cache (24 feature maps, two cores: 144 take 0.26 s in parts of 24,
+# 0.32 s of 48, 0.42 s at once).
+PROPOSALS_AT_ONCE = {"cpu": 24, "cuda": 4608}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of some masks of every scene: the discriminator's score, and how well each fits the true mask."""
+
+    scores: Float[Tensor, "b k"]
+    ious: Float[Tensor, "b k"]
+    hits: Bool[Tensor, "b k"]
+
+    def pick(self, which: Int[Tensor, " b"]) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
+        """IoU and hit of one mask of every scene."""
+        iou, hits = (values.gather(1, which[:, None])[:, 0] for values in (self.ious, self.hits))
+        return iou, hits
+
+
+class Encoding(nn.Module):
+    """The first half of an answer, once a scene: what all its proposals share, and the target's code."""
+
+    def __init__(self, net: MaskNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(
+        self, scenes: Float[Tensor, "b 3 h w"], targets: Float[Tensor, "b 3 32 32"]
+    ) -> tuple[SharedSteps, Float[Tensor, "b c"]]:
+        codes, skips = self.net.encode(scenes, targets)
+        return share_steps(self.net.siamese.decoder, codes, skips), codes
+
+
+class Proposing(nn.Module):
+    """The second half: the masks of some locations of every scene."""
+
+    def __init__(self, net: MaskNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, shared: SharedSteps, locations: Int[Tensor, "b k"]) -> Bool[Tensor, "b k h w"]:
+        logits = decode_proposals(self.net.siamese.decoder, shared, locations)
+        return foreground(logits.flatten(0, 1)).unflatten(0, locations.shape)
+
+
+class Scoring(nn.Module):
+    """The discriminator's scores of masks."""
+
+    def __init__(self, net: MaskNet, memory_format: torch.memory_format = torch.contiguous_format) -> None:
+        super().__init__()
+        self.net = net
+        self.memory_format = memory_format
+
+    def forward(
+        self,
+        masks: Bool[Tensor, "n h w"],
+        target_codes: Float[Tensor, "n c"],
+        pixel_means: Float[Tensor, " n"],
+        pixel_stds: Float[Tensor, " n"],
+    ) -> Float[Tensor, " n"]:
+        return self.net.score(crops_of(masks, pixel_means, pixel_stds, self.memory_format), target_codes)
+
+
+class Judge:
+    """One MaskNet at work, at a given speed."""
+
+    def __init__(self, net: MaskNet, speed: Speed) -> None:
+        speed.place(net).eval()
+        # Replayed CUDA graphs would overwrite what all proposals share while they are decoded.
+        self.speed = replace(speed, cuda_graphs=False)
+        self.encode = self.speed.compile(Encoding(net))
+        self.propose = self.speed.compile(Proposing(net))
+        self.score_crops = self.speed.compile(Scoring(net, speed.memory_format))
+        self.n_at_once = PROPOSALS_AT_ONCE[speed.device_type]
+
+    def score(
+        self, batch: Batch, codes: Float[Tensor, "b c"], masks: Bool[Tensor, "b k h w"]
+    ) -> Float[Tensor, "b k"]:
+        """The scores of some masks of every scene.
+
+        Many are blank, and all blank ones of a scene score alike: on a CPU they are scored once. On a GPU,
+        where the fastest convolution is searched for every number of masks, that would cost more than it
+        spares; compiled code, too, is for one number.
+        """
+        b, k = masks.shape[:2]
+        of_scenes = (codes, batch.pixel_means, batch.pixel_stds)
+        if self.speed.compiled or self.speed.device_type != "cpu":
+            spread = (values.repeat_interleave(k, 0) for values in of_scenes)
+            return self.score_crops(masks.flatten(0, 1), *spread).view(b, k)
+        inked = masks.flatten(2).any(2)
+        scores = self.score_crops(torch.zeros_like(masks[:, 0]), *of_scenes)[:, None].repeat(1, k)
+        if inked.any():
+            scene = inked.nonzero()[:, 0]
+            scores[inked] = self.score_crops(masks[inked], *(values[scene] for values in of_scenes))
+        return scores
+
+    def judge(self, batch: Batch, codes: Float[Tensor, "b c"], masks: Bool[Tensor, "b k h w"]) -> Judged:
+        true = batch.masks.repeat_interleave(masks.shape[1], 0)
+        flat = masks.flatten(0, 1)
+        ious, hits = (measure(flat, true).unflatten(0, masks.shape[:2]) for measure in (iou, localised))
+        return Judged(self.score(batch, codes, masks), ious, hits)
+
+    def proposals(
+        self, batch: Batch, shared: SharedSteps, codes: Float[Tensor, "b c"], locations: Int[Tensor, "b k"]
+    ) -> Judged:
+        """What comes of some locations of every scene."""
+        n_each = max(1, self.n_at_once // len(batch))
+        parts = []
+        for some in locations.split(n_each, 1):
+            parts.append(self.judge(batch, codes, self.propose(shared, some)))
+        return join(parts)
+
+    def candidates(
+        self, batch: Batch, codes: Float[Tensor, "b c"], labels: Int[Tensor, "b h w"], n: int
+    ) -> Judged:
+        """The visible pixels of all n characters, as if they were proposed; what is hidden scores least."""
+        n_parts = -(-n * len(batch) // self.n_at_once)
+        parts = []
+        # Of equal size, where they can be: see `score`.
+        for some in torch.arange(1, n + 1, device=labels.device).split(-(-n // n_parts)):
+            masks = labels[:, None] == some[:, None, None]
+            judged = self.judge(batch, codes, masks)
+            seen = masks.flatten(2).any(2)
+            parts.append(Judged(judged.scores.where(seen, -torch.inf), judged.ious, judged.hits))
+        return join(parts)
+
+
+def join(parts: Sequence[Judged]) -> Judged:
+    return Judged(*(torch.cat([getattr(part, field.name) for part in parts], 1) for field in fields(Judged)))
+
+
+def best_of(shared: SharedSteps, k: int) -> Bool[Tensor, "b n_locations"]:
+    """Which locations are among the k that match their target best."""
+    correlation = shared.correlation.flatten(1)
+    best = correlation.topk(min(k, correlation.shape[1])).indices
+    return torch.zeros_like(correlation, dtype=torch.bool).scatter(1, best, True)
+
+
+def answer_batch(
+    judge: Judge, batch: Batch, labels: Int[Tensor, "b h w"], n_characters: int
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """IoU and hits of every answer (see `oneshot.segment.answers`) of every scene of a batch."""
+    shared, codes = judge.encode(batch.images, batch.targets)
+    b, h, w = shared.correlation.shape
+    every = torch.arange(h * w, device=codes.device).expand(b, -1)
+    judged = judge.proposals(batch, shared, codes, every)
+    candidates = judge.candidates(batch, codes, labels, n_characters)
+    found = {OWN: judged.pick(judged.scores.argmax(1))}
+    for k in TOP_K:
+        scores = judged.scores.where(best_of(shared, k), -torch.inf)
+        found[f"{TOP}{k}"] = judged.pick(scores.argmax(1))
+    found["location_given"] = judged.pick(centre_location(centre(batch.masks), h, w))
+    found["candidates_given"] = candidates.pick(candidates.scores.argmax(1))
+    found["choice_given"] = judged.pick(judged.ious.argmax(1))
+    return found
+
+
+def batches_of(
+    scenes: CodedScenes, statistics: PixelStatistics, speed: Speed
+) -> Iterator[tuple[Batch, Int[Tensor, "b h w"], int]]:
+    """As many scenes at a time as their proposals are decoded at once, their label maps, and how many of them
+    were there before.
+    """
+    h, w = scenes.labels.shape[1:]
+    n_locations = (h // LOCATION) * (w // LOCATION)
+    size = min(len(scenes), max(1, PROPOSALS_AT_ONCE[speed.device_type] // n_locations))
+    for first in range(0, len(scenes), size):
+        # The last batch reaches back until it is as large as the others: compiled code is for one size.
+        start = min(first, len(scenes) - size)
+        which = slice(start, start + size)
+        batch = decode(scenes, which, statistics, speed.memory_format)
+        yield batch, decode_labels(scenes, which)[0], first - start
+
+
+def evaluate_masknet(
+    net: MaskNet, scenes: Scenes, statistics: PixelStatistics, *, speed: Speed | None = None
+) -> dict[str, Evaluation]:
+    """All answers of a MaskNet and its oracles; `statistics` are those of `test-train` at the same level."""
+    speed = speed or Speed()
+    judge, coded = Judge(net, speed), code(scenes).to(speed.device)
+    parts = []
+    for batch, labels, n_before in batches_of(coded, statistics, speed):
+        with torch.no_grad(), speed.running():
+            found = answer_batch(judge, batch, labels, scenes.characters.shape[1])
+        parts.append({name: [values[n_before:] for values in pair] for name, pair in found.items()})
+    return {
+        name: Evaluation(*(torch.cat([part[name][i] for part in parts]).cpu().numpy() for i in (0, 1)))
+        for name in parts[0]
+    }
+
+
+def segment_masknet(
+    net: MaskNet,
+    scenes: Scenes,
+    statistics: PixelStatistics,
+    *,
+    top_k: int | None = None,
+    speed: Speed | None = None,
+) -> Bool[np.ndarray, "n h w"]:
+    """The answer to every scene; with `top_k` only so many proposals are decoded, which match best."""
+    speed = speed or Speed()
+    judge, coded = Judge(net, speed), code(scenes).to(speed.device)
+    answers = []
+    for batch, _, n_before in batches_of(coded, statistics, speed):
+        with torch.no_grad(), speed.running():
+            answers.append(segment_batch(judge, batch, top_k)[n_before:])
+    return torch.cat(answers).cpu().numpy()
+
+
+def segment_batch(judge: Judge, batch: Batch, top_k: int | None) -> Bool[Tensor, "b h w"]:
+    """The mask that scores best of every scene."""
+    shared, codes = judge.encode(batch.images, batch.targets)
+    correlation = shared.correlation.flatten(1)
+    locations = correlation.topk(top_k or correlation.shape[1]).indices
+    best = torch.zeros_like(batch.masks)
+    best_scores = torch.full_like(codes[:, 0], -torch.inf, dtype=torch.float32)
+    for some in locations.split(max(1, judge.n_at_once // len(batch)), 1):
+        masks = judge.propose(shared, some)
+        scores, which = judge.score(batch, codes, masks).max(1)
+        better = scores > best_scores
+        chosen = masks[torch.arange(len(masks), device=masks.device), which]
+        best = torch.where(better[:, None, None], chosen, best)
+        best_scores = torch.where(better, scores, best_scores)
+    return best

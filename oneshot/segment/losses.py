@@ -1,0 +1,125 @@
+"""What segmentation networks are trained to make small."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from oneshot.segment.batches import Batch
+from oneshot.segment.nets.siamese_unet import Block, Blocks, SiameseUNet, weight_decay_loss
+
+
+def pixel_loss(logits: Float[Tensor, "b 2 h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
+    """Softmax cross-entropy, the mean over all pixels."""
+    # With two classes it is the softplus of how far the wrong class is ahead.
+    ahead = logits[:, 0].float() - logits[:, 1].float()
+    return F.softplus(torch.where(masks, ahead, -ahead)).mean()
+
+
+class MatchingLoss(nn.Module):
+    """Auxiliary: asks the codes themselves to find characters, before any decoder has learnt to use them.
+
+    The correlations of a target's code with all locations of all scenes of the batch, times exp(learned) /
+    sqrt(channels), go through a softmax whose goal is the locations that show the character, in proportion to
+    its visible pixels there. Characters that are entirely hidden are left out.
+
+    Not published: it uses more supervision than the paper (labels and target images of distractors). Without
+    such a push the target code collapses within 20 steps, and the network segments every character alike.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self,
+        target_codes: Float[Tensor, "b k c"],
+        scene_codes: Float[Tensor, "b c h w"],
+        visible: Float[Tensor, "b k h w"],
+    ) -> Float[Tensor, ""]:
+        b, k, c = target_codes.shape
+        locations = scene_codes.transpose(0, 1).reshape(c, -1).float()
+        # In float32 throughout: bfloat16 would round products of some hundreds by whole numbers.
+        with torch.autocast(locations.device.type, enabled=False):
+            correlations = target_codes.flatten(0, 1).float() @ locations
+        log_shares = F.log_softmax(correlations * self.log_scale.exp() / c**0.5, dim=1).view(b, k, b, -1)
+        # The character is sought in all scenes, but lies in its own.
+        own_scene = torch.arange(b, device=visible.device)
+        log_shares = log_shares[own_scene, :, own_scene]
+        pixels = visible.flatten(2)
+        n_pixels = pixels.sum(2)
+        losses = -(pixels * log_shares).sum(2) / n_pixels.clamp(min=1e-6)
+        return losses.sum() / (n_pixels > 0).sum().clamp(min=1)
+
+
+class Objective(nn.Module):
+    """A network and what its training makes small: called with a batch, it gives the loss.
+
+    `n_locations`: random locations that it wants of every scene. `needs_others`: whether batches must bring
+    target images of distractors. Parameters that it does not train want no gradient.
+    """
+
+    n_locations = 0
+
+    def __init__(self, net: Blocks, matching_weight: float = 0.0) -> None:
+        super().__init__()
+        self.net = net
+        self.matching_weight = matching_weight
+        self.matching = MatchingLoss() if matching_weight else None
+
+    @property
+    def needs_others(self) -> bool:
+        return self.matching is not None
+
+    def trained(self) -> Blocks:
+        """The part of the network that learns."""
+        return self.net
+
+    def ends(self) -> list[Block]:
+        """Its first and last blocks, whose weights are no maps from features to features."""
+        raise NotImplementedError
+
+    def encode(
+        self, siamese: SiameseUNet, batch: Batch
+    ) -> tuple[Float[Tensor, "b c"], list[Float[Tensor, "b _ _ _"]], Float[Tensor, ""]]:
+        """The targets' codes, the scenes' layers, and the matching loss, weighted; 0 without one."""
+        if self.matching is None:
+            codes = siamese.encode_target(batch.targets)
+            return codes, siamese.encode_scene(batch.images), codes.new_zeros(())
+        if batch.others is None or batch.visible is None:
+            raise ValueError(
+                "the matching loss needs batches with other targets: give the feed render_targets"
+            )
+        b = len(batch)
+        # Others come channel by channel; all are to lie in memory as the targets do.
+        order = torch.contiguous_format if batch.targets.is_contiguous() else torch.channels_last
+        others = batch.others.flatten(0, 1).contiguous(memory_format=order)
+        codes = siamese.encode_target(torch.cat([batch.targets, others]))
+        target_codes, other_codes = codes[:b], codes[b:].unflatten(0, batch.others.shape[:2])
+        skips = siamese.encode_scene(batch.images)
+        matching = self.matching(torch.cat([target_codes[:, None], other_codes], 1), skips[-1], batch.visible)
+        return target_codes, skips, self.matching_weight * matching
+
+
+class SegmentationLoss(Objective):
+    """Siamese-U-Net's: cross-entropy and weight decay, plus the matching loss if any.
+
+    With `matching_weight` 0 this is the published loss.
+    """
+
+    net: SiameseUNet
+
+    def __init__(self, net: SiameseUNet, matching_weight: float = 0.0) -> None:
+        super().__init__(net, matching_weight)
+
+    def ends(self) -> list[Block]:
+        return ends_of(self.net)
+
+    def forward(self, batch: Batch) -> Float[Tensor, ""]:
+        target_codes, skips, matching = self.encode(self.net, batch)
+        logits = self.net.decode(self.net.match(target_codes, skips[-1]), skips)
+        return pixel_loss(logits, batch.masks) + weight_decay_loss(self.net) + matching
+
+
+def ends_of(net: SiameseUNet) -> list[Block]:
+    return [net.target_encoder.blocks()[0], net.scene_encoder.blocks()[0], net.decoder.blocks()[-1]]

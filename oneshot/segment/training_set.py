@@ -1,0 +1,47 @@
+"""The published training set as a recipe: any job of any clutter level, rendered when it is needed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt16
+
+from oneshot.clutter.scenes import (
+    SceneRecipe,
+    Scenes,
+    Targets,
+    job_seeds,
+    lay_out,
+    render_job,
+    render_targets,
+)
+from oneshot.errors import ParameterError
+from oneshot.omniglot.drawings import load_drawings
+from oneshot.published import find_split
+from oneshot.segment.batches import PixelStatistics, pixel_statistics
+
+
+class TrainingSet:
+    """Two million scenes a clutter level: 1,000 jobs of 2,000 scenes, characters of train, drawers 0 to 9."""
+
+    def __init__(self, drawings: Path) -> None:
+        self.split = find_split("train")
+        self.pens = lay_out(load_drawings(drawings), self.split.characters)
+        self.seeds = job_seeds(self.split.split_seed, self.split.n_jobs)
+
+    def recipe(self, clutter_level: int) -> SceneRecipe:
+        return SceneRecipe(clutter_level, self.split.characters, self.split.drawers)
+
+    def render_job(self, clutter_level: int, job: int) -> Scenes:
+        """Job 0..999. Raises ParameterError beyond."""
+        if not 0 <= job < len(self.seeds):
+            raise ParameterError(f"the training set has jobs 0 to {len(self.seeds) - 1}, not {job}.")
+        return render_job(self.pens, self.recipe(clutter_level), self.seeds[job])
+
+    def statistics(self, clutter_levels: Iterable[int]) -> dict[int, PixelStatistics]:
+        """Of each level's first 1,000 scenes, as published."""
+        return {level: pixel_statistics(self.render_job(level, 0)) for level in sorted(set(clutter_levels))}
+
+    def render_targets(self, clutter_level: int, characters: UInt16[np.ndarray, "n k"], seed: int) -> Targets:
+        """Further target images, for the matching loss: from a stream of their own."""
+        return render_targets(self.pens, self.recipe(clutter_level), characters, seed)

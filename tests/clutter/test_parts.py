@@ -1,0 +1,321 @@
+"""The published sets job by job: kept if right, else rendered again, whole or not at all; read in order."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oneshot.clutter import parts as sets
+from oneshot.clutter.parts import (
+    Part,
+    check_set,
+    complete_part,
+    complete_parts,
+    list_parts,
+    read_set,
+    summarise_set,
+)
+from oneshot.clutter.scenes import Pens, Scenes, concatenate, job_seeds, lay_out, render_job
+from oneshot.clutter.store import read_part, write_part
+from oneshot.errors import ChecksumError, ParameterError, PartError
+from oneshot.omniglot.drawings import Drawings, save_drawings
+from oneshot.published import find_set, find_split, read_facts
+from tests.archives import cut_off, flip_bit
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def pens(synthetic_drawings: Drawings) -> dict[str, Pens]:
+    return {name: lay_out(synthetic_drawings, name) for name in ("train", "eval", "test")}
+
+
+@pytest.fixture(scope="module")
+def parts(synthetic_drawings: Drawings) -> list[Part]:
+    return list_parts(4, "test-one-shot", synthetic_drawings.sha256(), 3, 10)
+
+
+def render(part: Part, pens: dict[str, Pens]) -> Scenes:
+    return render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
+
+
+def assert_same(scenes: Scenes, other: Scenes) -> None:
+    assert all(np.array_equal(getattr(scenes, f.name), getattr(other, f.name)) for f in fields(Scenes))
+
+
+# ----------------------------------------------------------------------------------------------- which parts
+
+
+def test_the_parts_of_a_split_follow_its_published_definition(synthetic_drawings: Drawings) -> None:
+    parts = list_parts(32, "val-train", synthetic_drawings.sha256())
+    assert [part.seed for part in parts] == job_seeds(4020197800, 5)
+    assert [part.job for part in parts] == [0, 1, 2, 3, 4]
+    assert {(part.recipe.characters, part.recipe.drawers, part.n_scenes) for part in parts} == {
+        ("train", (10, 20), 2000)
+    }
+    assert parts[3].name == "32/val-train/part-3.zarr.zip"
+    assert parts[0].recipe.clutter_level == 32
+
+
+@pytest.mark.parametrize("split", ["val-train", "test-train", "val-one-shot", "test-one-shot"])
+def test_published_sums_apply_to_whole_jobs_of_the_real_drawings_alone(split: str) -> None:
+    real = read_facts("omniglot")["drawings"]["sha256"]
+    facts = find_set(8, split)
+    assert facts is not None
+    assert [part.published for part in list_parts(8, split, real)] == [j["sha256"] for j in facts["jobs"]]
+    assert {part.published is None for part in list_parts(8, split, real, job_scenes=100)} == {True}
+    assert {part.published is None for part in list_parts(8, split, "0" * 64)} == {True}
+
+
+def test_the_training_split_has_a_thousand_parts_without_published_sums() -> None:
+    parts = list_parts(4, "train", read_facts("omniglot")["drawings"]["sha256"])
+    assert len(parts) == 1000
+    assert {part.published is None for part in parts} == {True}
+    assert find_split("train").drawers == (0, 10)
+
+
+def test_an_unknown_split_is_named_beside_the_known_ones() -> None:
+    with pytest.raises(ParameterError, match=r"no split 'test'; there are train, val-train"):
+        list_parts(4, "test", "")
+
+
+# ------------------------------------------------------------------------------------------- kept or rendered
+
+
+def test_a_part_is_rendered_and_its_file_says_what_it_is(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    record = complete_part(tmp_path, parts[1], pens)
+    scenes = render(parts[1], pens)
+    found, attributes = read_part(tmp_path / parts[1].name)
+    assert_same(found, scenes)
+    assert not record.kept
+    assert record.sha256 == scenes.sha256() == attributes["sha256"]
+    assert record.md5_of_last_image == hashlib.md5(scenes.images()[-1].tobytes()).hexdigest()
+    assert attributes["seed"] == parts[1].seed
+    assert attributes["recipe"]["drawers"] == [10, 20]
+    assert attributes["drawings_sha256"] == parts[1].drawings_sha256
+
+
+def test_a_part_that_is_right_is_kept_untouched(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = complete_part(tmp_path, parts[0], pens)
+    path = tmp_path / parts[0].name
+    os.utime(path, ns=(10**18, 10**18))
+    monkeypatch.setattr(sets, "render_job", None)
+    again = complete_part(tmp_path, parts[0], pens)
+    assert again == replace(first, kept=True)
+    assert path.stat().st_mtime_ns == 10**18
+
+
+def write_other_scenes(path: Path, part: Part, pens: dict[str, Pens]) -> None:
+    """Scenes of another seed in a whole container that claims to be the part, its checksum included."""
+    _, attributes = read_part(path)
+    write_part(path, render_job(pens["test"], part.recipe, 1, part.n_scenes), attributes)
+
+
+def write_part_of(**changes: Any) -> Callable[[Path, Part, dict[str, Pens]], None]:
+    """A whole part, with right sums of its own, that is another than asked for."""
+
+    def write(path: Path, part: Part, pens: dict[str, Pens]) -> None:
+        other = replace(part, **changes)
+        scenes = render(other, pens)
+        write_part(path, scenes, {**other.identity(), "sha256": scenes.sha256()})
+
+    return write
+
+
+WRONG: dict[str, Callable[[Path, Part, dict[str, Pens]], Any]] = {
+    "cut off": lambda path, part, pens: cut_off(path),
+    "empty": lambda path, part, pens: path.write_bytes(b""),
+    "a bit of data flipped": lambda path, part, pens: flip_bit(path, path.stat().st_size // 2),
+    "a bit of the directory flipped": lambda path, part, pens: flip_bit(path, path.stat().st_size - 8),
+    "other scenes under its name": write_other_scenes,
+    "another seed": write_part_of(seed=3),
+    "another clutter level": write_part_of(clutter_level=5),
+    "another number of scenes": write_part_of(n_scenes=9),
+    "other drawings": write_part_of(drawings_sha256="0" * 64),
+    "another split": write_part_of(split=find_split("val-train")),
+    "no attributes": lambda path, part, pens: write_part(path, render(part, pens), {}),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_part_that_is_wrong_is_rendered_again_and_a_link_to_it_is_left_alone(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path, wrong: str
+) -> None:
+    path, cached = tmp_path / parts[0].name, tmp_path / "cached"
+    complete_part(tmp_path, parts[0], pens)
+    right = path.read_bytes()
+    WRONG[wrong](path, parts[0], pens)
+    content = path.read_bytes()
+    assert content != right
+    cached.hardlink_to(path)
+    cached.chmod(0o444)
+    assert not complete_part(tmp_path, parts[0], pens).kept
+    assert path.read_bytes() == right
+    assert cached.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_part_whose_bits_are_not_the_published_ones_is_an_error_and_not_written(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    sums = render(parts[0], pens).sha256()
+    right = replace(parts[0], published=sums)
+    assert complete_part(tmp_path / "right", right, pens).sha256 == sums
+    wrong = replace(parts[0], published={**sums, "targets": "0" * 64})
+    with pytest.raises(
+        ChecksumError, match="job 0 of test-one-shot at clutter level 4 does not have its published checksum"
+    ) as caught:
+        complete_part(tmp_path / "wrong", wrong, pens)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "wrong" / wrong.name).exists()
+
+
+def test_parts_do_not_depend_on_how_many_workers_render_them(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    for n_workers in (1, 3):
+        records = list(complete_parts(tmp_path / str(n_workers), parts, pens, n_workers))
+        assert sorted(record.part.job for record in records) == [0, 1, 2]
+    for part in parts:
+        assert (tmp_path / "1" / part.name).read_bytes() == (tmp_path / "3" / part.name).read_bytes()
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from oneshot.omniglot.drawings import load_drawings
+from oneshot.clutter.scenes import lay_out
+from oneshot.clutter.parts import complete_parts, list_parts
+
+drawings = load_drawings(Path(sys.argv[1]))
+pens = {"test": lay_out(drawings, "test")}
+for record in complete_parts(Path(sys.argv[2]), list_parts(128, "test-one-shot", "sum", 5, 700), pens, 2):
+    print(record.part.job, record.kept, flush=True)
+"""
+
+
+def test_a_killed_process_leaves_only_whole_parts_and_the_next_one_finishes_the_rest(
+    synthetic_drawings: Drawings, pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    save_drawings(tmp_path / "drawings.npz", synthetic_drawings)
+    folder = tmp_path / "scenes"
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "drawings.npz"), str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()  # the first part is there
+        while not list(folder.rglob("*.partial")) and len(list(folder.rglob("*.zip"))) < 3:
+            time.sleep(0.001)  # until another one is being written, or two are about to be
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    whole = sorted(folder.rglob("*.zarr.zip"))
+    assert 1 <= len(whole) < 5
+    for path in whole:
+        assert len(read_part(path)[0]) == 700
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    kept = dict(line.split() for line in done.stdout.splitlines())
+    assert sorted(kept) == ["0", "1", "2", "3", "4"]
+    assert list(kept.values()).count("True") == len(whole)
+    assert len(sorted(folder.rglob("*.zarr.zip"))) == 5
+
+
+# ---------------------------------------------------------------------------------- manifests and reading
+
+
+def test_a_manifests_entry_lists_the_parts_in_order_whatever_order_they_were_done_in(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    records = [complete_part(tmp_path, part, pens) for part in (parts[2], parts[0], parts[1])]
+    entry = summarise_set(records)
+    assert list(entry) == ["n_scenes", "checked_against", "md5_of_last_image", "parts"]
+    assert entry["n_scenes"] == 30
+    assert entry["checked_against"] == "own checksums"
+    assert entry["md5_of_last_image"] == records[0].md5_of_last_image
+    assert [part["seed"] for part in entry["parts"]] == [part.seed for part in parts]
+    assert entry["parts"][0] == {"seed": parts[0].seed, "n_scenes": 10, "sha256": records[1].sha256}
+    assert json.loads(json.dumps(entry)) == entry
+
+
+def test_a_whole_set_whose_last_image_is_not_the_published_one_is_an_error() -> None:
+    real = read_facts("omniglot")["drawings"]["sha256"]
+    facts = find_set(4, "val-train")
+    assert facts is not None
+    records = [
+        sets.PartRecord(part, part.published or {}, facts["md5_of_last_image"], kept=False)
+        for part in list_parts(4, "val-train", real)
+    ]
+    assert summarise_set(records)["checked_against"] == "published checksums"
+    records[4] = replace(records[4], md5_of_last_image="0" * 32)
+    with pytest.raises(ChecksumError, match="val-train at clutter level 4 does not have the published MD5"):
+        summarise_set(records)
+    assert summarise_set(records[:4])["n_scenes"] == 8000  # which is no whole set
+
+
+@pytest.mark.parametrize("n_scenes", [1, 9, 10, 11, 20, 25, 30, None])
+def test_the_first_scenes_of_a_set_are_read_over_the_borders_of_its_parts(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path, n_scenes: int | None
+) -> None:
+    list(complete_parts(tmp_path, parts, pens, 1))
+    scenes = concatenate([render(part, pens) for part in parts])
+    assert_same(read_set(tmp_path, 4, "test-one-shot", n_scenes), scenes[: n_scenes or 30])
+
+
+def test_eleven_parts_are_read_in_the_order_of_their_numbers(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    numbered = [replace(parts[0], job=job, seed=job, n_scenes=1) for job in range(11)]
+    list(complete_parts(tmp_path, numbered, pens, 1))
+    scenes = concatenate([render(part, pens) for part in numbered])
+    assert_same(read_set(tmp_path, 4, "test-one-shot"), scenes)
+
+
+def test_asking_for_more_scenes_than_there_are_says_how_many_there_are(
+    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
+) -> None:
+    complete_part(tmp_path, parts[0], pens)
+    with pytest.raises(
+        PartError, match=r"holds 10 scenes of test-one-shot at clutter level 4: .*ask for fewer"
+    ):
+        read_set(tmp_path, 4, "test-one-shot", 11)
+    with pytest.raises(PartError, match="holds 0 scenes of val-train"):
+        read_set(tmp_path, 4, "val-train")
+
+
+def test_a_set_without_published_sums_cannot_be_checked_against_them(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match="no checksums of train at clutter level 4 were published"):
+        check_set(tmp_path, 4, "train")
+
+
+def test_checking_a_set_with_a_missing_part_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PartError, match=r"part-0\.zarr\.zip is missing"):
+        check_set(tmp_path, 4, "val-train")
+
+
+@pytest.mark.omniglot
+def test_a_rendered_set_is_the_published_one_and_an_exchanged_part_is_noticed(
+    drawings: Drawings, tmp_path: Path
+) -> None:
+    pens = {"test": lay_out(drawings, "test")}
+    parts = list_parts(4, "test-one-shot", drawings.sha256())
+    records = list(complete_parts(tmp_path, parts, pens, 2))
+    assert summarise_set(records)["checked_against"] == "published checksums"
+    check_set(tmp_path, 4, "test-one-shot")
+    shutil.copyfile(tmp_path / parts[1].name, tmp_path / parts[3].name)
+    with pytest.raises(ChecksumError, match=r"test-one-shot at clutter level 4 .* is not the published set"):
+        check_set(tmp_path, 4, "test-one-shot")
+    assert not complete_part(tmp_path, parts[3], pens).kept
+    check_set(tmp_path, 4, "test-one-shot")

@@ -1,0 +1,157 @@
+"""Own images: found, fitted, made more, and refused where nothing can be made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oneshot.classify.episodes import mixed_classes, within_alphabets
+from oneshot.errors import ImageFolderError
+from oneshot.omniglot.drawings import Drawings
+from oneshot.omniglot.image_folder import augment_classes, distort, fit_image, read_image, read_image_folder
+
+
+def save(path: Path, seed: int = 0, shape: tuple[int, int] = (40, 30)) -> None:
+    """A dark rectangle somewhere on light paper."""
+    rng = np.random.default_rng(seed)
+    grey = np.full(shape, 240, np.uint8)
+    top, left = rng.integers(2, 10, 2)
+    grey[top : top + 12, left : left + 9] = 20
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grey).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four classes of 1 to 4 images, in many formats."""
+    suffixes = ("png", "jpg", "bmp", "gif", "tiff")
+    for k, name in enumerate(("ant", "bee", "cat", "dog")):
+        for image in range(k + 1):
+            save(tmp_path / "own" / name / f"{image}.{suffixes[(k + image) % 5]}", 10 * k + image)
+    (tmp_path / "own" / ".hidden").mkdir()
+    (tmp_path / "own" / "ant" / ".DS_Store").write_bytes(b"x")
+    return tmp_path / "own"
+
+
+def test_a_folder_is_read_class_by_class(folder: Path) -> None:
+    own = read_image_folder(folder)
+    assert own.names == ("ant", "bee", "cat", "dog")
+    assert [numbers.tolist() for numbers in own.classes.images] == [[0], [1, 2], [3, 4, 5], [6, 7, 8, 9]]
+    assert own.classes.alphabets == ("",) * 4
+    assert own.images.shape == (10, 105, 105)
+    assert (own.images[4] == read_image(next((folder / "cat").glob("1.*")))).all()
+
+
+def test_classes_may_be_grouped_by_alphabet(folder: Path) -> None:
+    (folder / "insects").mkdir()
+    (folder / "pets").mkdir()
+    for name, alphabet in (("ant", "insects"), ("bee", "insects"), ("cat", "pets"), ("dog", "pets")):
+        (folder / name).rename(folder / alphabet / name)
+    own = read_image_folder(folder)
+    assert own.classes.alphabets == ("insects", "insects", "pets", "pets")
+    episodes = within_alphabets(own.classes, ["pets"], 5, np.random.default_rng(0), n_way=2, n_queries=2)
+    assert episodes.needed().min() >= 3
+
+
+def test_episodes_are_drawn_from_own_images_once_there_are_enough(folder: Path) -> None:
+    own = augment_classes(read_image_folder(folder), 3, np.random.default_rng(0))
+    assert [len(numbers) for numbers in own.classes.images] == [3, 3, 3, 4]
+    assert sorted(np.concatenate(own.classes.images).tolist()) == list(range(len(own.images)))
+    assert len(mixed_classes(own.classes, 4, 2, 5, np.random.default_rng(0))) == 5
+
+
+def test_augmenting_keeps_the_old_images_and_depends_on_the_seed_alone(folder: Path) -> None:
+    own = read_image_folder(folder)
+    once, again, other = (augment_classes(own, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert (once.images[:10] == own.images).all()
+    assert (once.images == again.images).all()
+    assert (once.images != other.images).any()
+    assert once.images[10:].any((1, 2)).all()
+
+
+def test_distorted_copies_stay_near_the_drawing(synthetic_drawings: Drawings) -> None:
+    rng, drawing = np.random.default_rng(0), synthetic_drawings.unpack()[0, 0]
+    copies = np.stack([distort(drawing, rng) for _ in range(200)])
+    assert set(np.unique(copies)) == {0, 1}
+    area = copies.sum((1, 2)) / drawing.sum()
+    assert 0.4 < area.min() < 0.95 < 1.05 < area.max() < 1.6
+    middles = np.array([np.argwhere(copy).mean(0) for copy in copies]) - np.argwhere(drawing).mean(0)
+    assert np.abs(middles).max() < 15
+    unchanged = (copies == drawing).all((1, 2)).mean()
+    assert 0 < unchanged < 0.1  # six parts, each left out half of the time: 1 of 64
+
+
+@pytest.mark.parametrize("shape", [(105, 105), (210, 210), (35, 35), (420, 210), (50, 100)])
+@pytest.mark.parametrize(("paper", "ink"), [(255, 0), (0, 255), (90, 10), (180, 250)])
+def test_ink_is_found_on_light_and_on_dark_paper_at_any_size(
+    shape: tuple[int, int], paper: int, ink: int
+) -> None:
+    height, width = shape
+    grey = np.full(shape, paper, np.uint8)
+    grey[height // 5 : height // 2, width // 5 : 4 * width // 5] = ink
+    fitted = fit_image(grey)
+    scale = 105 / max(shape)
+    top, left = ((105 - scale * length) / 2 for length in shape)
+    rows, columns = np.nonzero(fitted.any(1))[0], np.nonzero(fitted.any(0))[0]
+    assert rows[[0, -1]] == pytest.approx(
+        [top + scale * (height // 5), top + scale * (height // 2) - 1], abs=1
+    )
+    assert columns[[0, -1]] == pytest.approx(
+        [left + scale * (width // 5), left + scale * (4 * width // 5) - 1], abs=1
+    )
+    assert 0 <= len(rows) * len(columns) - int(fitted.sum()) <= 4  # resampling rounds the corners off
+
+
+def test_an_omniglot_drawing_comes_back_as_it_was(synthetic_drawings: Drawings) -> None:
+    drawing = synthetic_drawings.unpack()[0, 0]
+    assert (fit_image((255 * (1 - drawing)).astype(np.uint8)) == drawing).all()
+
+
+def test_a_stroke_thinner_than_a_pixel_survives() -> None:
+    grey = np.full((1050, 1050), 255, np.uint8)
+    grey[200:800, 504:506] = 0
+    assert int(fit_image(grey).sum()) == pytest.approx(60, abs=2)
+
+
+def test_transparent_pixels_are_paper(tmp_path: Path) -> None:
+    pixels = np.zeros((105, 105, 4), np.uint8)  # black all over, opaque in a square
+    pixels[20:40, 30:60, 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert np.argwhere(read_image(tmp_path / "a.png")).tolist() == [
+        [y, x] for y in range(20, 40) for x in range(30, 60)
+    ]
+
+
+def blank(folder: Path) -> None:
+    Image.new("L", (20, 20), 200).save(folder / "bee" / "blank.png")
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty class": (lambda folder: (folder / "eel").mkdir(), r"class '.*eel' has no images"),
+    "text": (lambda folder: (folder / "bee" / "a.png").write_text("x"), r"'.*bee/a\.png' is not a readable"),
+    "cut off": (
+        lambda folder: (folder / "bee" / "a.png").write_bytes((folder / "dog" / "1.tiff").read_bytes()[:60]),
+        r"'.*bee/a\.png' is not a readable",
+    ),
+    "blank": (blank, r"'.*bee/blank\.png' is blank"),
+    "both layouts": (lambda folder: save(folder / "bugs" / "fly" / "a.png"), r"'.*ant' holds no classes"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_folder_that_cannot_be_used_is_refused_in_one_sentence(folder: Path, case: str) -> None:
+    alter, message = REFUSED[case]
+    alter(folder)
+    with pytest.raises(ImageFolderError, match=message) as caught:
+        read_image_folder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_folder_and_no_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageFolderError, match=r"'.*nothing' is no folder"):
+        read_image_folder(tmp_path / "nothing")
+    save(tmp_path / "a.png")
+    with pytest.raises(ImageFolderError, match="has no sub-folders"):
+        read_image_folder(tmp_path)

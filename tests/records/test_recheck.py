@@ -1,0 +1,73 @@
+"""Re-evaluated weights against their record: what agrees and what does not."""
+
+import numpy as np
+import pytest
+
+from oneshot.records.recheck import compare
+
+RECORDED = np.linspace(0.1, 0.9, 200, dtype=np.float32)
+
+
+def test_the_same_scores_agree_to_the_bit() -> None:
+    agreement = compare(RECORDED, RECORDED)
+    assert agreement.agrees
+    assert agreement.n == 200
+    assert agreement.recorded_iou == pytest.approx(0.5)
+    assert agreement.difference_points == agreement.largest_difference_points == 0
+
+
+def test_only_the_scenes_that_both_have_are_compared() -> None:
+    longer = np.concatenate([RECORDED, np.zeros(50, np.float32)])
+    assert compare(RECORDED, longer) == compare(longer, RECORDED) == compare(RECORDED, RECORDED)
+
+
+def test_differences_are_in_percentage_points_and_here_less_recorded() -> None:
+    here = RECORDED.copy()
+    here[:2] += np.float32([0.005, -0.04])
+    agreement = compare(here, RECORDED)
+    assert agreement.difference_points == pytest.approx((0.5 - 4) / 200, abs=1e-4)
+    assert agreement.mean_absolute_difference_points == pytest.approx((0.5 + 4) / 200, abs=1e-4)
+    assert agreement.largest_difference_points == pytest.approx(4, abs=1e-4)
+    assert agreement.share_beyond_1_point == 1 / 200
+    assert agreement.agrees
+
+
+@pytest.mark.parametrize(("points", "agrees"), [(0.04, True), (-0.04, True), (0.06, False), (-0.06, False)])
+def test_a_mean_may_move_by_a_twentieth_of_a_point_either_way(points: float, agrees: bool) -> None:
+    assert compare(RECORDED + np.float32(points / 100), RECORDED).agrees == agrees
+
+
+@pytest.mark.parametrize(("points", "agrees"), [(0.19, True), (0.21, False)])
+def test_scenes_may_move_by_a_fifth_of_a_point_on_average(points: float, agrees: bool) -> None:
+    here = RECORDED.copy()
+    here[::2] += np.float32(points / 100)
+    here[1::2] -= np.float32(points / 100)
+    agreement = compare(here, RECORDED)
+    assert agreement.difference_points == pytest.approx(0, abs=1e-4)
+    assert agreement.agrees == agrees
+
+
+def test_other_scenes_of_the_same_mean_do_not_agree() -> None:
+    agreement = compare(RECORDED[::-1], RECORDED)
+    assert agreement.difference_points == pytest.approx(0, abs=1e-6)
+    assert agreement.mean_absolute_difference_points > 30
+    assert not agreement.agrees
+
+
+@pytest.mark.parametrize(
+    ("n", "n_flipped", "agrees"), [(200, 2, True), (200, 3, False), (10, 1, True), (10, 2, False)]
+)
+def test_a_network_that_chooses_may_choose_otherwise_in_a_scene_of_a_hundred(
+    n: int, n_flipped: int, agrees: bool
+) -> None:
+    here = RECORDED[:n].copy()
+    here[:n_flipped] += np.float32(0.3)
+    assert compare(here, RECORDED[:n], chooses=True).agrees == agrees
+    assert not compare(here, RECORDED[:n]).agrees
+
+
+def test_a_pixel_of_one_of_few_scenes_is_no_difference() -> None:
+    here = RECORDED[:10].copy()
+    here[:2] += np.float32([0.007, 0.006])
+    assert compare(here, RECORDED[:10], chooses=True).agrees
+    assert not compare(here, RECORDED[:10]).agrees

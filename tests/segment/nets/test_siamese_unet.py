@@ -1,0 +1,200 @@
+"""Siamese-U-Net against plain NumPy and against its published figures."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch.utils.flop_counter import FlopCounterMode
+
+from oneshot.segment.nets import NETS
+from oneshot.segment.nets.siamese_unet import (
+    Block,
+    SiameseUNet,
+    correlate,
+    layer_norm,
+    spread,
+    weight_decay_loss,
+)
+from tests.oracle import siamese_unet_numpy as oracle
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def small_net(feature_maps: int = 2) -> SiameseUNet:
+    """In float64, with shifts that are not zero, so that leaving one out shows."""
+    net = SiameseUNet(feature_maps).initialise(generator()).double()
+    for block in net.blocks():
+        torch.nn.init.normal_(block.shift, generator=generator(len(block.shift)))
+    return net
+
+
+def arrays(net: SiameseUNet) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+
+
+def normal(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("feature_maps", "n_parameters"), [(24, 3_223_922), (8, 359_890)])
+def test_number_of_parameters(feature_maps, n_parameters):
+    net = NETS["siamese_unet"](feature_maps)
+    assert sum(parameter.numel() for parameter in net.parameters()) == n_parameters
+
+
+def test_a_published_forward_pass_takes_1_65_gigaflop():
+    net = SiameseUNet(24).initialise(generator())
+    with FlopCounterMode(display=False) as counter:
+        net(torch.zeros(1, 3, 96, 96), torch.zeros(1, 3, 32, 32))
+    assert counter.get_total_flops() / 1e9 == pytest.approx(1.65, abs=0.01)
+
+
+@pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (2, 1), (2, 2), (3, 1)])
+def test_convolution_pads_like_tensorflow(kernel, dilation):
+    block = Block(3, 4, kernel, dilation=dilation).double()
+    block.initialise(generator())
+    x = normal(1, 3, 7, 6)
+    expected = oracle.same_convolution(x[0].numpy(), block.weight.detach().numpy(), dilation)
+    np.testing.assert_allclose(block.convolve(x)[0].detach().numpy(), expected, atol=1e-12)
+
+
+def test_two_by_two_kernel_reaches_down_and_right_only():
+    block = Block(1, 1, 2)
+    torch.nn.init.ones_(block.weight)
+    x = torch.zeros(1, 1, 3, 3)
+    x[0, 0, 1, 1] = 1
+    assert block.convolve(x)[0, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_dilated_kernel_reaches_all_ways():
+    block = Block(1, 1, 2, dilation=2)
+    torch.nn.init.ones_(block.weight)
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 2, 2] = 1
+    rows = [[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
+    assert block.convolve(x)[0, 0].tolist() == rows
+
+
+def test_layer_norm_takes_channels_and_space_together_and_samples_apart():
+    x = normal(2, 3, 4, 5) * torch.tensor([1.0, 10.0, 100.0])[:, None, None] + 7
+    shift = normal(3)
+    normed = layer_norm(x, shift).numpy()
+    for sample in range(2):
+        np.testing.assert_allclose(
+            normed[sample], oracle.layer_norm(x[sample].numpy(), shift.numpy()), atol=1e-9
+        )
+
+
+def test_layer_norm_epsilon_lets_faint_maps_through():
+    """At an epsilon of 1e-5 these would stay near zero."""
+    assert layer_norm(1e-4 * normal(1, 3, 8, 8)).std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_block_ends_on_relu_unless_told_otherwise():
+    x = normal(1, 2, 5, 5)
+    for relu in (True, False):
+        block = Block(2, 3, 3, relu=relu).double()
+        block.initialise(generator())
+        weights = {"b.weight": block.weight.detach().numpy(), "b.shift": block.shift.detach().numpy()}
+        np.testing.assert_allclose(
+            block(x)[0].detach().numpy(), oracle.block(x[0].numpy(), weights, "b", relu=relu), atol=1e-10
+        )
+
+
+def test_encoders_outputs_have_the_published_sizes():
+    net = SiameseUNet(4).initialise(generator())
+    scene = [tuple(y.shape[1:]) for y in net.encode_scene(torch.zeros(1, 3, 96, 96))]
+    assert scene == [(8, 96, 96), (16, 48, 48), (32, 24, 24), (32, 12, 12), (64, 12, 12), (64, 12, 12)]
+    target = [tuple(y.shape[1:]) for y in net.target_encoder(torch.zeros(1, 3, 32, 32))]
+    assert target == [(8, 32, 32), (16, 16, 16), (32, 8, 8), (32, 4, 4), (64, 2, 2), (64, 1, 1)]
+
+
+@pytest.mark.parametrize("encoder", ["scene_encoder", "target_encoder"])
+def test_encoder_equals_oracle(encoder):
+    net = small_net()
+    x = normal(2, 3, 32, 32)
+    for sample in range(2):
+        expected = oracle.encode(x[sample].numpy(), arrays(net), encoder)
+        for found, wanted in zip(getattr(net, encoder)(x), expected, strict=True):
+            np.testing.assert_allclose(found[sample].detach().numpy(), wanted, atol=1e-9)
+
+
+def test_matching_equals_oracle():
+    target_codes, scene_codes = normal(2, 6), normal(2, 6, 3, 4, seed=2)
+    matched = SiameseUNet(2).match(target_codes, scene_codes).numpy()
+    for sample in range(2):
+        expected = oracle.match(target_codes[sample].numpy(), scene_codes[sample].numpy())
+        np.testing.assert_allclose(matched[sample], expected, atol=1e-10)
+
+
+def test_matched_map_of_one_location_can_be_decoded():
+    """As MaskNet asks for it: the correlation is masked before the normalisation."""
+    net = small_net()
+    skips = net.encode_scene(normal(1, 3, 32, 32))
+    code = net.encode_target(normal(1, 3, 32, 32, seed=2))
+    one = torch.zeros(1, 4, 4, dtype=torch.float64)
+    one[0, 1, 2] = 1
+    matched = spread(correlate(code, skips[-1]) * one, code)
+    assert net.decode(matched, skips).shape == (1, 2, 32, 32)
+    elsewhere = matched.flatten(2)[0, :, one.flatten() == 0]
+    torch.testing.assert_close(elsewhere, elsewhere[:1, :1].expand_as(elsewhere))
+
+
+def test_network_equals_oracle():
+    net = small_net()
+    scenes, targets = normal(2, 3, 40, 32), normal(2, 3, 32, 32, seed=2)
+    logits = net(scenes, targets).detach().numpy()
+    for sample in range(2):
+        expected = oracle.forward(scenes[sample].numpy(), targets[sample].numpy(), arrays(net))
+        np.testing.assert_allclose(logits[sample], expected, atol=1e-8)
+
+
+def test_logits_are_normalised_too():
+    net = SiameseUNet(2).initialise(generator())
+    logits = net(torch.randn(3, 3, 96, 96, generator=generator()), torch.ones(3, 3, 32, 32))
+    torch.testing.assert_close(logits.mean((1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits.var((1, 2, 3), correction=0), torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_a_scene_does_not_depend_on_its_batch():
+    net = small_net()
+    scenes, targets = normal(3, 3, 32, 32), normal(3, 3, 32, 32, seed=2)
+    torch.testing.assert_close(net(scenes, targets)[1:2], net(scenes[1:2], targets[1:2]))
+
+
+def test_channels_last_changes_nothing():
+    net = SiameseUNet(4).initialise(generator())
+    scenes, targets = normal(2, 3, 96, 96).float(), normal(2, 3, 32, 32, seed=2).float()
+    plain = net(scenes, targets)
+    turned = net(scenes.to(memory_format=torch.channels_last), targets.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(turned, plain, atol=2e-5, rtol=0)
+
+
+def test_initial_weights_are_normal_cut_at_two_sigma():
+    block = Block(32, 96, 3)
+    block.initialise(generator())
+    sigma = math.sqrt(1.3 * 2 / ((9 * 32 + 9 * 96) / 2))
+    weights = block.weight.detach().flatten().numpy() / sigma
+    assert abs(weights).max() <= 2
+    assert stats.kstest(weights, stats.truncnorm(-2, 2).cdf).pvalue > 0.01
+    assert not block.shift.any()
+
+
+def test_initial_weights_follow_the_generator():
+    first, same, other = (SiameseUNet(2).initialise(generator(seed)).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["decoder.layers.0.weight"], other["decoder.layers.0.weight"])
+
+
+def test_a_network_that_was_never_initialised_answers_nan():
+    assert SiameseUNet(2)(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)).isnan().all()
+
+
+def test_weight_decay_counts_convolution_weights_only():
+    net = small_net()
+    squares = sum((array**2).sum() for name, array in arrays(net).items() if name.endswith("weight"))
+    assert weight_decay_loss(net).item() == pytest.approx(1e-9 * squares / 2, rel=1e-12)

@@ -1,0 +1,197 @@
+"""Threshold, IoU, localisation and intervals, on hand-drawn grids and against plain NumPy."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from oneshot.clutter.scenes import Scenes
+from oneshot.intervals import mean_of_hits, mean_of_values
+from oneshot.library import load_scenes
+from oneshot.omniglot.drawings import Drawings
+from oneshot.segment.metrics import (
+    centre,
+    foreground,
+    has_same_class_distractor,
+    iou,
+    localised,
+    summarise_scenes,
+)
+from tests.fake_scenes import fake_scenes
+from tests.oracle.siamese_unet_numpy import softmax
+
+
+def grid(*rows: str) -> torch.Tensor:
+    return torch.tensor([[pixel == "#" for pixel in row] for row in rows])[None]
+
+
+def dot(row: int, column: int, size: int = 32) -> torch.Tensor:
+    mask = torch.zeros(1, size, size, dtype=torch.bool)
+    mask[0, row, column] = True
+    return mask
+
+
+def test_foreground_is_a_softmax_probability_above_0_3():
+    logits = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = softmax(logits.numpy(), 1)[:, 1] > 0.3
+    np.testing.assert_array_equal(foreground(logits).numpy(), expected)
+
+
+@pytest.mark.parametrize(("probability", "is_foreground"), [(0.29, False), (0.31, True), (0.49, True)])
+def test_foreground_threshold_is_not_one_half(probability, is_foreground):
+    logits = torch.tensor([math.log(1 - probability), math.log(probability)]).view(1, 2, 1, 1)
+    assert foreground(logits).item() is is_foreground
+
+
+@pytest.mark.parametrize(
+    ("predicted", "true", "expected"),
+    [
+        (grid("##.", "##.", "..."), grid(".##", ".##", "..."), 2 / 6),
+        (grid("##.", "##.", "..."), grid("##.", "##.", "..."), 1),
+        (grid("#..", "...", "..."), grid("...", "...", "..#"), 0),
+        (grid("...", "...", "..."), grid("...", "...", "..#"), 0),
+        (grid("#..", "...", "..."), grid("...", "...", "..."), 0),
+        (grid("...", "...", "..."), grid("...", "...", "..."), 1),
+    ],
+)
+def test_iou_of_hand_drawn_grids(predicted, true, expected):
+    assert iou(predicted, true).item() == pytest.approx(expected)
+
+
+def test_centre_of_mass_is_floored():
+    assert centre(grid("#...", "....", "....", "...#")).tolist() == [[1, 1]]
+    assert centre(grid("...#", "....", "....", "....")).tolist() == [[0, 3]]
+    assert centre(grid("....", ".###", ".###", "....")).tolist() == [[1, 2]]
+
+
+def test_centre_of_mass_equals_scipys():
+    masks = torch.rand(20, 24, 31, generator=torch.Generator().manual_seed(1)) < 0.1
+    expected = [np.floor(ndimage.center_of_mass(mask)) for mask in masks.numpy()]
+    np.testing.assert_array_equal(centre(masks).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "hit"),
+    [(10, 10, True), (14, 10, True), (15, 10, False), (10, 5, False), (13, 13, True), (13, 14, False)],
+)
+def test_localised_means_less_than_five_pixels(row, column, hit):
+    assert localised(dot(row, column), dot(10, 10)).item() is hit
+
+
+def test_localisation_floors_before_it_measures():
+    """Centres 4.5 and 0 apart by 4.5; floored, 4. Centres 5 and 0.5: 4.5 apart, but floored 5."""
+    between = dot(4, 0) | dot(5, 0)
+    assert localised(between, dot(0, 0)).item() is True
+    assert localised(dot(5, 0), dot(0, 0) | dot(1, 0)).item() is False
+
+
+def test_an_empty_mask_is_never_localised():
+    empty = torch.zeros(1, 32, 32, dtype=torch.bool)
+    near_origin = dot(1, 1)
+    assert localised(empty, near_origin).item() is False
+    assert localised(near_origin, empty).item() is False
+    assert localised(empty, empty).item() is False
+
+
+def test_scenes_are_scored_apart():
+    predicted, true = torch.cat([dot(3, 3), dot(20, 20)]), torch.cat([dot(3, 3), dot(3, 3)])
+    assert iou(predicted, true).tolist() == [1, 0]
+    assert localised(predicted, true).tolist() == [True, False]
+
+
+def test_mean_has_students_interval():
+    mean = mean_of_values(np.array([0.2, 0.3, 0.4, 0.7], np.float32))
+    deviation = math.sqrt(sum((x - 0.4) ** 2 for x in (0.2, 0.3, 0.4, 0.7)) / 3)
+    half = 3.182446 * deviation / 2  # t(0.975, 3 degrees of freedom), from a printed table
+    assert (mean.value, mean.low, mean.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half), abs=1e-6)
+    assert mean.n == 4
+
+
+def test_students_interval_is_clipped_to_0_and_1_at_either_end():
+    few, many = (mean_of_values(np.array(values)) for values in ([0.0, 0.0, 0.3], [0.7, 1.0, 1.0]))
+    half = 4.302653 * 0.1  # t(0.975, 2 degrees of freedom), and a standard error of 0.3 / 3
+    assert (few.low, few.high) == pytest.approx((0, 0.1 + half), abs=1e-6)
+    assert (many.low, many.high) == pytest.approx((0.9 - half, 1), abs=1e-6)
+
+
+def test_mean_of_one_value_leaves_everything_open():
+    mean = mean_of_values(np.array([0.5], np.float32))
+    assert (mean.value, mean.low, mean.high, mean.n) == (0.5, 0, 1, 1)
+
+
+def test_share_of_hits_has_wilsons_interval():
+    mean = mean_of_hits(np.array([True] * 8 + [False] * 2))
+    z, p, n = 1.959964, 0.8, 10
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert (mean.value, mean.low, mean.high) == pytest.approx((0.8, middle - half, middle + half), abs=1e-6)
+
+
+def test_share_of_hits_stays_within_0_and_1_where_all_hit():
+    mean = mean_of_hits(np.ones(20, bool))
+    assert mean.value == mean.high == 1
+    assert 0.8 < mean.low < 1
+
+
+def scenes_of(characters: list[list[int]], targets: list[int]) -> Scenes:
+    """Scenes that hold these characters, in the order of drawing, and search these."""
+    scenes = fake_scenes(len(targets), len(characters[0]), seed=0)
+    return replace(
+        scenes,
+        characters=np.array(characters, np.uint16),
+        target_characters=np.array(targets, np.uint16),
+    )
+
+
+def test_a_same_class_distractor_is_another_instance_and_not_the_target_itself():
+    scenes = scenes_of([[7, 2, 7], [1, 2, 7], [7, 7, 7], [7, 1, 2]], [7, 7, 7, 2])
+    assert has_same_class_distractor(scenes).tolist() == [True, False, True, False]
+
+
+def test_occluders_are_distractors_too_once_the_targets_label_is_given():
+    scenes = scenes_of([[1, 7, 7], [1, 7, 2], [7, 7, 3]], [7, 7, 7])
+    assert has_same_class_distractor(scenes, target_label=2).tolist() == [True, False, True]
+
+
+def test_looking_for_distractors_leaves_the_scenes_as_they_were():
+    scenes = scenes_of([[7, 2, 7]], [7])
+    has_same_class_distractor(scenes)
+    assert scenes.characters.tolist() == [[7, 2, 7]]
+
+
+def test_a_summary_has_means_over_all_scenes_and_over_both_groups():
+    values = np.array([0.2, 0.4, 0.9, 0.5], np.float32)
+    hits = np.array([True, False, True, True])
+    same_class = np.array([True, True, False, False])
+    summary = summarise_scenes(values, hits, same_class)
+    for means, which in (
+        (summary.all, slice(None)),
+        (summary.with_same_class, same_class),
+        (summary.without_same_class, ~same_class),
+    ):
+        assert means.iou == mean_of_values(values[which])
+        assert means.localisation == mean_of_hits(hits[which])
+    assert (summary.all.iou.n, summary.with_same_class.iou.n) == (4, 2)
+
+
+def test_a_group_without_scenes_is_none_and_without_hits_there_is_no_localisation():
+    values, nobody = np.array([0.2, 0.4]), np.zeros(2, bool)
+    summary = summarise_scenes(values, None, nobody)
+    assert summary.with_same_class is None
+    assert summary.without_same_class == summary.all
+    assert summary.all.localisation is None
+    assert summarise_scenes(values, None, ~nobody).without_same_class is None
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize(("level", "share"), [(4, 0.01), (256, 0.52)])
+def test_half_of_the_fullest_one_shot_scenes_have_a_same_class_distractor(
+    drawings: Drawings, level: int, share: float
+):
+    scenes = load_scenes("test-one-shot", level, 2000, drawings)
+    assert has_same_class_distractor(scenes).mean() == pytest.approx(share, abs=0.015)
+    # The target is where the mask is: no scene's own target counts as a distractor.
+    assert (scenes.characters[:, level - 1] == scenes.target_characters).all()
