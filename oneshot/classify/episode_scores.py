@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor
 
 from oneshot.classify.episodes import Episodes
-from oneshot.intervals import Mean, mean_of_hits
+from oneshot.intervals import Figure, mean_of_hits
 
 BATCH_SIZE = 256  # images encoded at a time
 
@@ -75,7 +75,7 @@ def score_queries(
     return scorer.compare(queries, supports).unflatten(1, (n_way, n_shot)).mean(2)
 
 
-def accuracy(hits: Bool[np.ndarray, "episodes queries"]) -> Mean:
+def accuracy(hits: Bool[np.ndarray, "episodes queries"]) -> Figure:
     """Share of right answers with Wilson's interval, which takes all queries for independent trials."""
     return mean_of_hits(hits.reshape(-1))
 
