@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
-from scipy import ndimage
 
 from oneshot.errors import ImageFolderError
+from oneshot.omniglot.affine import PRESENT, REACHES, invert_transforms
 from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.drawings import SIDE
 
 FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel: less is a blank sheet
-# Koch's distortions (2015, section 3.3), each with probability 1/2.
-ROTATION_DEGREES, SHEAR_RADIANS, SCALES, SHIFT = 10.0, 0.3, (0.8, 1.2), 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """The images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
+    """Images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
 
     images: UInt8[np.ndarray, "n 105 105"]
     names: tuple[str, ...]
@@ -51,7 +49,7 @@ def read_image_folder(folder: Path) -> ImageFolder:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:
-    """An image of any size and format as ink 1 on paper 0: see fit_image.
+    """Read an image of any size and format as ink 1 on paper 0: see fit_image.
 
     Raises:
         ImageFolderError: Pillow cannot read it, or it is blank.
@@ -105,39 +103,28 @@ def augment_classes(
         wanted = n_images if chosen is None or chosen[place] else 0
         n_copies = max(0, wanted - len(old))
         new = np.arange(len(images), len(images) + n_copies, dtype=np.int32)
-        images += [distort(own.images[old[k % len(old)]], generator) for k in range(n_copies)]
+        images += [distort_image(own.images[old[k % len(old)]], generator) for k in range(n_copies)]
         numbers.append(np.concatenate([old, new]))
     return ImageFolder(np.stack(images), own.names, Classes(tuple(numbers), own.classes.alphabets))
 
 
-def distort(image: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
-    """A copy rotated, sheared, scaled and moved at random about the middle, as Koch does; paper moves in."""
-    linear, shift = _draw_affine(generator)
+def distort_image(
+    image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
+) -> UInt8[np.ndarray, "h w"]:
+    """Copy an image rotated, sheared, scaled and moved at random about the middle, as Koch does."""
+    from scipy import ndimage  # here, since it loads slowly and only own images need it
+
+    present, chance = generator.random(len(REACHES)) < PRESENT, generator.uniform(-1, 1, len(REACHES))
+    inverse = invert_transforms(np.where(present, REACHES * chance, 0.0)).astype(np.float64)
+    back = inverse[::-1, 1::-1]  # over (row, column), as ndimage counts, in place of (x, y)
     middle = (np.array(image.shape) - 1) / 2
-    back = np.linalg.inv(linear)
-    grey = ndimage.affine_transform(
-        image.astype(np.float32), back, offset=middle - back @ (middle + shift), order=1
-    )
+    offset = middle + inverse[::-1, 2] - back @ middle
+    grey = ndimage.affine_transform(image.astype(np.float32), back, offset=offset, order=1)
     return (grey >= 0.5).astype(np.uint8)
 
 
-def _draw_affine(
-    generator: np.random.Generator,
-) -> tuple[Float32[np.ndarray, "2 2"], Float32[np.ndarray, " 2"]]:
-    """The matrix and the shift, in pixels, both over (row, column)."""
-    angle, shear, scale_y, scale_x, down, right = generator.uniform(-1, 1, 6)
-    on = generator.random(6) < 0.5
-    angle, shear = on[0] * angle * np.deg2rad(ROTATION_DEGREES), on[1] * shear * SHEAR_RADIANS
-    middle, reach = (SCALES[1] + SCALES[0]) / 2, (SCALES[1] - SCALES[0]) / 2
-    scales = np.where(on[2:4], middle + reach * np.array([scale_y, scale_x]), 1)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    slant = np.array([[1, 0], [np.tan(shear), 1]])
-    linear = turn @ slant @ np.diag(scales)
-    return linear.astype(np.float32), (SHIFT * on[4:] * [down, right]).astype(np.float32)
-
-
 def _find_classes(folder: Path) -> list[tuple[str, Path]]:
-    """The alphabet and the folder of every class, in name order."""
+    """List the alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
         raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
     tops = [path for path in _visible(folder) if path.is_dir()]

@@ -1,8 +1,9 @@
-"""The two stages that fetch and pack the drawings, and how any stage ends."""
+"""The stages that fetch, pack and render the drawings, and how any stage ends."""
 
 import errno
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 
 from oneshot.errors import ChecksumError, DownloadError
 from oneshot.omniglot.drawings import Drawings, load_drawings
-from stages import download, prepare
+from oneshot.published import CLUTTER_LEVELS, SET_SPLITS, read_facts
+from stages import download, prepare, render
 from stages.command import run
 from tests.archives import NAMES, assert_same_files
 
@@ -18,34 +20,49 @@ SIZES = {"n_train_alphabets": 2, "n_eval_alphabets": 1, "n_test_alphabets": 1, "
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict) -> Path:
-    """A folder to run stages in, with the published facts; OMNIGLOT_MIRROR is not set."""
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run stages in; no mirror is named."""
     monkeypatch.chdir(tmp_path)
     for name in ("OMNIGLOT_MIRROR", "MNIST_MIRROR"):
         monkeypatch.delenv(name, raising=False)
-    write_facts(tmp_path, facts)
     return tmp_path
 
 
-def write_facts(checkout: Path, facts: dict) -> None:
-    (checkout / "oneshot/published").mkdir(parents=True, exist_ok=True)
-    (checkout / "oneshot/published/omniglot.json").write_text(json.dumps(facts))
+@pytest.fixture
+def small_omniglot(published: dict, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """The small archives in place of the published ones."""
+    published["drawings"]["n_characters"] = {"train": 1, "eval": 10, "test": 1}
+    for stage in (download, prepare):
+        monkeypatch.setattr(
+            stage, "read_facts", lambda name: published if name == "omniglot" else read_facts(name)
+        )
+    return published
 
 
-def set_parameters(
-    monkeypatch: pytest.MonkeyPatch, source: str, mirror: str | None = None, mnist: str | None = "/nowhere"
-) -> None:
-    scale = SimpleNamespace(source=source, synthetic=SimpleNamespace(**SIZES))
-    params = SimpleNamespace(seed=3, scale=scale, omniglot=SimpleNamespace(mirror=mirror, mnist_mirror=mnist))
-    monkeypatch.setattr("stages.download.load_params", lambda: params)
-    monkeypatch.setattr("stages.prepare.load_params", lambda: params)
+@pytest.fixture
+def set_parameters(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def set_all(source: str, mirror: str | None = None, mnist: str | None = "/nowhere") -> None:
+        scale = SimpleNamespace(
+            source=source, synthetic=SimpleNamespace(**SIZES), render=SimpleNamespace(n_jobs=1, job_scenes=3)
+        )
+        params = SimpleNamespace(
+            seed=3,
+            scale=scale,
+            scale_name="smoke",
+            omniglot=SimpleNamespace(mirror=mirror, mnist_mirror=mnist),
+            render=SimpleNamespace(n_workers=2),
+        )
+        for stage in (download, prepare, render):
+            monkeypatch.setattr(stage, "load_params", lambda: params)
+
+    return set_all
 
 
 @pytest.mark.usefixtures("no_network")
 def test_synthetic_alphabets_are_prepared_without_any_download(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Path, set_parameters: Callable[..., None]
 ) -> None:
-    set_parameters(monkeypatch, "synthetic")
+    set_parameters("synthetic")
     download.main()
     prepare.main()
     raw = list((checkout / "data/raw").iterdir())
@@ -64,13 +81,16 @@ def test_synthetic_alphabets_are_prepared_without_any_download(
 
 
 def test_the_environments_mirror_wins_over_the_parameter(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, published: dict, upstream: Path, few_drawings: Drawings
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_omniglot: dict,
+    set_parameters: Callable[..., None],
+    upstream: Path,
+    few_drawings: Drawings,
 ) -> None:
-    published["drawings"]["n_characters"] = {"train": 1, "eval": 10, "test": 1}
-    write_facts(checkout, published)
-    set_parameters(monkeypatch, "omniglot", mirror="/nowhere")
+    set_parameters("omniglot", mirror="/nowhere")
     monkeypatch.setenv("OMNIGLOT_MIRROR", str(upstream))
-    (checkout / "data/raw").mkdir()
+    (checkout / "data/raw").mkdir(parents=True)
     (checkout / "data/raw/synthetic.txt").write_text("from another scale")
     download.main()
     prepare.main()
@@ -78,17 +98,16 @@ def test_the_environments_mirror_wins_over_the_parameter(
     manifest = json.loads((checkout / "data/manifests/drawings.json").read_text())
     assert manifest["sha256"] == few_drawings.sha256()
 
-    set_parameters(monkeypatch, "synthetic")
+    set_parameters("synthetic")
     download.main()
     assert sorted(path.name for path in (checkout / "data/raw").iterdir()) == [*NAMES, "synthetic.txt"]
 
 
 def test_other_drawings_than_the_published_are_refused(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, published: dict, upstream: Path
+    checkout: Path, small_omniglot: dict, set_parameters: Callable[..., None], upstream: Path
 ) -> None:
-    published["drawings"] |= {"n_characters": {"train": 1, "eval": 10, "test": 1}, "sha256": "0" * 64}
-    write_facts(checkout, published)
-    set_parameters(monkeypatch, "omniglot")
+    small_omniglot["drawings"]["sha256"] = "0" * 64
+    set_parameters("omniglot")
     shutil.copytree(upstream, checkout / "data/raw")
     with pytest.raises(ChecksumError, match="not the published 0000"):
         prepare.main()
@@ -130,18 +149,40 @@ def test_what_is_no_known_error_keeps_its_traceback(error: Exception) -> None:
         run(fail)
 
 
-def test_the_facts_say_what_the_readme_needs(facts: dict) -> None:
-    assert set(facts["archives"]) == set(NAMES)
-    assert facts["drawings"]["n_drawings"] == 20 * sum(facts["drawings"]["n_characters"].values())
+def test_all_levels_are_rendered_in_one_process_and_kept_the_next_time(
+    checkout: Path, set_parameters: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_parameters("synthetic")
+    prepare.main()
+    (checkout / "data/scenes/4/old").mkdir(parents=True)
+    (checkout / "data/scenes/4/old/part-0.zarr.zip").write_text("from another scale")
+    render.main()
+    manifests = {path.name: path.read_bytes() for path in (checkout / "data/manifests").glob("scenes-*")}
+    assert set(manifests) == {f"scenes-{level}.json" for level in CLUTTER_LEVELS}
+    for level in CLUTTER_LEVELS:
+        manifest = json.loads(manifests[f"scenes-{level}.json"])
+        assert (manifest["scale"], manifest["clutter_level"]) == ("smoke", level)
+        assert list(manifest["sets"]) == list(SET_SPLITS)
+        assert {entry["n_scenes"] for entry in manifest["sets"].values()} == {3}
+    written = {path: path.stat().st_mtime_ns for path in (checkout / "data/scenes").rglob("*.zip")}
+    assert len(written) == 28
+    assert "28 parts whole (0 kept), checked against own checksums" in capsys.readouterr().err
+    render.main()
+    assert "28 parts whole (28 kept)" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    for name, content in manifests.items():
+        assert (checkout / "data/manifests" / name).read_bytes() == content
 
 
 @pytest.mark.usefixtures("no_network")
 def test_without_mnist_the_download_goes_on_and_leaves_the_reason(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, published: dict, upstream: Path,
+    checkout: Path,
+    small_omniglot: dict,
+    set_parameters: Callable[..., None],
+    upstream: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    write_facts(checkout, published)
-    set_parameters(monkeypatch, "omniglot", mirror=str(upstream), mnist="/no/such/folder")
+) -> None:
+    set_parameters("omniglot", mirror=str(upstream), mnist="/no/such/folder")
     download.main()
     assert_same_files(checkout / "data/raw", upstream)
     (note,) = (checkout / "data/mnist").iterdir()
@@ -154,9 +195,12 @@ def test_without_mnist_the_download_goes_on_and_leaves_the_reason(
 
 @pytest.mark.usefixtures("no_network")
 def test_mnist_once_fetched_takes_the_place_of_the_reason(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, published: dict, upstream: Path
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_omniglot: dict,
+    set_parameters: Callable[..., None],
+    upstream: Path,
 ) -> None:
-    write_facts(checkout, published)
     fetched: list[str | None] = []
 
     def fetch(folder: Path, facts: dict, mirror: str | None, progress: bool) -> None:
@@ -164,7 +208,7 @@ def test_mnist_once_fetched_takes_the_place_of_the_reason(
         (folder / "images").write_text("digits")
 
     monkeypatch.setattr("stages.download.fetch_mnist", fetch)
-    set_parameters(monkeypatch, "omniglot", mirror=str(upstream), mnist="/from/parameters")
+    set_parameters("omniglot", mirror=str(upstream), mnist="/from/parameters")
     (checkout / "data/mnist").mkdir(parents=True)
     (checkout / "data/mnist/not_fetched.txt").write_text("earlier")
     download.main()
