@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oneshot.files import replacing
+from oneshot.files import write_json, write_text
 from oneshot.params import load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
 from oneshot.records.run import read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
 from oneshot.report.curves import CHARACTERS, draw_iou_over_clutter, draw_oracles, draw_rising_ways
-from oneshot.report.figures import Example, draw_predictions, draw_task, save_figure
+from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
 from oneshot.report.page import head_classification, head_segmentation, replace_block, write_results
 from oneshot.report.rows import CLASSIFICATION, HERE, SEGMENTATION, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_runs, write_trained
@@ -38,20 +38,22 @@ def main() -> None:
         of_task = read_runs(RECORDED, task)
         rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
         runs.append(collect_runs(of_task, rechecked))
-        write(TABLES / f"{task}.csv", to_csv(in_percents(rows[task])))
+        write_text(TABLES / f"{task}.csv", to_csv(in_percents(rows[task])))
     table = pd.concat([found for found in runs if not found.empty] or runs)
     shown = {level: choose_shown(rows[SEGMENTATION], level) for level in CLUTTER_LEVELS}
-    write(TABLES / "recorded_runs.csv", to_csv(table))
-    write(TABLES / "rising_ways.csv", spread_rising_ways(rows[CLASSIFICATION]))
+    write_text(TABLES / "recorded_runs.csv", to_csv(table))
+    write_text(TABLES / "rising_ways.csv", spread_rising_ways(rows[CLASSIFICATION]))
     segmentation = write_trained(rows[SEGMENTATION])
     segmentation += write_segmentation(rows[SEGMENTATION], read_facts("segmentation"))
     classification = write_trained(rows[CLASSIFICATION])
     classification += write_classification(rows[CLASSIFICATION], metrics[CLASSIFICATION], read_facts("koch"))
     about = {"scale": params.scale_name, "synthetic": params.scale.source == "synthetic"}
-    write(PAGE, write_results(segmentation, classification, write_runs(table), render_caption(shown), about))
+    write_text(
+        PAGE, write_results(segmentation, classification, write_runs(table), render_caption(shown), about)
+    )
     readme = README.read_text(encoding="utf-8")
     readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]))
-    write(README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION])))
+    write_text(README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION])))
     write_summary(rows)
     draw(rows, shown)
 
@@ -62,19 +64,13 @@ def read_metrics(name: str) -> dict[str, Any]:
     return found
 
 
-def write(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    with replacing(path) as file:
-        file.write(text.encode())
-
-
 def write_summary(rows: dict[str, pd.DataFrame]) -> None:
     """Write metrics/summary: a file for each line of `dvc metrics show`, and none of an earlier time."""
     shutil.rmtree(SUMMARY, ignore_errors=True)
     SUMMARY.mkdir(parents=True)
     for of_task in rows.values():
         for place, values in summarise_networks(of_task).items():
-            write(SUMMARY / f"{place}.json", json.dumps(values) + "\n")
+            write_json(SUMMARY / f"{place}.json", values)
 
 
 def in_percents(rows: pd.DataFrame) -> pd.DataFrame:
@@ -117,15 +113,12 @@ def read_examples(clutter_level: int, shown: Shown | None) -> list[Example]:
     from oneshot.clutter.parts import read_set  # loads numba, which takes a second
 
     scenes = read_set(SCENES, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
-    images, targets = scenes.images(), scenes.targets()
-    masks, ious = [None] * len(scenes), [None] * len(scenes)
-    if shown is not None:
-        with np.load(PREDICTIONS / f"{shown.file}.npz") as arrays:
-            masks, ious = (list(arrays[f"{shown.key}/{SHOWN_SPLIT}/{name}"]) for name in ("masks", "iou"))
-    return [
-        Example(clutter_level, images[n], targets[n], scenes.masks[n], masks[n], ious[n])
-        for n in range(len(scenes))
-    ]
+    found = (scenes.images(), scenes.targets(), scenes.masks)
+    if shown is None:
+        return list_examples(clutter_level, *found)
+    with np.load(PREDICTIONS / f"{shown.file}.npz") as arrays:
+        masks, ious = (arrays[f"{shown.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
+        return list_examples(clutter_level, *found, masks, ious.tolist())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
 from oneshot.segment.answers import OWN
 
 SHOWN_RECIPES = ("fast", "published")
-FILES = {RECHECKED: "rechecked-segmentation", HERE: "segmentation"}  # of predictions, by kind
+FILES = {RECHECKED: "rechecked", HERE: "segmentation"}  # of predictions, by kind
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def choose_shown(rows: pd.DataFrame, level: int) -> Shown | None:
     if found.empty:
         return None
 
-    def key(row: Mapping[str, object]) -> tuple[object, ...]:
+    def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
         net, recipe = find_place(NET_TITLES, str(row["net"])), find_place(SHOWN_RECIPES, str(row["recipe"]))
         return row["kind"] == HERE, net, recipe, row["joint"]
 

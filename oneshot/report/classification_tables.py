@@ -24,15 +24,17 @@ WAYS_IN_NAME = re.compile(r"(\d+)-way-(\d+)-shot$")
 USUAL_WAYS = {"mnist": 10}
 SOURCE_TITLES = {"synthetic": "synthetic alphabets"}
 NOTES = (
-    "*Published only*: nothing here computes that method. The rows {koch} are as published: which of table 1's "
-    "training sets they had is not known here. Rows *siamese net, ...* are this project's. Table 2's published "
-    "nearest neighbour stands in the row of the cosine of raw pixels, which comes closest to it.",
-    "Networks of recipe own, and prototypical ones, learn from all 20 drawers of the background alphabets, table "
-    "1's from 12. What trials select (weights, early stops) is selected on the ten evaluation alphabets that are "
-    "not tested within an alphabet; characters mixed over alphabets, and rising N, are of all 20. Published "
-    "figures on mixed characters are on another split, which trains on 1,200 characters and their rotations.",
-    "Intervals take trials for independent. 10,000 trials within alphabets ask the test drawers' 1,528 drawings "
-    "time and again, so that theirs is too narrow.",
+    "*Published only*: nothing here computes that method. The rows {koch} are as published: which of table "
+    "1's training sets they had is not known here. Rows *siamese net, ...* are this project's. Table 2's "
+    "published nearest neighbour stands in the row of the cosine of raw pixels, which comes closest to it.",
+    "Networks of recipe own, and prototypical ones, learn from all 20 drawers of the background alphabets, "
+    "table 1's from 12. What trials select (weights, early stops) is selected on the ten evaluation "
+    "alphabets that are not tested within an alphabet; characters mixed over alphabets, and rising N, are of "
+    "all 20. "
+    "Published figures on mixed characters are on another split, which trains on 1,200 characters and their "
+    "rotations.",
+    "Intervals take trials for independent. 10,000 trials within alphabets ask the test drawers' 1,528 "
+    "drawings time and again, so that theirs is too narrow.",
 )
 
 
@@ -133,15 +135,16 @@ def name_cells(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
         lines.append(row["title"] if by_variant else join_words(row["title"], variant))
         columns.append(join_words(KIND_TITLES[row["kind"]], words))
     rows = rows.assign(line=lines, column=columns)
+    kinds, names = [*KIND_TITLES], [*family.benchmarks]
     places = [
-        ([*KIND_TITLES].index(kind), [*family.benchmarks].index(name))
+        len(names) * kinds.index(kind) + names.index(name)
         for kind, name in zip(rows["kind"], rows["benchmark"], strict=True)
     ]
     return rows.assign(place=places).sort_values("place", kind="stable")
 
 
 def order_lines(rows: pd.DataFrame, family: Family) -> dict[str, str]:
-    """Order lines as published, then networks and baselines as tables have them; mark what is published only."""
+    """Order lines as published, then networks and baselines in their order; mark what is published only."""
     rows = name_cells(rows, family)
     published = set(choose(rows, kind=PUBLISHED)["line"])
 
@@ -170,7 +173,8 @@ def explain_published(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[
         f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}",
         *NOTES[1:],
         *(
-            f"For rising N one figure is published, {row['n_way']}-way {100 * row['value']:g} %: {row['source']}."
+            f"For rising N one figure is published, {row['n_way']}-way {100 * row['value']:g} %: "
+            f"{row['source']}."
             for row in tutorial
         ),
     ]

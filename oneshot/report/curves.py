@@ -18,7 +18,10 @@ FAINT = "#8a8f9c"
 MOST_LINES = 6  # of a legend
 HERE_TITLES = {PUBLISHED: "published", RECORDED: "recorded", HERE: "trained here"}
 STYLES = {PUBLISHED: "*", RECORDED: "s-", HERE: "o--"}
-CHARACTERS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # whose these benchmarks are of
+CHARACTERS = {
+    "rising-ways": "evaluation",
+    "rising-ways-training": "training",
+}  # whose these benchmarks are of
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
 LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
@@ -100,7 +103,7 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
             axis.fill_between(ways, 100 * line["low"], 100 * line["high"], color=colour, alpha=0.12, lw=0)
             if benchmark == "rising-ways":
                 labels[NETWORK_TITLES.get(name, name)] = (100 * line["value"].iloc[-1], colour)
-    last = max(points["n_way"].dropna(), default=max(TICKS))
+    last = max(map(int, points["n_way"].dropna()), default=max(TICKS))
     ticks = [n for n in TICKS if n <= last]
     axis.set_xticks(ticks, [str(n) for n in ticks])
     label_ends(axis, last, labels)
@@ -112,7 +115,7 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def label_ends(axis: Axes, end: float, labels: Mapping[str, tuple[float, str]]) -> None:
+def label_ends(axis: Axes, end: int, labels: Mapping[str, tuple[float, str]]) -> None:
     """Write labels at the right ends of lines, pushed up where they would cover one another."""
     height = -float("inf")
     for title, (value, colour) in sorted(labels.items(), key=lambda item: item[1]):

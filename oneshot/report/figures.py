@@ -28,6 +28,24 @@ class Example:
     iou: float | None
 
 
+def list_examples(
+    clutter_level: int,
+    images: UInt8[np.ndarray, "n h w 3"],
+    targets: UInt8[np.ndarray, "n th tw 3"],
+    masks: Bool[np.ndarray, "n h w"],
+    predicted: Bool[np.ndarray, "m h w"] | None = None,
+    ious: Sequence[float] = (),
+) -> list[Example]:
+    """List the scenes in order, with their predicted masks, of which there may be more."""
+    return [
+        Example(
+            clutter_level, images[n], targets[n], masks[n],
+            None if predicted is None else predicted[n], None if predicted is None else ious[n],
+        )
+        for n in range(len(images))
+    ]  # fmt: skip
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG, without the drawing library's version in it."""
     path.parent.mkdir(parents=True, exist_ok=True)

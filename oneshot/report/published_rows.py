@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-DISTORTIONS = {"no distortions": "", "affine x 8": "_affine"}  # table 1's columns, and ends of networks' names
+DISTORTIONS = {
+    "no distortions": "",
+    "affine x 8": "_affine",
+}  # table 1's columns, and ends of networks' names
 TRAINING_SETS = {
     f"pairs_{n}{end}": f"{n:,} pairs, {title}"
     for n in (30_000, 90_000, 150_000)
@@ -54,7 +57,7 @@ Published = Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]
 
 
 def list_published(task: str, facts: Mapping[str, Any]) -> Published:
-    """List the published figures by key, with what describes them in the fields of rows; facts: the task's."""
+    """List the published figures by key, with what describes them in fields of rows; facts: the task's."""
     return list_segmentation(facts) if task == "segmentation" else list_classification(facts)
 
 

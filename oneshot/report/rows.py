@@ -50,10 +50,10 @@ def collect_rows(
 ) -> pd.DataFrame:
     """Collect a row for every figure, and for every benchmark that could not be computed.
 
-    published: the task's facts; metrics and rechecked: what the stages evaluate and recheck wrote. `kind` says
-    how a figure was obtained, `title` and `variant` what by; `joint` marks one network for several levels,
-    `further_seed` runs beside the one of the usual seed. Of images other than Omniglot's nothing published or
-    recorded on classification is listed.
+    published: the task's facts; metrics and rechecked: what the stages evaluate and recheck wrote. `kind`
+    says how a figure was obtained, `title` and `variant` what by; `joint` marks one network for several
+    levels, `further_seed` runs beside the one of the usual seed. Of images other than Omniglot's nothing
+    published or recorded on classification is listed.
     """
     rows: list[dict[str, Any]] = []
     runs = sort_runs(runs)
@@ -111,7 +111,7 @@ def split_key(key: str) -> dict[str, Any]:
 
 
 def sort_runs(runs: Iterable[Run]) -> list[Run]:
-    """Sort by network, recipe, size and clutter level, joint ones last; further seeds behind the usual one."""
+    """Sort by network, recipe, size and clutter level, joint ones last; further seeds behind the usual."""
 
     def key(run: Run) -> tuple[Any, ...]:
         if run.task == CLASSIFICATION:

@@ -1,4 +1,4 @@
-"""Networks, recorded and trained here: what each learned from, what it cost, whether it does here what was recorded."""
+"""Networks, recorded and trained here: what each learned from, what it cost, whether that holds here."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_out, wri
 RUN_FIELDS = (
     "task", "name", "network", "net", "recipe", "size", "n_parameters", "seed", "levels", "n_seen",
     "n_seen_before", "training_minutes", "whole_minutes", "budget_minutes", "waiting_share", "device",
-    "n_processes", "speed", "complete", "figure", "value", "low", "high", "n", "precision", "most_lost_points",
-    "rechecked", "git_revision", "date", "weights_sha256",
+    "n_processes", "speed", "complete", "figure", "value", "low", "high", "n", "precision",
+    "most_lost_points", "rechecked", "git_revision", "date", "weights_sha256",
 )  # fmt: skip
 # Of which figure the table shows; of segmentation the one at the lowest level that a run was evaluated at.
 SHOWN = {"classification": ("within-alphabet-10000", "within-alphabet", "validation")}
@@ -25,8 +25,8 @@ TITLES = (
 )  # fmt: skip
 WORDS = (
     "*Figure*: the one shown, in %; all others are in the tables below. *Waiting*: the share of the training "
-    "time in which there was no batch to work on. *Complete*: whether training ended by itself. *Points lost*: "
-    "the most that rounding the weights for release costs on any test set or benchmark, against float32."
+    "time in which there was no batch to work on. *Complete*: whether training ended by itself. *Points "
+    "lost*: the most that rounding the weights for release costs on any test set or benchmark."
 )
 REVISION_DIGITS = 10
 
@@ -94,7 +94,9 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
     shares = {end: row[end] / 100 for end in ("value", "low", "high")}
     return [
         f"`{row['name']}`",
-        ", ".join(word for word in (row["recipe"], row["size"], f"{row['n_parameters']:,} parameters") if word),
+        ", ".join(
+            word for word in (row["recipe"], row["size"], f"{row['n_parameters']:,} parameters") if word
+        ),
         str(row["seed"]),
         seen,
         f"{row['training_minutes']:.1f} ({row['whole_minutes']:.1f})",

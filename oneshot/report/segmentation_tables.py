@@ -60,7 +60,9 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
         alike = choose(chosen, answer=OWN, net="siamese_unet")
         alike = choose(alike, kind=like["kind"], recipe=like["recipe"], joint=like["joint"])
         columns = [title_net("siamese_unet")] * len(alike)
-        columns += [title_net(like["net"]) if answer == OWN else ORACLES[answer] for answer in whole["answer"]]
+        columns += [
+            title_net(like["net"]) if answer == OWN else ORACLES[answer] for answer in whole["answer"]
+        ]
         together = pd.concat([alike, whole])
         together = together.assign(column=columns)
         for split, title in SPLIT_TITLES.items():
@@ -99,7 +101,9 @@ def count_same_class(found: pd.DataFrame) -> pd.DataFrame:
     counts = found.pivot_table("n", ["clutter_level", "column"], "subset", "max", sort=False)
     counts = counts.reindex(columns=[ALL, WITH]).astype(float).fillna(0).sort_values(ALL, kind="stable")
     most = counts.groupby("clutter_level").tail(1)
-    shares = pd.DataFrame({"value": most[WITH] / most[ALL], "column": "scenes with one"}).reset_index("clutter_level")
+    shares = pd.DataFrame({"value": most[WITH] / most[ALL], "column": "scenes with one"}).reset_index(
+        "clutter_level"
+    )
     return shares.reindex(columns=found.columns)
 
 

@@ -53,9 +53,10 @@ def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:
         return text
     if row["agreement_agrees"]:
         return f"{text}, agrees"
+    recorded, apart = row["agreement_recorded"], row["agreement_mean_absolute_difference_points"]
     return (
-        f"{text}, DIFFERS: {in_percent(row['agreement_recorded'], error):.1f} recorded over the same "
-        f"{row['agreement_n']:,}, {row['agreement_mean_absolute_difference_points']:.1f} points apart one by one"
+        f"{text}, DIFFERS: {in_percent(recorded, error):.1f} recorded over the same {row['agreement_n']:,}, "
+        f"{apart:.1f} points apart on average"
     )
 
 
