@@ -14,7 +14,6 @@ from oneshot.intervals import Figure
 from oneshot.params import Section, describe
 
 Task = Literal["segmentation", "classification"]
-Precision = Literal["int8", "float16", "float32"]
 TEST_SPLITS = ("test-train", "test-one-shot")
 OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work done for it
 # The files in the folder of a run.
@@ -86,7 +85,7 @@ class Released(Section):
     """
 
     sha256: str
-    precision: Precision
+    precision: Literal["int8", "float16", "float32"]
     lost_points: dict[str, float]
 
 
@@ -132,7 +131,6 @@ class PairProtocol(Section):
 class ClassificationBody(Section):
     """The part of a record that only classification has; `not_computed`: protocols, and why not."""
 
-    base: str | None
     protocols: dict[str, EpisodeProtocol | PairProtocol]
     not_computed: dict[str, str]
 
