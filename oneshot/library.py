@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from oneshot.errors import DrawingsError, ParameterError
 from oneshot.published import find_split, read_facts
@@ -11,6 +11,7 @@ from oneshot.published import find_split, read_facts
 if TYPE_CHECKING:
     from torch import nn
 
+    from oneshot.classify.scoring import NetworkScorer
     from oneshot.clutter.scenes import Scenes
     from oneshot.omniglot.drawings import Drawings
     from oneshot.records.run import Task
@@ -128,7 +129,7 @@ def load_network(name: str = DEFAULT_NETWORK) -> "tuple[nn.Module, NetworkInfo]"
     return load(find_weights("segmentation", name), NETS)
 
 
-def load_classifier(name: str | None = None) -> "tuple[Any, NetworkInfo]":
+def load_classifier(name: str | None = None) -> "tuple[NetworkScorer, NetworkInfo]":
     """Load a released network for one-shot classification, as a scorer, and what is known of it.
 
     name: one of `list_classifiers`, of its record under recorded/classification; None: the first of them.
@@ -136,13 +137,13 @@ def load_classifier(name: str | None = None) -> "tuple[Any, NetworkInfo]":
     Raises:
         WeightsError: no such network is released, its file is not here, or damaged.
     """
-    from oneshot.classify.classifiers import make_scorer
     from oneshot.classify.nets import NETS
+    from oneshot.classify.scoring import NetworkScorer
     from oneshot.training.tensors import load_network as load
 
     name = name or next(iter(list_classifiers()), "whatever")
     net, info = load(find_weights("classification", name), NETS)
-    return make_scorer(net), info
+    return NetworkScorer(net), info
 
 
 def list_networks() -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from oneshot.classify.protocols import SELECTION, VALIDATION
 from oneshot.intervals import Figure
 from oneshot.published import read_facts
 from oneshot.records.results import SUMMARISE, Scores, load_scores
@@ -22,7 +23,7 @@ from oneshot.records.run import (
 )
 
 TOLERANCE = 1e-9  # of figures: another SciPy may compute the last digits otherwise
-SELECTING = {"within-alphabet-validation": "validation", "within-alphabet-validation-10000": "selection"}
+SELECTING = {VALIDATION: "validation", SELECTION: "selection"}  # and what results call them
 
 
 def check_run(folder: Path) -> Run:

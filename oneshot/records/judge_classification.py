@@ -11,21 +11,26 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from oneshot.classify.classifiers import BACKGROUND, PROTONET, background_pairs, make_scorer
-from oneshot.classify.episode_scores import Scorer, score_lists
 from oneshot.classify.episodes import Episodes
 from oneshot.classify.nets import NETS
+from oneshot.classify.nets.network import Network
 from oneshot.classify.pairs import Pairs
-from oneshot.classify.protocols import Protocols, describe_lists
-from oneshot.classify.scorers import BATCH_IMAGES, SiameseScorer
-from oneshot.classify.scoring import Outside, score_list, score_protocols, score_verification
+from oneshot.classify.protocols import RISING_WAYS, Protocols
+from oneshot.classify.scoring import (
+    BATCH_IMAGES,
+    SELECTION,
+    VALIDATION,
+    NetworkScorer,
+    Outside,
+    Scorer,
+    score_everything,
+    score_lists,
+)
 from oneshot.omniglot.drawings import unpack_rows
-from oneshot.records.results import RISING_WAYS, Scores
+from oneshot.records.results import Scores
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import Precision, load_network
 
-VALIDATION, SELECTION, VERIFICATION = "validation", "selection", "verification"
-BACKGROUND_VERIFICATION = "background-verification"
 # Of the deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
 # down, for a smaller file to be good enough. To be better by chance is no reason to choose a file.
 SHARE_MOVED = 0.002
@@ -36,23 +41,11 @@ MEASURED_EPISODES = 10  # of every list
 
 @dataclass(frozen=True)
 class Judged:
-    """All that a classification network is judged by; `not_computed`: what is not available, and why."""
+    """All that a classification network is judged by."""
 
     protocols: Protocols
     outside: Mapping[str, Outside]
     pairs: Mapping[str, Pairs]
-    not_computed: Mapping[str, str]
-
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """Give size and checksum of every protocol, as records hold them."""
-        protocols = self.protocols
-        described = {name: describe_lists([one.episodes]) for name, one in self.outside.items()}
-        described |= {name: describe_lists(draw()) for name, draw in protocols.lists.items()}
-        described[VALIDATION] = describe_lists([protocols.validation])
-        described[SELECTION] = describe_lists([protocols.selection])
-        return described | {
-            name: {"n_pairs": len(some), "sha256": some.sha256()} for name, some in self.pairs.items()
-        }
 
 
 class ProtocolJudge:
@@ -75,9 +68,9 @@ class ProtocolJudge:
         )
 
     def score_file(self, path: Path, selection: Iterable[str]) -> dict[str, np.ndarray]:
-        scorer = make_scorer(load_network(path, NETS)[0], Speed(self.device))
+        scorer = NetworkScorer(load_network(path, NETS)[0], Speed(self.device))
         judged = self.judged
-        return answer(scorer, judged.protocols, judged.outside, judged.pairs, selection)
+        return score_everything(scorer, judged.protocols, judged.outside, judged.pairs, selection)
 
     def is_as_good(self, whole: Scores, smaller: Scores) -> bool:
         return all(
@@ -92,7 +85,8 @@ class ProtocolJudge:
 
     def measure_seconds(self, net: nn.Module) -> float:
         """Estimate from a few batches of images and a few episodes of every list."""
-        scorer = make_scorer(net, Speed(self.device))
+        assert isinstance(net, Network)
+        scorer = NetworkScorer(net, Speed(self.device))
         protocols = self.judged.protocols
         images = unpack_rows(protocols.bits[np.arange(MEASURED_IMAGES) % len(protocols.bits)])
         encoded = Encoded(scorer, scorer.encode(images)[0])
@@ -122,39 +116,6 @@ class ProtocolJudge:
 def draw_once(protocols: Protocols) -> Protocols:
     """Keep every list of the protocols that was drawn: all of Omniglot's take ten seconds."""
     return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
-
-
-def pairs_to_judge(protocols: Protocols, recipe: str) -> dict[str, Pairs]:
-    """Find the pairs by protocol; prototypical networks judge none, recipe background has its own, too."""
-    if recipe == PROTONET:
-        return {}
-    pairs = {VERIFICATION: protocols.verification}
-    if recipe == BACKGROUND and protocols.background is not None:
-        for split in ("validation", "test"):
-            pairs[f"{BACKGROUND_VERIFICATION}/{split}"] = background_pairs(protocols, split)
-    return pairs
-
-
-def answer(
-    scorer: Scorer,
-    protocols: Protocols,
-    outside: Mapping[str, Outside],
-    pairs: Mapping[str, Pairs],
-    names: Iterable[str],
-) -> dict[str, np.ndarray]:
-    """Answer the named protocols: right answers are 1, wrong ones 0, as `oneshot.records.results` keeps them."""
-    wanted = set(names)
-    answers = {}
-    for name, hits in score_protocols(scorer, protocols, outside, wanted).items():
-        answers[name] = np.stack([of_list.ravel() for of_list in hits]) if name in RISING_WAYS else hits[0]
-    for name, episodes in ((VALIDATION, protocols.validation), (SELECTION, protocols.selection)):
-        if name in wanted:
-            answers[name] = score_list(scorer, protocols, episodes)
-    for name, some in pairs.items():
-        if name in wanted:
-            assert isinstance(scorer, SiameseScorer)
-            answers[name] = score_verification(scorer, protocols, some)
-    return {name: found.astype(np.uint8) for name, found in answers.items()}
 
 
 class Encoded:

@@ -77,7 +77,7 @@ def compare_answers(
 
     def agree(points: Points) -> bool:
         n, n_turned, n_moved = len(points), np.count_nonzero(points), abs(round(points.sum() / 100))
-        return n_turned <= max(1, SHARE_TURNED * n) and n_moved <= max(1, SHARE_MOVED * n)
+        return bool(n_turned <= max(1, SHARE_TURNED * n) and n_moved <= max(1, SHARE_MOVED * n))
 
     return compare(here.ravel().astype(bool), recorded.ravel().astype(bool), agree)
 

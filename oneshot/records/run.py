@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from oneshot.errors import OneshotError
 from oneshot.files import replacing
 from oneshot.intervals import Figure
-from oneshot.params import Section, describe
+from oneshot.params import Section, describe_problems
 
 Task = Literal["segmentation", "classification"]
 TEST_SPLITS = ("test-train", "test-one-shot")
@@ -235,7 +235,7 @@ def load_run(folder: Path) -> Run:
     except FileNotFoundError:
         raise RecordError(f"there is no record {path}: python -m stages.record makes one.") from None
     except ValidationError as error:
-        raise RecordError(f"{path} is not a whole record: {describe(error)}.") from None
+        raise RecordError(f"{path} is not a whole record: {describe_problems(error)}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} cannot be read ({error}).") from error
 
