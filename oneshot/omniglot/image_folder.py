@@ -12,8 +12,8 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 
 from oneshot.errors import ImageFolderError
-from oneshot.omniglot.affine import PRESENT, REACHES, invert_transforms
 from oneshot.omniglot.classes import Classes
+from oneshot.omniglot.distortions import N_COMPONENTS, choose_components, inverse_transforms
 from oneshot.omniglot.drawings import SIDE
 
 FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel: less is a blank sheet
@@ -21,7 +21,7 @@ FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """Images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
+    """The images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
 
     images: UInt8[np.ndarray, "n 105 105"]
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ def read_image_folder(folder: Path) -> ImageFolder:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:
-    """Read an image of any size and format as ink 1 on paper 0: see fit_image.
+    """An image of any size and format as ink 1 on paper 0: see fit_image.
 
     Raises:
         ImageFolderError: Pillow cannot read it, or it is blank.
@@ -111,20 +111,21 @@ def augment_classes(
 def distort_image(
     image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "h w"]:
-    """Copy an image rotated, sheared, scaled and moved at random about the middle, as Koch does."""
+    """Distort a copy at random about the middle, as Koch does; paper moves in."""
     from scipy import ndimage  # here, since it loads slowly and only own images need it
 
-    present, chance = generator.random(len(REACHES)) < PRESENT, generator.uniform(-1, 1, len(REACHES))
-    inverse = invert_transforms(np.where(present, REACHES * chance, 0.0)).astype(np.float64)
-    back = inverse[::-1, 1::-1]  # over (row, column), as ndimage counts, in place of (x, y)
+    chance = generator.random((2, N_COMPONENTS))
+    inverse = inverse_transforms(choose_components(chance)).astype(float)[::-1]  # of (row, column) now
+    matrix, move = inverse[:, 1::-1], inverse[:, 2]
     middle = (np.array(image.shape) - 1) / 2
-    offset = middle + inverse[::-1, 2] - back @ middle
-    grey = ndimage.affine_transform(image.astype(np.float32), back, offset=offset, order=1)
+    grey = ndimage.affine_transform(
+        image.astype(np.float32), matrix, offset=middle + move - matrix @ middle, order=1
+    )
     return (grey >= 0.5).astype(np.uint8)
 
 
 def _find_classes(folder: Path) -> list[tuple[str, Path]]:
-    """List the alphabet and the folder of every class, in name order."""
+    """The alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
         raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
     tops = [path for path in _visible(folder) if path.is_dir()]

@@ -7,13 +7,13 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from oneshot.classify.protocols import RISING_WAYS
 from oneshot.files import replacing
 from oneshot.intervals import Figure, mean_of_hits, mean_of_values
 from oneshot.published import read_facts
 from oneshot.records.run import RecordError
 
 IOU, HITS, SAME_CLASS = "/iou", "/hits", "/same_class"  # end the keys of segmentation
-RISING_WAYS = ("rising-ways", "rising-ways-training")  # protocols with a list for every N-way
 
 # Arrays by key. Segmentation: <level>/<answer>/<split>/iou (float32) and .../hits (bool) of every scene in
 # order, and <level>/<split>/same_class (bool): whether a distractor is of the searched character.

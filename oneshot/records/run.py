@@ -11,10 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 from oneshot.errors import OneshotError
 from oneshot.files import replacing
 from oneshot.intervals import Figure
-from oneshot.params import Section, describe
+from oneshot.params import Section, describe_problems
 
 Task = Literal["segmentation", "classification"]
-Precision = Literal["int8", "float16", "float32"]
 TEST_SPLITS = ("test-train", "test-one-shot")
 OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work done for it
 # The files in the folder of a run.
@@ -86,7 +85,7 @@ class Released(Section):
     """
 
     sha256: str
-    precision: Precision
+    precision: Literal["int8", "float16", "float32"]
     lost_points: dict[str, float]
 
 
@@ -132,7 +131,6 @@ class PairProtocol(Section):
 class ClassificationBody(Section):
     """The part of a record that only classification has; `not_computed`: protocols, and why not."""
 
-    base: str | None
     protocols: dict[str, EpisodeProtocol | PairProtocol]
     not_computed: dict[str, str]
 
@@ -237,7 +235,7 @@ def load_run(folder: Path) -> Run:
     except FileNotFoundError:
         raise RecordError(f"there is no record {path}: python -m stages.record makes one.") from None
     except ValidationError as error:
-        raise RecordError(f"{path} is not a whole record: {describe(error)}.") from None
+        raise RecordError(f"{path} is not a whole record: {describe_problems(error)}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} cannot be read ({error}).") from error
 
