@@ -138,7 +138,7 @@ def is_further(name: str) -> bool:
 
 def get_base(run: Run) -> str:
     """Return what a classifier is built on, "" if it has no choice of that."""
-    return run.classification.base or ""
+    return run.settings.get("base") or ""
 
 
 def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
