@@ -1,7 +1,7 @@
 """The stage that evaluates networks trained here and baselines, in a small checkout."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,77 +13,40 @@ import yaml
 from torch import nn
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
-from oneshot.classify.nets.koch import Koch
-from oneshot.clutter.scenes import Scenes
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Evaluate
 from oneshot.published import CLUTTER_LEVELS
-from oneshot.records.run import TEST_SPLITS
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate, segment
 from oneshot.segment.metrics import iou_of_all_ink
-from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.training.tensors import NetworkInfo, save_network
 from stages import evaluate as stage
 from stages import prepare_classes
 from tests.conftest import ROOT
-from tests.fake_scenes import fake_scenes
+from tests.stages.conftest import N_RENDERED, SETS, Tiny, unet
 from tests.tiny_masknet import make_masknet
 
-N_RENDERED, N_EVALUATED = 30, 12
-SETS = {name: fake_scenes(N_RENDERED, 4, seed) for seed, name in enumerate(TEST_SPLITS)}
+N_EVALUATED = 12
 
 
-class Tiny(Koch):
-    """Koch's network with next to no channels."""
-
-    def __init__(self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8) -> None:
-        super().__init__(channels, n_code)
-
-
-@pytest.fixture
-def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder whose rendered sets are the same at every level."""
-    monkeypatch.chdir(tmp_path)
-    for level in CLUTTER_LEVELS:
-        path = Path(f"data/manifests/scenes-{level}.json")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        entry = {"n_scenes": N_RENDERED, "checked_against": "published checksums"}
-        path.write_text(json.dumps({"sets": dict.fromkeys(TEST_SPLITS, entry)}))
-
-    def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int) -> Scenes:
-        assert folder == Path("data/scenes")
-        assert n_scenes <= N_RENDERED
-        return SETS[split][:n_scenes]
-
-    monkeypatch.setattr("oneshot.clutter.parts.read_set", read_set)
-    return tmp_path
-
-
-def keep_network(
-    task: str, name: str, net: nn.Module | None, settings: Mapping[str, Any], **about: Any
-) -> None:
+def keep_network(task: str, name: str, info: NetworkInfo, net: nn.Module | None, **about: Any) -> None:
     """Leave a network behind as the stage train does; None: not trained at this scale."""
     folder = Path("models") / task / name
     folder.mkdir(parents=True)
-    info: dict[str, Any] = {"trained": net is not None}
+    known: dict[str, Any] = {"trained": net is not None}
     if net is not None:
-        save_network(
-            folder / "weights.safetensors", net, NetworkInfo(task, about["net"], about.pop("arguments"))
-        )
-        info |= {"recipe": "fast", "n_parameters": 9, "seed": 5, "n_seen": 800, "n_seen_before": 0}
-        info |= {"settings": settings} | about
-    (folder / "about.json").write_text(json.dumps(info))
+        save_network(folder / "weights.safetensors", net, info)
+        known |= {"net": info.net, "recipe": "fast", "n_parameters": 9, "seed": 5, "n_seen": 800}
+        known |= {"n_seen_before": 0} | about
+    (folder / "about.json").write_text(json.dumps(known))
 
 
 def keep_scene_network(name: str, net: nn.Module | None) -> None:
+    settings = {"feature_maps": 2}
     phases = [{"clutter_levels": [4], "n_scenes": 80}, {"clutter_levels": [8, 4], "n_scenes": 80}]
-    keep_network("segmentation", name, net, {"feature_maps": 2}, net=name.partition("-")[0],
-                 arguments={"feature_maps": 2}, trainings=[{"settings": {"phases": phases}}])  # fmt: skip
-
-
-def unet() -> SiameseUNet:
-    return SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    info = NetworkInfo("segmentation", name.partition("-")[0], settings)
+    trainings = [{"settings": {"phases": phases}}]
+    keep_network("segmentation", name, info, net, settings=settings, trainings=trainings)
 
 
 def evaluate_scenes(*names: str, **sizes: int) -> dict[str, Any]:
@@ -177,8 +140,8 @@ def keep_classifiers(names: Callable[[str], str | None]) -> None:
         net = None if registered is None else CLASSIFIERS[registered]()
         if net is not None:
             net.initialise(torch.Generator().manual_seed(0))
-        keep_network("classification", name, net, {"base": registered}, net=registered, arguments={},
-                     recipe=name)  # fmt: skip
+        info = NetworkInfo("classification", registered or "")
+        keep_network("classification", name, info, net, recipe=name, settings={"base": registered})
 
 
 def test_classifiers_and_baselines_have_figures_on_every_benchmark(classes: Path) -> None:
@@ -197,7 +160,6 @@ def test_classifiers_and_baselines_have_figures_on_every_benchmark(classes: Path
         assert ("verification" in figures) == (name != "protonet")
         assert ("background-verification/test" in figures) == (name == "background")
         assert figures["validation"]["n"] == 24
-        assert about["base"] == (None if name == "protonet" else "tiny") or name == "protonet"
     baselines = {name: set(one["figures"]) for name, one in found["baselines"].items()}
     assert set(baselines) == {
         "cosine", "cosine_centred", "euclidean", "euclidean_centred", "hausdorff", "guess",
