@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 
 from oneshot.files import write_json, write_text
-from oneshot.params import load_params
+from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
-from oneshot.records.run import read_runs
+from oneshot.records.run import Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
 from oneshot.report.curves import CHARACTERS, draw_iou_over_clutter, draw_oracles, draw_rising_ways
 from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
 from oneshot.report.page import head_classification, head_segmentation, replace_block, write_results
-from oneshot.report.rows import CLASSIFICATION, HERE, SEGMENTATION, choose, collect_rows
+from oneshot.report.rows import HERE, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
 from stages.command import run
 from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, SCENES, TABLES
 
-FACTS = {SEGMENTATION: "segmentation", CLASSIFICATION: "koch"}
+FACTS: dict[Task, str] = {"segmentation": "segmentation", "classification": "koch"}
 PAGE = Path("docs/results.md")
 SUMMARY = METRICS / "summary"
 EXAMPLES_A_LEVEL = 4
@@ -32,7 +32,9 @@ EXAMPLES_A_LEVEL = 4
 
 def main() -> None:
     params = load_params()
-    rows, runs, metrics = {}, [], {}
+    rows: dict[str, pd.DataFrame] = {}
+    metrics: dict[str, Any] = {}
+    runs = []
     for task, facts in FACTS.items():
         metrics[task], rechecked = read_metrics(task), read_metrics(f"rechecked-{task}")
         of_task = read_runs(RECORDED, task)

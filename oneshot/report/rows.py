@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from oneshot.params import CLASSIFICATION
 from oneshot.records.results import RISING_WAYS
 from oneshot.records.run import Run, list_strange_sets
 from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_published
 
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 PUBLISHED, RECORDED, RECHECKED, HERE = "published", "recorded", "rechecked", "here"
 OMNIGLOT = "omniglot"
 ALL_INK = "all_ink"  # in place of a network: marking every character

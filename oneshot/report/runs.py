@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from oneshot.params import SEGMENTATION
 from oneshot.records.run import Run
-from oneshot.report.rows import HERE, SEGMENTATION, choose, get_base, sort_runs
+from oneshot.report.rows import HERE, choose, get_base, sort_runs
 from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_out, write_section
 
 # In the order of the columns of tables/recorded_runs.csv.
