@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, KOCH_NAMES
-from oneshot.report.rows import ALL, HERE, PUBLISHED, RECORDED, choose
+from oneshot.report.rows import ALL, Kind, choose
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
-from oneshot.report.tables import NOTHING, format_figure, lay_out, name_counts
-from oneshot.segment.answers import OWN
+from oneshot.report.tables import NOTHING, format_figure, lay_table, name_counts
 
 # Of the README: benchmarks, what they are called, the published method of Koch et al., and others beside it.
 BENCHMARKS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
@@ -22,15 +22,15 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "verification": ("same character or not", ("siamese net, 150,000 pairs, affine x 8",), {}),
 }  # fmt: skip
 MOST_COLUMNS = 120  # of a line of the README
-OURS = {RECORDED: "recorded, best", HERE: "trained here, best"}
+OURS = {Kind.RECORDED: "recorded, best", Kind.HERE: "trained here, best"}
 
 
 def head_segmentation(rows: pd.DataFrame) -> str:
     """Write the README's table of segmentation: published figures, and beside them our best at each level."""
-    chosen = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, answer=OWN, further_seed=False)
+    chosen = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, answer=OWN_ANSWER, further_seed=False)
     columns = {
-        f"{title_net(net)}, published": choose(chosen, kind=PUBLISHED, net=net)
-        for net in dict.fromkeys(choose(chosen, kind=PUBLISHED)["net"])
+        f"{title_net(net)}, published": choose(chosen, kind=Kind.PUBLISHED, net=net)
+        for net in dict.fromkeys(choose(chosen, kind=Kind.PUBLISHED)["net"])
     }
     columns |= {title: choose(chosen, kind=kind) for kind, title in OURS.items()}
     cells = {
@@ -55,12 +55,12 @@ def head_classification(rows: pd.DataFrame) -> str:
     rows = choose(rows, further_seed=False)
     rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
     known = BENCHMARKS
-    if choose(rows, kind=PUBLISHED).empty:
+    if choose(rows, kind=Kind.PUBLISHED).empty:
         known = {name: (f"`{name}`", (), {}) for name in dict.fromkeys(rows["benchmark"])}
     found = {name: choose(rows, benchmark=name) for name in known if rows["benchmark"].eq(name).any()}
     cells: dict[str, list[str]] = {"Koch's network, published": [], "others, published": []}
     for name, of_name in found.items():
-        published = choose(of_name, kind=PUBLISHED)
+        published = choose(of_name, kind=Kind.PUBLISHED)
         _, koch, others = known[name]
         beside = [f"{words} {write_best(choose(published, title=other))}" for other, words in others.items()]
         cells["Koch's network, published"].append(write_best(choose(published, title=[*koch])))
@@ -87,7 +87,7 @@ def lay_columns(first: str, lines: Sequence[str], columns: Mapping[str, Sequence
     """Lay out those of some columns that have any figure."""
     shown = {title: cells for title, cells in columns.items() if set(cells) - {NOTHING}}
     rows = [[line, *(cells[place] for cells in shown.values())] for place, line in enumerate(lines)]
-    return lay_out([first, *shown], rows)
+    return lay_table([first, *shown], rows)
 
 
 def write_best(rows: pd.DataFrame, with_name: bool = True) -> str:
@@ -96,7 +96,7 @@ def write_best(rows: pd.DataFrame, with_name: bool = True) -> str:
     if rows.empty:
         return NOTHING
     best = max(rows.to_dict("records"), key=lambda row: float(row["value"]))
-    named = with_name and best["kind"] != PUBLISHED
+    named = with_name and best["kind"] != Kind.PUBLISHED
     return f"{format_figure(best)} `{best['network']}`" if named else format_figure(best)
 
 
