@@ -12,8 +12,8 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 
 from oneshot.errors import ImageFolderError
-from oneshot.omniglot.affine import PRESENT, REACHES, invert_transforms
 from oneshot.omniglot.classes import Classes
+from oneshot.omniglot.distortions import N_COMPONENTS, choose_components, inverse_transforms
 from oneshot.omniglot.drawings import SIDE
 
 FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel: less is a blank sheet
@@ -111,15 +111,16 @@ def augment_classes(
 def distort_image(
     image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "h w"]:
-    """Copy an image rotated, sheared, scaled and moved at random about the middle, as Koch does."""
+    """Distort a copy at random about the middle, as Koch does; paper moves in."""
     from scipy import ndimage  # here, since it loads slowly and only own images need it
 
-    present, chance = generator.random(len(REACHES)) < PRESENT, generator.uniform(-1, 1, len(REACHES))
-    inverse = invert_transforms(np.where(present, REACHES * chance, 0.0)).astype(np.float64)
-    back = inverse[::-1, 1::-1]  # over (row, column), as ndimage counts, in place of (x, y)
+    chance = generator.random((2, N_COMPONENTS))
+    inverse = inverse_transforms(choose_components(chance)).astype(float)[::-1]  # of (row, column) now
+    matrix, move = inverse[:, 1::-1], inverse[:, 2]
     middle = (np.array(image.shape) - 1) / 2
-    offset = middle + inverse[::-1, 2] - back @ middle
-    grey = ndimage.affine_transform(image.astype(np.float32), back, offset=offset, order=1)
+    grey = ndimage.affine_transform(
+        image.astype(np.float32), matrix, offset=middle + move - matrix @ middle, order=1
+    )
     return (grey >= 0.5).astype(np.uint8)
 
 
