@@ -7,11 +7,10 @@ import statistics
 import time
 from pathlib import Path
 
-from oneshot.clutter.parts import SET_SPLITS, complete_parts, list_parts
+from oneshot.clutter.parts import complete_parts, list_parts, read_part
 from oneshot.clutter.scenes import SceneRecipe, lay_out, render_job
-from oneshot.clutter.store import read_part
 from oneshot.library import fetch_drawings
-from oneshot.published import CLUTTER_LEVELS
+from oneshot.published import CLUTTER_LEVELS, SET_SPLITS
 
 RAW_BYTES = 96 * 96 * 3 + 96 * 96 + 32 * 32 * 3  # of a scene's image, segmentation and target
 REPEATS = 5

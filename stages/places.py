@@ -17,9 +17,7 @@ PREDICTIONS = Path("predictions")
 TABLES = Path("tables")
 FIGURES = Path("figures")
 README = Path("README.md")
-# Recorded long runs: plain files in Git, which stages read and none but stages.adopt writes.
-RESULTS = Path("results")
-WEIGHTS = Path("weights")
+RECORDED = Path("recorded")  # long runs: plain files in Git, which stages read and only stages.record writes
 
 
 def net_folder(kind: str, net: str) -> Path:

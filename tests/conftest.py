@@ -1,10 +1,9 @@
 """What several test files share."""
 
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,25 @@ import pytest
 from oneshot.omniglot.download import md5
 from oneshot.omniglot.drawings import Drawings, load_drawings, read_archives
 from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.published import read_facts
 from oneshot.segment.render_ahead import RenderJob, Stock
 from tests.archives import members, write_zip
 
 ROOT = Path(__file__).parent.parent
 
 
+@contextmanager
+def refusing(error: type[Exception], match: str | None = None) -> Iterator[pytest.ExceptionInfo]:
+    """Expects an error that says what is wrong in one line."""
+    with pytest.raises(error, match=match) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+
+
 @pytest.fixture(scope="session")
 def facts() -> dict[str, Any]:
-    """What is published about Omniglot's archives and drawings."""
-    return json.loads((ROOT / "oneshot/published/omniglot.json").read_text())
+    """Published facts about Omniglot's archives and drawings."""
+    return read_facts("omniglot")
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +106,15 @@ def open_stock() -> Iterator[Callable[..., Stock]]:
             return opened.enter_context(Stock(render_job, **settings))
 
         yield open_one
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads go where their address says, and try again at once."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from oneshot.errors import ArchiveError, DownloadError
 from oneshot.omniglot.drawings import read_archive
 
-ADVICE = "set OMNIGLOT_MIRROR to a folder or an http address that holds images_background.zip, \
+MIRROR_ADVICE = "set OMNIGLOT_MIRROR to a folder or an http address that holds images_background.zip, \
 images_evaluation.zip and all_runs.zip"
 RETRIES = 2  # after a first try that failed
 TIMEOUTS = (10, 60)  # seconds to connect, and between two pieces of the answer
@@ -23,19 +23,19 @@ CHUNK = 65_536  # bytes; pooch's own 1,024 writes and flushes 15,000 times
 
 
 class NotFoundError(DownloadError):
-    """The address exists, the file does not: another revision may still have it."""
+    """Missing file at an address that answers: another revision may still have it."""
 
 
 def fetch_archives(
     folder: Path, facts: Mapping[str, Any], mirror: str | None, progress: bool
 ) -> dict[str, Path]:
-    """The three archives in `folder`, by name: those already there and right are kept, without any network.
+    """Put the three archives into `folder`: those already there and right are kept, without any network.
 
     facts: published/omniglot.json. mirror: a folder or an http(s) address where the archives lie side by
     side; None is upstream. progress: draw a bar on stderr while downloading.
 
-    Right is upstream's MD5, or for an image archive the published SHA-256 of the drawings in it (a mirror may
-    have packed the same files again). A wrong file is never put into `folder`.
+    Returns the paths by name. Right is upstream's MD5, or for an image archive the published SHA-256 of the
+    drawings in it (a mirror may have packed the same files again). A wrong file is never put into `folder`.
 
     Raises:
         DownloadError: no network, no such mirror, an HTTP error, cut off, or no room on the disk.
@@ -65,13 +65,13 @@ def fetch_archives(
 
 
 def md5(path: Path) -> str:
-    """Hexadecimal MD5 of a file: what upstream's archives are known by."""
+    """Compute the hexadecimal MD5 of a file, which identifies upstream's archives."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _is_right(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
-    """Whether a file is the published archive `name`, or one with the same drawings."""
+    """Check that a file is the published archive `name`, or one with the same drawings."""
     archive = facts["archives"][name]
     if md5(path) == archive["md5"]:
         return True
@@ -89,7 +89,7 @@ def _is_right(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
 
 
 def _from_upstream(fetched: Path, facts: Mapping[str, Any], progress: bool) -> None:
-    """From the pinned revision, else from the branch's head: the MD5 is the proof either way."""
+    """Fetch the pinned revision, else the branch's head: the MD5 is the proof either way."""
     archive = facts["archives"][fetched.name]
     pinned, head = (f"{facts['address']}/{facts[name]}/{archive['path']}" for name in ("revision", "branch"))
     try:
@@ -99,7 +99,7 @@ def _from_upstream(fetched: Path, facts: Mapping[str, Any], progress: bool) -> N
 
 
 def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress: bool) -> None:
-    """From a folder or an http(s) address; packed again or not is told from the drawings."""
+    """Fetch from a folder or an http(s) address; an archive packed again is proven by its drawings."""
     name = fetched.name
     if mirror.startswith(("http://", "https://")):
         origin = f"{mirror.rstrip('/')}/{name}"
@@ -108,11 +108,13 @@ def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress:
         origin = str(Path(mirror).expanduser() / name)
         copy(Path(origin), fetched)
     if not _is_right(fetched, name, facts):
-        raise ArchiveError(f"{origin} is not the published archive (its MD5 is {md5(fetched)}): {ADVICE}")
+        raise ArchiveError(
+            f"{origin} is not the published archive (its MD5 is {md5(fetched)}): {MIRROR_ADVICE}"
+        )
 
 
-def copy(origin: Path, fetched: Path, advice: str = ADVICE) -> None:
-    """One file from a mirror's folder."""
+def copy(origin: Path, fetched: Path, advice: str = MIRROR_ADVICE) -> None:
+    """Copy one file from a mirror's folder."""
     if not origin.parent.is_dir():
         raise DownloadError(f"the mirror {str(origin.parent)!r} is no folder and no http address: {advice}")
     try:
@@ -122,11 +124,11 @@ def copy(origin: Path, fetched: Path, advice: str = ADVICE) -> None:
 
 
 def download(
-    address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = ADVICE
+    address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = MIRROR_ADVICE
 ) -> None:
-    """One file over HTTP: pooch tries again, and moves only a whole file with the right MD5 to `fetched`.
+    """Fetch one file over HTTP: pooch tries again, and only a whole file with the right MD5 becomes `fetched`.
 
-    published_md5: None leaves the proof to the caller. advice: what an error tells to do.
+    published_md5: None leaves the proof to the caller. advice: what an error message asks for.
     """
     # Imported here, so that the library also serves a machine that has the drawings but not these packages.
     import pooch

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
-from scipy import ndimage
 
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.classes import Classes
+from oneshot.omniglot.distortions import N_COMPONENTS, choose_components, inverse_transforms
 from oneshot.omniglot.drawings import SIDE
 
 FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel: less is a blank sheet
-# Koch's distortions (2015, section 3.3), each with probability 1/2.
-ROTATION_DEGREES, SHEAR_RADIANS, SCALES, SHIFT = 10.0, 0.3, (0.8, 1.2), 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,35 +103,25 @@ def augment_classes(
         wanted = n_images if chosen is None or chosen[place] else 0
         n_copies = max(0, wanted - len(old))
         new = np.arange(len(images), len(images) + n_copies, dtype=np.int32)
-        images += [distort(own.images[old[k % len(old)]], generator) for k in range(n_copies)]
+        images += [distort_image(own.images[old[k % len(old)]], generator) for k in range(n_copies)]
         numbers.append(np.concatenate([old, new]))
     return ImageFolder(np.stack(images), own.names, Classes(tuple(numbers), own.classes.alphabets))
 
 
-def distort(image: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
-    """A copy rotated, sheared, scaled and moved at random about the middle, as Koch does; paper moves in."""
-    linear, shift = _draw_affine(generator)
+def distort_image(
+    image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
+) -> UInt8[np.ndarray, "h w"]:
+    """Distort a copy at random about the middle, as Koch does; paper moves in."""
+    from scipy import ndimage  # here, since it loads slowly and only own images need it
+
+    chance = generator.random((2, N_COMPONENTS))
+    inverse = inverse_transforms(choose_components(chance)).astype(float)[::-1]  # of (row, column) now
+    matrix, move = inverse[:, 1::-1], inverse[:, 2]
     middle = (np.array(image.shape) - 1) / 2
-    back = np.linalg.inv(linear)
     grey = ndimage.affine_transform(
-        image.astype(np.float32), back, offset=middle - back @ (middle + shift), order=1
+        image.astype(np.float32), matrix, offset=middle + move - matrix @ middle, order=1
     )
     return (grey >= 0.5).astype(np.uint8)
-
-
-def _draw_affine(
-    generator: np.random.Generator,
-) -> tuple[Float32[np.ndarray, "2 2"], Float32[np.ndarray, " 2"]]:
-    """The matrix and the shift, in pixels, both over (row, column)."""
-    angle, shear, scale_y, scale_x, down, right = generator.uniform(-1, 1, 6)
-    on = generator.random(6) < 0.5
-    angle, shear = on[0] * angle * np.deg2rad(ROTATION_DEGREES), on[1] * shear * SHEAR_RADIANS
-    middle, reach = (SCALES[1] + SCALES[0]) / 2, (SCALES[1] - SCALES[0]) / 2
-    scales = np.where(on[2:4], middle + reach * np.array([scale_y, scale_x]), 1)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    slant = np.array([[1, 0], [np.tan(shear), 1]])
-    linear = turn @ slant @ np.diag(scales)
-    return linear.astype(np.float32), (SHIFT * on[4:] * [down, right]).astype(np.float32)
 
 
 def _find_classes(folder: Path) -> list[tuple[str, Path]]:
