@@ -4,6 +4,8 @@ Source: Koch et al. 2015, section 3.3: rotation, shear, scale and translation, e
 it has two; each component is there with probability 0.5, and then uniform.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Float32
 
@@ -41,5 +43,6 @@ def inverse_transforms(parts: Float[np.ndarray, "*n 7"]) -> Float32[np.ndarray, 
     return np.concatenate([inverse, move], -1).astype(np.float32)
 
 
-def stack_rows(rows: list[list[np.ndarray]]) -> Float[np.ndarray, "*n 2 2"]:
+def stack_rows(rows: list[list[Any]]) -> Float[np.ndarray, "*n 2 2"]:
+    """Stack numbers or arrays of them into matrices."""
     return np.stack([np.stack(row, -1) for row in rows], -2)
