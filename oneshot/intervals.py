@@ -1,17 +1,19 @@
-"""Means with their 95 % intervals, the one form in which figures are kept."""
+"""Figures: means with their 95 % intervals, the one form in which results are kept everywhere."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
+from pydantic import ConfigDict
 
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Mean:
-    """A mean over n scenes and the ends of its 95 % interval."""
+class Figure:
+    """A mean over n scenes, answers or pairs, as a fraction, and the ends of its 95 % interval."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     value: float
     low: float
@@ -19,22 +21,27 @@ class Mean:
     n: int
 
 
-def mean_of_values(values: Float[np.ndarray, " n"]) -> Mean:
-    """Mean of values within 0..1, with Student's t interval, clipped to this range; a single value leaves all
-    of it open.
+def mean_of_values(values: Float[np.ndarray, " n"]) -> Figure:
+    """Average values within 0..1, with Student's t interval, clipped to this range.
+
+    A single value leaves all of the range open.
     """
+    from scipy import stats  # takes most of a second to load
+
     n = len(values)
     mean = float(np.mean(values, dtype=np.float64))
     if n == 1:
-        return Mean(mean, 0.0, 1.0, n)
+        return Figure(mean, 0.0, 1.0, n)
     half = float(
         stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1, dtype=np.float64) / np.sqrt(n)
     )
-    return Mean(mean, max(0.0, mean - half), min(1.0, mean + half), n)
+    return Figure(mean, max(0.0, mean - half), min(1.0, mean + half), n)
 
 
-def mean_of_hits(hits: Bool[np.ndarray, " n"]) -> Mean:
-    """Share of hits with Wilson's interval."""
+def mean_of_hits(hits: Bool[np.ndarray, " n"]) -> Figure:
+    """Compute the share of hits, with Wilson's interval."""
+    from scipy import stats
+
     n_hits, n = int(hits.sum()), len(hits)
     interval = stats.binomtest(n_hits, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Mean(n_hits / n, float(interval.low), float(interval.high), n)
+    return Figure(n_hits / n, float(interval.low), float(interval.high), n)

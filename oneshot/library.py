@@ -1,51 +1,47 @@
-"""For use without the pipeline: Omniglot's drawings and the published scenes in one call each."""
+"""For use without the pipeline: Omniglot's drawings, the published scenes, released networks in a call each."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oneshot.clutter.scenes import (
-    JOB_SCENES,
-    SceneRecipe,
-    Scenes,
-    concatenate,
-    job_seeds,
-    lay_out,
-    render_job,
-)
 from oneshot.errors import DrawingsError, ParameterError
-from oneshot.omniglot.download import fetch_archives
-from oneshot.omniglot.drawings import Drawings, load_drawings, read_archives, save_drawings
 from oneshot.published import find_split, read_facts
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from oneshot.classify.scorers import ProtoScorer, SiameseScorer
-    from oneshot.classify.weights import ScorerInfo
-    from oneshot.segment.weights import WeightsInfo
+    from oneshot.classify.scoring import NetworkScorer
+    from oneshot.clutter.scenes import Scenes
+    from oneshot.omniglot.drawings import Drawings
+    from oneshot.records.run import Task
+    from oneshot.training.tensors import NetworkInfo
 
-PROJECT = Path(__file__).resolve().parent.parent
-PIPELINE_DRAWINGS = PROJECT / "data" / "drawings" / "drawings.npz"
-RELEASED_WEIGHTS = PROJECT / "weights"
+PACKAGE = Path(__file__).resolve().parent
+PIPELINE_DRAWINGS = PACKAGE.parent / "data" / "drawings" / "drawings.npz"
+RECORDED = PACKAGE.parent / "recorded"  # of a checkout
+SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies recorded runs there
+DEFAULT_NETWORK = "siamese_unet-4-fast"
 
 
 def cache_folder() -> Path:
-    """ONESHOT_CACHE, or the user's cache folder."""
+    """Give ONESHOT_CACHE, or the user's cache folder."""
     import pooch  # here, since machines without network, which bring their drawings, may lack it
 
     return Path(os.environ.get("ONESHOT_CACHE") or pooch.os_cache("oneshot-omniglot"))
 
 
-def fetch_drawings(path: Path | None = None) -> Drawings:
-    """Omniglot's drawings: from ``path``, else the pipeline's, else the user's cache, filled on first use.
+def fetch_drawings(path: Path | None = None) -> "Drawings":
+    """Load Omniglot's drawings from ``path``, else the pipeline's, else the user's cache, filled on first use.
 
     Raises:
         DrawingsError: ``path`` is given, and missing or damaged.
         DownloadError, ArchiveError: Omniglot cannot be fetched; OMNIGLOT_MIRROR names another source.
         ChecksumError: what was fetched is not Omniglot as published.
     """
+    from oneshot.omniglot.download import fetch_archives
+    from oneshot.omniglot.drawings import load_drawings, read_archives, save_drawings
+
     if path is not None:
         return load_drawings(path)
     drawings = load_omniglot(PIPELINE_DRAWINGS)  # at scale smoke these are synthetic
@@ -67,8 +63,10 @@ def fetch_drawings(path: Path | None = None) -> Drawings:
     return drawings
 
 
-def load_omniglot(path: Path) -> Drawings | None:
-    """The drawings in a file, or None if they are not there, damaged, or not Omniglot's."""
+def load_omniglot(path: Path) -> "Drawings | None":
+    """Load the drawings in a file; None if they are not there, damaged, or not Omniglot's."""
+    from oneshot.omniglot.drawings import load_drawings
+
     try:
         drawings = load_drawings(path)
     except DrawingsError:
@@ -80,10 +78,10 @@ def load_scenes(
     split: str,
     clutter_level: int,
     n_scenes: int | None = None,
-    drawings: Drawings | None = None,
+    drawings: "Drawings | None" = None,
     n_threads: int = 1,
-) -> Scenes:
-    """The first scenes of a published split, rendered on the spot (None: all of a validation or test set).
+) -> "Scenes":
+    """Render the first scenes of a published split (None: all of a validation or test set).
 
     split: train, val-train, test-train, val-one-shot or test-one-shot. n_threads: jobs of 2,000 scenes that
     are rendered at a time; the scenes are the same with any number.
@@ -91,6 +89,15 @@ def load_scenes(
     Raises:
         ParameterError: there is no such split, or fewer scenes in it.
     """
+    from oneshot.clutter.scenes import (
+        JOB_SCENES,
+        SceneRecipe,
+        concatenate,
+        job_seeds,
+        lay_out,
+        render_job,
+    )
+
     found = find_split(split)
     if n_scenes is None:
         n_scenes = found.n_jobs * JOB_SCENES if split != "train" else JOB_SCENES
@@ -108,60 +115,77 @@ def load_scenes(
         return concatenate(list(parts))
 
 
-def load_network(
-    recipe: str = "fast", clutter_level: int | str = 32, net: str = "siamese_unet"
-) -> "tuple[nn.Module, WeightsInfo]":
-    """A network that this project releases, on the CPU, ready to evaluate, and what is known of it.
+def load_network(name: str = DEFAULT_NETWORK) -> "tuple[nn.Module, NetworkInfo]":
+    """Load a released segmentation network, on the CPU, ready to evaluate, and what is known of it.
 
-    recipe: published or fast; clutter_level: or "joint", the one network for all levels; net: siamese_unet or
-    masknet. See results/README.md for what each was trained on.
+    name: one of `list_networks`; of its record under recorded/segmentation.
 
     Raises:
-        WeightsError: no such network is released, or the file is damaged.
+        WeightsError: no such network is released, its file is not here, or damaged.
     """
-    from oneshot.segment.weights import load_weights
-    from oneshot.training.tensors import WeightsError
+    from oneshot.segment.nets import NETS
+    from oneshot.training.tensors import load_network as load
 
-    path = RELEASED_WEIGHTS / net / recipe / f"{clutter_level}.safetensors"
-    if not path.is_file():
-        there = ", ".join("/".join(map(str, found)) for found in list_networks()) or "none yet"
-        raise WeightsError(
-            f"no network {net}/{recipe}/{clutter_level} (net, recipe, clutter level or joint) is released: "
-            f"weights/ has {there}."
-        )
-    return load_weights(path)
+    return load(find_weights("segmentation", name), NETS)
 
 
-def list_networks() -> list[tuple[str, str, int | str]]:
-    """Net, recipe and clutter level (or joint) of every network that `load_network` can load."""
-    found = [
-        (path.parts[-3], path.parts[-2], int(path.stem) if path.stem.isdecimal() else path.stem)
-        for path in RELEASED_WEIGHTS.glob("*/*/*.safetensors")
-        if path.stem.isdecimal() or path.stem == "joint"
-    ]
-    return sorted(found, key=lambda network: (*network[:2], isinstance(network[2], str), network[2]))
+def load_classifier(name: str | None = None) -> "tuple[NetworkScorer, NetworkInfo]":
+    """Load a released network for one-shot classification, as a scorer, and what is known of it.
 
-
-def load_classifier(name: str = "own") -> "tuple[SiameseScorer | ProtoScorer, ScorerInfo]":
-    """A network for one-shot classification that this project releases, as a scorer, and what is known of it.
-
-    name: of its record in results/classification, such as own or protonet.
+    name: one of `list_classifiers`, of its record under recorded/classification; None: the first of them.
 
     Raises:
-        WeightsError: no such network is released, or the file is damaged.
+        WeightsError: no such network is released, its file is not here, or damaged.
     """
-    from oneshot.classify.classifiers import make_scorer  # here, since torch takes seconds to load
-    from oneshot.classify.weights import load_scorer
-    from oneshot.training.tensors import WeightsError
+    from oneshot.classify.nets import NETS
+    from oneshot.classify.scoring import NetworkScorer
+    from oneshot.training.tensors import load_network as load
 
-    path = RELEASED_WEIGHTS / "classification" / f"{name}.safetensors"
-    if not path.is_file():
-        there = ", ".join(list_classifiers()) or "none yet"
-        raise WeightsError(f"no network {name} is released for classification: weights/ has {there}.")
-    net, info = load_scorer(path)
-    return make_scorer(net), info
+    name = name or next(iter(list_classifiers()), "whatever")
+    net, info = load(find_weights("classification", name), NETS)
+    return NetworkScorer(net), info
+
+
+def list_networks() -> list[str]:
+    """List the names that `load_network` knows."""
+    return list_released("segmentation")
 
 
 def list_classifiers() -> list[str]:
-    """The names that `load_classifier` can load."""
-    return sorted(path.stem for path in (RELEASED_WEIGHTS / "classification").glob("*.safetensors"))
+    """List the names that `load_classifier` knows."""
+    return list_released("classification")
+
+
+def recorded_folder() -> Path:
+    """Give the folder of recorded runs: ONESHOT_RECORDED, else a checkout's, else what the package ships."""
+    if folder := os.environ.get("ONESHOT_RECORDED"):
+        return Path(folder)
+    return RECORDED if RECORDED.is_dir() else SHIPPED
+
+
+def list_released(task: "Task") -> list[str]:
+    from oneshot.records.run import RUN
+
+    return sorted(path.parent.name for path in recorded_folder().glob(f"{task}/*/{RUN}"))
+
+
+def find_weights(task: "Task", name: str) -> Path:
+    """Find the weights of a recorded run. Raises WeightsError if they are not here."""
+    from oneshot.records.run import WEIGHTS, load_run
+    from oneshot.training.tensors import WeightsError
+
+    folder = recorded_folder() / task / name
+    if name not in list_released(task):
+        there = ", ".join(list_released(task)) or "none yet"
+        raise WeightsError(
+            f"no network {name} is released for {task}: {recorded_folder()} has {there} (the environment "
+            "variable ONESHOT_RECORDED names another folder)."
+        )
+    if not (folder / WEIGHTS).is_file():
+        weights = load_run(folder).weights
+        raise WeightsError(
+            f"the weights of {name} (SHA-256 {weights.sha256 if weights else 'unknown'}) are too large for "
+            "the package: take recorded/ from a checkout, and name it by the environment variable "
+            "ONESHOT_RECORDED."
+        )
+    return folder / WEIGHTS

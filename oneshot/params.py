@@ -1,19 +1,25 @@
 """params.yaml, checked: unknown keys, wrong types and impossible values are named in one sentence."""
 
+import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from oneshot.errors import ParameterError
 
 RecipeName = Literal["published", "fast"]
 ClutterLevel = Literal[4, 8, 16, 32, 64, 128, 256]
+SEGMENTATION = "segmentation"  # the task, and the one training of a network that has one
+CLASSIFICATION = "classification"
+SIAMESE = "siamese"  # of a classification network's `net`: the siamese network of the scale's size
+PAIR_RECIPES = ("published", "background")
 
 
 class Section(BaseModel):
-    """Fixed once read; unknown keys are refused; numbers written as text (YAML's 1e-05) are numbers."""
+    """Part of the parameters: fixed once read, without unknown keys; YAML's 1e-05 is a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -28,80 +34,94 @@ class Render(Section):
     n_workers: int
 
 
-class RecipeNumbers(Section):
+class TrainingNumbers(Section):
+    """Numbers of one of several trainings of a network."""
+
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     matching_weight: float = Field(ge=0)
+
+
+class OnlyTrainingNumbers(TrainingNumbers):
+    """Numbers of a network's only training."""
+
     lower_levels: float = Field(ge=0, lt=1)
 
 
-class SiameseUNet(Section):
-    recipes: dict[RecipeName, RecipeNumbers]
-    log_every: int = Field(ge=1)
-    checkpoint_seconds: float = Field(ge=0)
+def kind_of_recipe(value: Any) -> str:
+    several = isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values())
+    return "(several)" if several else "(one)"
 
 
-class StepNumbers(Section):
-    lr: float = Field(gt=0)
-    batch_size: int = Field(ge=1)
-    matching_weight: float = Field(ge=0)
+SegmentationNumbers = Annotated[
+    Annotated[OnlyTrainingNumbers, Tag("(one)")] | Annotated[dict[str, TrainingNumbers], Tag("(several)")],
+    Discriminator(kind_of_recipe),
+]
 
 
-class MaskNetRecipe(Section):
-    proposals: StepNumbers
-    discriminator: StepNumbers
-
-
-class MaskNet(Section):
-    recipes: dict[RecipeName, MaskNetRecipe]
-    proposals_share: float = Field(gt=0, lt=1)
-
-
-class Synthetic(Section):
-    n_train_alphabets: int = Field(ge=1)
-    n_eval_alphabets: int = Field(ge=1)
-    n_test_alphabets: int = Field(ge=1)
-    n_characters: int = Field(ge=2)
-
-
-class SetSize(Section):
-    n_jobs: int = Field(ge=1, le=5)
-    job_scenes: int = Field(ge=1, le=2000)
-
-
-class Phase(Section):
+class PhaseNumbers(Section):
     clutter_levels: tuple[ClutterLevel, ...] = Field(min_length=1)
     n_scenes: int = Field(ge=1)
 
 
-class Training(Section):
-    recipe: RecipeName
-    feature_maps: int = Field(ge=1)
-    n_jobs: int = Field(ge=1, le=1000)
+class SegmentationAmount(Section):
+    """Scenes that each training of a network gets at a scale; n_epochs places the published halvings."""
+
     n_epochs: int | None = Field(ge=1)
-    nets: dict[str, tuple[Phase, ...]]
+    phases: dict[str, Annotated[tuple[PhaseNumbers, ...], Field(min_length=1)]]
 
 
-class MaskNetPhases(Section):
-    proposals: tuple[Phase, ...] = Field(min_length=1)
-    discriminator: tuple[Phase, ...] = Field(min_length=1)
+class SegmentationNetwork(Section):
+    """A network for segmentation; null at a scale: not trained there.
+
+    `needs` is the drawings' manifest, or the network (models/segmentation/NAME) whose weights it starts from.
+    """
+
+    net: str
+    needs: str
+    smoke: SegmentationAmount | None
+    laptop: SegmentationAmount | None
+    paper: SegmentationAmount | None
+
+    @property
+    def starts_from(self) -> str | None:
+        """The name of the network that it starts from, if any."""
+        folder, _, name = self.needs.rpartition("/")
+        return name if folder == f"models/{SEGMENTATION}" else None
 
 
-class MaskNetTraining(Section):
-    recipe: RecipeName
-    n_epochs: int | None = Field(ge=1)
-    nets: dict[str, MaskNetPhases | None]
+class SegmentationParams(Section):
+    recipes: dict[str, dict[RecipeName, SegmentationNumbers]]
+    proposals_share: float = Field(gt=0, lt=1)
+    networks: dict[str, SegmentationNetwork]
+
+    @model_validator(mode="after")
+    def check_networks(self) -> "SegmentationParams":
+        """Check every network by its kind, which its recipes tell."""
+        for name, network in self.networks.items():
+            if network.net not in self.recipes:
+                raise ValueError(f"networks.{name} is a {network.net!r}, for which there are no recipes")
+            if network.starts_from is not None and network.starts_from not in self.networks:
+                raise ValueError(f"networks.{name} needs {network.needs!r}, which is none of the networks")
+            for recipe, numbers in self.recipes[network.net].items():
+                expected = list(list_trainings(numbers))
+                for scale in ("smoke", "laptop", "paper"):
+                    amount = getattr(network, scale)
+                    if amount is not None and sorted(amount.phases) != sorted(expected):
+                        raise ValueError(
+                            f"networks.{name}.{scale}.phases are of {', '.join(amount.phases)}, but recipe "
+                            f"{recipe} of {network.net} trains {', '.join(expected)}"
+                        )
+        return self
 
 
-class Evaluate(Section):
-    n_scenes: int = Field(ge=2)
-    batch_size: int = Field(ge=1)
-    n_masknet_scenes: int = Field(ge=2)
+def list_trainings(numbers: OnlyTrainingNumbers | dict[str, TrainingNumbers]) -> dict[str, TrainingNumbers]:
+    """Give the numbers of every training by its name, in order."""
+    return {SEGMENTATION: numbers} if isinstance(numbers, TrainingNumbers) else numbers
 
 
-NumbersOfLayers = Annotated[
-    tuple[float, ...], Field(min_length=1)
-]  # or as many as a base of one's own has layers
+# One number for each layer.
+NumbersOfLayers = Annotated[tuple[float, ...], Field(min_length=1)]
 
 
 class PublishedPairs(Section):
@@ -138,10 +158,52 @@ class ClassificationRecipes(Section):
     protonet: EpisodeNumbers
 
 
-class Classification(Section):
+class PairAmount(Section):
+    n_pairs: int = Field(ge=2)
+    n_copies: int = Field(ge=0)
+    n_epochs: int = Field(ge=1)
+
+
+class EpisodeAmount(Section):
+    """Episodes an epoch, after which the validation trials are scored, and epochs."""
+
+    n_episodes: int = Field(ge=1)
+    n_epochs: int = Field(ge=1)
+
+
+class PairNetwork(Section):
+    """A network for classification that learns from pairs; null at a scale: not trained there."""
+
+    net: str
+    recipe: Literal["published", "background"]
+    smoke: PairAmount | None
+    laptop: PairAmount | None
+    paper: PairAmount | None
+
+
+class EpisodeNetwork(Section):
+    """A network for classification that learns from episodes; null at a scale: not trained there."""
+
+    net: str
+    recipe: Literal["own", "protonet"]
+    smoke: EpisodeAmount | None
+    laptop: EpisodeAmount | None
+    paper: EpisodeAmount | None
+
+
+def kind_of_network(value: Any) -> str:
+    return "(pairs)" if isinstance(value, dict) and value.get("recipe") in PAIR_RECIPES else "(episodes)"
+
+
+ClassificationNetwork = Annotated[
+    Annotated[PairNetwork, Tag("(pairs)")] | Annotated[EpisodeNetwork, Tag("(episodes)")],
+    Discriminator(kind_of_network),
+]
+
+
+class ClassificationParams(Section):
     recipes: ClassificationRecipes
-    log_every: int = Field(ge=1)
-    checkpoint_seconds: float = Field(ge=0)
+    networks: dict[str, ClassificationNetwork]
 
 
 class OtherImages(Section):
@@ -153,45 +215,49 @@ class OtherImages(Section):
     n_verification_pairs: int = Field(ge=2)
 
 
-class PairTraining(Section):
-    n_pairs: int = Field(ge=2)
-    n_copies: int = Field(ge=0)
-    n_epochs: int = Field(ge=1)
+class Synthetic(Section):
+    n_train_alphabets: int = Field(ge=1)
+    n_eval_alphabets: int = Field(ge=1)
+    n_test_alphabets: int = Field(ge=1)
+    n_characters: int = Field(ge=2)
 
 
-class EpisodeTraining(Section):
-    n_episodes: int = Field(ge=1)
-    n_epochs: int = Field(ge=1)
+class SetSize(Section):
+    n_jobs: int = Field(ge=1, le=5)
+    job_scenes: int = Field(ge=1, le=2000)
 
 
-class Classifiers(Section):
-    pairs_30000: PairTraining | None
-    pairs_90000: PairTraining | None
-    pairs_150000: PairTraining | None
-    pairs_30000_affine: PairTraining | None
-    pairs_90000_affine: PairTraining | None
-    pairs_150000_affine: PairTraining | None
-    background: PairTraining | None
-    own: EpisodeTraining | None
-    protonet: EpisodeTraining | None
+class SegmentationScale(Section):
+    recipe: RecipeName
+    feature_maps: int = Field(ge=1)
+    n_jobs: int = Field(ge=1, le=1000)
 
 
 class ClassificationScale(Section):
     base: str
-    nets: Classifiers
     hausdorff: tuple[str, ...]
-    reevaluate: tuple[str, ...]
+
+
+class Evaluate(Section):
+    n_scenes: int = Field(ge=2)
+    batch_size: int = Field(ge=1)
+    n_masknet_scenes: int = Field(ge=2)
+
+
+class Recheck(Evaluate):
+    protocols: tuple[str, ...]
 
 
 class Scale(Section):
+    """The part of a scale that is not of one network."""
+
     source: Literal["omniglot", "synthetic"]
     synthetic: Synthetic | None
     render: SetSize
-    siamese_unet: Training
-    masknet: MaskNetTraining
-    evaluate: Evaluate
-    reevaluate: Evaluate
+    segmentation: SegmentationScale
     classification: ClassificationScale
+    evaluate: Evaluate
+    recheck: Recheck
 
 
 class Params(Section):
@@ -204,39 +270,93 @@ class Params(Section):
     speed: str
     omniglot: Omniglot
     render: Render
-    siamese_unet: SiameseUNet
-    masknet: MaskNet
-    classification: Classification
+    log_every: int = Field(ge=1)
+    checkpoint_seconds: float = Field(ge=0)
+    segmentation: SegmentationParams
+    classification: ClassificationParams
     other_images: OtherImages
-    scales: dict[str, Scale]
+    scales: dict[Literal["smoke", "laptop", "paper"], Scale]
 
     @property
     def scale(self) -> Scale:
-        return self.scales[self.scale_name]
+        return self.scales[self.scale_name]  # type: ignore[index]
+
+    def networks_of(self, task: str) -> dict[str, Any]:
+        """Give the sections of a task's networks by name. Raises ParameterError if there is no such task."""
+        if task not in (SEGMENTATION, CLASSIFICATION):
+            raise ParameterError(f"there is no task {task!r}; choose {SEGMENTATION} or {CLASSIFICATION}.")
+        networks: dict[str, Any] = getattr(self, task).networks
+        return networks
+
+    def find_network(self, task: str, name: str) -> Any:
+        """Give the section of one network. Raises ParameterError if there is none."""
+        networks = self.networks_of(task)
+        if name not in networks:
+            raise ParameterError(f"there is no network {name!r} for {task}; there are {', '.join(networks)}.")
+        return networks[name]
+
+    def amount_of(self, task: str, name: str) -> Any:
+        """Give what the scale trains a network on; None: it does not train it."""
+        return getattr(self.find_network(task, name), self.scale_name)
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check the parameters.
+def load_params(path: Path = Path("params.yaml"), overrides: Iterable[str] = ()) -> Params:
+    """Read and check the parameters, some replaced (see `apply_overrides`).
 
     Raises:
         ParameterError: the file is missing or no YAML, or a value is unknown, missing or out of range.
     """
+    return check_params(apply_overrides(read_values(path), overrides), str(path))
+
+
+def read_values(path: Path = Path("params.yaml")) -> Any:
+    """Read what the file holds, unchecked. Raises ParameterError if it is missing or no YAML."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
-    return check_params(values, str(path))
+
+
+def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
+    """Give the values with some replaced, each written as DVC's -S takes it: PLACE.OF.KEY=VALUE in YAML.
+
+    Raises:
+        ParameterError: an override has no '=', names no known parameter, or its value is no YAML.
+    """
+    values = copy.deepcopy(values)
+    for override in overrides:
+        place, equals, text = override.partition("=")
+        if not equals:
+            raise ParameterError(f"-S {override} lacks a value: write it as {place}=VALUE.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ParameterError(f"-S {override}: {text!r} is not readable as YAML.") from None
+        *path, last = place.split(".")
+        section = values
+        for number, part in enumerate([*path, last]):
+            key: Any = int(part) if isinstance(section, list) and part.isdecimal() else part
+            known = range(len(section)) if isinstance(section, list) else section
+            if not isinstance(section, dict | list) or key not in known:
+                raise ParameterError(
+                    f"-S {override}: {'.'.join([*path, last][: number + 1])} is not a known parameter."
+                )
+            if number == len(path):
+                section[key] = value
+            else:
+                section = section[key]
+    return values
 
 
 def check_params(values: Any, name: str = "params.yaml") -> Params:
     try:
         params = Params.model_validate(values)
     except ValidationError as error:
-        raise ParameterError(f"{name}: {describe(error)}.") from None
+        raise ParameterError(f"{name}: {describe_problems(error)}.") from None
     if params.scale_name not in params.scales:
         known = ", ".join(params.scales)
         raise ParameterError(f"{name}: scale is {params.scale_name!r}, which is none of {known}.")
@@ -247,15 +367,18 @@ def check_params(values: Any, name: str = "params.yaml") -> Params:
     return params
 
 
-def describe(error: ValidationError) -> str:
-    """All that is wrong, in one sentence."""
+def describe_problems(error: ValidationError) -> str:
+    """Say all that is wrong, in one sentence."""
     problems = []
     for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"]) or "the file"
+        parts = [str(part) for part in problem["loc"]]
+        place = ".".join(part for part in parts if not part.startswith("(")) or "the file"
         if problem["type"] == "extra_forbidden":
             problems.append(f"{place} is not a known parameter")
         elif problem["type"] == "missing":
             problems.append(f"{place} is missing")
+        elif problem["type"] == "value_error":
+            problems.append(f"{place}.{problem['msg'].removeprefix('Value error, ')}")
         else:
             message = problem["msg"][0].lower() + problem["msg"][1:]
             problems.append(f"{place} is {problem['input']!r}, but {message}")

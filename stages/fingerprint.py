@@ -7,27 +7,39 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from oneshot.params import CLASSIFICATION, SEGMENTATION
 from stages.places import MANIFESTS
 
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
+SHARED = ("errors.py", "files.py", "params.py", "intervals.py", "published", "omniglot", "training")
+# What a training of each task uses; an edit of anything else does not strand a paused run.
+USED = {SEGMENTATION: (*SHARED, "clutter", "segment"), CLASSIFICATION: (*SHARED, "classify")}
+IMAGES = {SEGMENTATION: MANIFESTS / "drawings.json", CLASSIFICATION: MANIFESTS / "classes.json"}
 
 
-def fingerprint(resolved: Mapping[str, Any], manifest: Path = MANIFESTS / "drawings.json") -> str:
-    """Hexadecimal, 16 digits, of the parameters in force, as JSON; of the images, PyTorch and our code.
-
-    manifest: the one that tells the SHA-256 of the images.
-    """
+def fingerprint(task: str, resolved: Mapping[str, Any]) -> str:
+    """Give 16 hexadecimal digits of the parameters in force, the images, PyTorch and the code used."""
     whole = {
         **resolved,
-        "drawings": json.loads(manifest.read_text())["sha256"],
+        "images": json.loads(IMAGES[task].read_text())["sha256"],
         "torch": version("torch"),
-        "code": code_sha256(),
+        "code": code_sha256(task),
     }
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def code_sha256() -> str:
+def code_sha256(task: str, code: Path = CODE) -> str:
+    """Give 16 hexadecimal digits of the sources (and published facts) that a training of the task uses."""
     digest = hashlib.sha256()
-    for path in sorted(CODE.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in list_sources(task, code):
+        digest.update(path.relative_to(code).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def list_sources(task: str, code: Path = CODE) -> list[Path]:
+    """List the files that a training of the task uses."""
+    found: list[Path] = []
+    for name in USED[task]:
+        place = code / name
+        found += [place] if place.is_file() else [*place.rglob("*.py"), *place.rglob("*.json")]
+    return sorted(found)

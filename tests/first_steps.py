@@ -18,14 +18,16 @@ from torch._dynamo.utils import counters
 
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate
-from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.nets import NETS
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import make_recipe
+from oneshot.segment.phases import Phase
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
-from oneshot.segment.weights import load_weights
 from oneshot.training.fit import fit
 from oneshot.training.speed import Speed, choose_speed
+from oneshot.training.tensors import load_network
 from tests.fake_scenes import fake_scenes, fake_targets
 
 BATCH_SIZE = 8
@@ -43,12 +45,12 @@ def train(name: str, speed: Speed, feature_maps: int, n_steps: int) -> tuple[Sia
         tempfile.TemporaryDirectory() as folder,
         Stock(lambda level, job: SCENES, memory_bytes=10**9, n_ahead=1, n_threads=1) as stock,
     ):
-        feed = Feed(
+        feed = SceneFeed(
             stock, [Phase((4,), n_steps * BATCH_SIZE)], STATISTICS, batch_size=BATCH_SIZE, seed=1, n_jobs=1,
             n_job_scenes=len(SCENES), n_window_jobs=1, speed=speed,
             render_targets=fake_targets if name == "fast" else None,
         )  # fmt: skip
-        recipe = make_recipe(name, RATES[name], BATCH_SIZE, MATCHING_WEIGHTS[name])
+        recipe = SegmentationRecipe(name, RATES[name], BATCH_SIZE, MATCHING_WEIGHTS[name])
         progress = fit(
             SegmentationLoss(net, recipe.matching_weight), feed, recipe, checkpoint=Path(folder) / "run",
             log_every=1, checkpoint_seconds=1e9, speed=speed,
@@ -62,7 +64,7 @@ def first_losses(name: str, speed: Speed) -> list[float]:
 
 def mean_iou(weights: Path, speed: Speed) -> float:
     """In points; batches of 16 leave a last one of 8."""
-    net, _ = load_weights(weights)
+    net, _ = load_network(weights, NETS)
     return 100 * float(evaluate(net, SCENES, STATISTICS, batch_size=16, speed=speed).iou.mean())
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 
 from oneshot.segment.batches import PixelStatistics
-from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import make_recipe
+from oneshot.segment.phases import Phase
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
 from oneshot.training.distributed import World, join_world
 from oneshot.training.fit import fit
@@ -17,15 +18,15 @@ from oneshot.training.tensors import save_tensors
 from tests.fake_scenes import fake_scenes
 
 N_STEPS = 12
-RECIPE = make_recipe("published", 5e-4, 4, 0.0)
+RECIPE = SegmentationRecipe("published", 5e-4, 4, 0.0)
 
 
 def make_net() -> SiameseUNet:
     return SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
 
 
-def make_feed(stock: Stock, world: World) -> Feed:
-    return Feed(
+def make_feed(stock: Stock, world: World) -> SceneFeed:
+    return SceneFeed(
         stock, [Phase((4,), 4 * N_STEPS)], PixelStatistics(20.0, 50.0), batch_size=RECIPE.batch_size, seed=1,
         n_jobs=4, n_job_scenes=12, n_window_jobs=2, world=world,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Classification without learning: nearest neighbour on pixels, the modified Hausdorff distance, guessing.
 
-All are scorers (oneshot.classify.episode_scores): encode images, then compare codes.
+All are scorers (oneshot.classify.scoring): encode images, then compare codes.
 """
 
 from typing import Literal

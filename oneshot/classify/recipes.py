@@ -1,13 +1,15 @@
 """Ways to train networks that compare drawings: Koch's as published, our own, and prototypical networks'."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from oneshot.classify.feeds import EpochFeed, NetworkLoss
 from oneshot.errors import ParameterError
-from oneshot.segment.recipes import warm_up_and_cosine
+from oneshot.training.fit import scale_rates
+from oneshot.training.schedules import warm_up_and_cosine
 
 FIRST_MOMENTUM = 0.5
 EPOCH_FACTOR = 0.99  # of the rate, every epoch
@@ -15,46 +17,36 @@ INPUTS = 2304  # of the widest layer that Own's rates were found with
 RANGES = {"lrs": (1e-4, 1e-1), "momenta": (0.0, 1.0), "l2s": (0.0, 0.1)}  # that the paper searched in
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long training is to be; n_epoch: pairs (or episodes) an epoch."""
+class ClassificationRecipe:
+    """A way to train; the numbers are the dataclass's fields.
 
-    n_steps: int
-    batch_size: int
-    n_epoch: int
+    `patience`: epochs without a better validation error before training stops; None: it does not.
+    """
 
-    def epoch(self, step: int) -> int:
-        """The epoch that a step belongs to, from 0."""
-        return step * self.batch_size // self.n_epoch
+    patience: int | None = None
 
     @property
-    def n_epochs(self) -> int:
-        return -(-self.n_steps * self.batch_size // self.n_epoch)
+    def name(self) -> str:
+        return type(self).__name__.lower()
 
+    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
+        raise NotImplementedError
 
-@runtime_checkable
-class Recipe(Protocol):
-    """How a network is trained, but for what it learns from; the numbers are the dataclass's fields."""
+    def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
+        """Leave the rates as they are; give the first."""
+        rate: float = optimizers[0].param_groups[0]["lr"]
+        return rate
 
-    @property
-    def patience(self) -> int | None:
-        """Epochs without a better validation error before training stops; None: it does not."""
+    def prepare(self, loss: NetworkLoss, feed: EpochFeed) -> None:
+        """Leave the network as it is."""
 
-    def optimizer(self, net: nn.Module, fused: bool) -> Optimizer: ...
-
-    def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None: ...
-
-
-def describe(recipe: Any) -> dict[str, Any]:
-    """Name and numbers; lists for tuples, as JSON gives them back."""
-    numbers = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(recipe).items()
-    }
-    return {"recipe": type(recipe).__name__.lower(), **numbers}
+    def describe(self) -> dict[str, Any]:
+        """Give name and numbers."""
+        return {"recipe": self.name, **asdict(self)}  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
-class Published:
+class Published(ClassificationRecipe):
     """SGD with numbers for every layer: four convolutions, the fully connected one, the output.
 
     Source: Koch et al. 2015, sections 3.2 and 3.3. The rate falls by 1 % every epoch; momentum rises from
@@ -74,9 +66,11 @@ class Published:
                 if not low <= value <= high:
                     raise ParameterError(f"{name} holds {value}; the published range is {low:g} to {high:g}.")
 
-    def optimizer(self, net: nn.Module, fused: bool = False) -> SGD:
-        """Two groups a layer: its weight, with L2, and its bias."""
-        layers = [module for module in net.modules() if any(True for _ in module.parameters(recurse=False))]
+    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
+        """Make SGD with two groups a layer: its weight, with L2, and its bias."""
+        layers = [
+            module for module in loss.net.modules() if any(True for _ in module.parameters(recurse=False))
+        ]
         if not len(self.lrs) == len(self.momenta) == len(self.l2s) == len(layers):
             raise ParameterError(
                 f"the recipe has {len(self.lrs)} rates, {len(self.momenta)} momenta and {len(self.l2s)} L2 "
@@ -89,14 +83,15 @@ class Published:
                 groups.append(
                     {"params": [parameter], "top_lr": lr, "top_momentum": momentum, "weight_decay": decay}
                 )
-        return SGD(groups, lr=self.lrs[0], momentum=FIRST_MOMENTUM, fused=fused or None)
+        return [SGD(groups, lr=self.lrs[0], momentum=FIRST_MOMENTUM, fused=fused or None)]
 
-    def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None:
-        epoch = plan.epoch(step)
-        share = epoch / max(1, plan.n_epochs - 1)
-        for group in optimizer.param_groups:
+    def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
+        epoch = feed.epoch(step)
+        share = epoch / max(1, feed.n_epochs - 1)
+        for group in optimizers[0].param_groups:
             group["lr"] = group["top_lr"] * EPOCH_FACTOR**epoch
             group["momentum"] = FIRST_MOMENTUM + share * (group["top_momentum"] - FIRST_MOMENTUM)
+        return super().set_rates(optimizers, step, feed)
 
 
 def check_rate(lr: float) -> None:
@@ -105,7 +100,7 @@ def check_rate(lr: float) -> None:
 
 
 @dataclass(frozen=True)
-class Own:
+class Own(ClassificationRecipe):
     """AdamW with a warm-up over a tenth of the steps, then a cosine to zero; no early stop.
 
     lr: for networks whose widest layer has no more than 2,304 inputs, as the small base's; it falls as the
@@ -120,23 +115,23 @@ class Own:
     def __post_init__(self) -> None:
         check_rate(self.lr)
 
-    def optimizer(self, net: nn.Module, fused: bool = False) -> AdamW:
-        lr = self.lr * min(1.0, INPUTS / widest(net))
-        return AdamW(net.parameters(), lr=lr, weight_decay=self.weight_decay, fused=fused or None)
+    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
+        lr = self.lr * min(1.0, INPUTS / widest(loss.net))
+        return [AdamW(loss.net.parameters(), lr=lr, weight_decay=self.weight_decay, fused=fused or None)]
 
-    def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = optimizer.defaults["lr"] * warm_up_and_cosine(step, plan.n_steps)
+    def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
+        scale_rates(optimizers, warm_up_and_cosine(step, feed.n_steps))
+        return super().set_rates(optimizers, step, feed)
 
 
 def widest(net: nn.Module) -> int:
-    """The most inputs that a unit of a convolution or a linear layer has."""
+    """Count the inputs of a unit of the widest convolution or linear layer."""
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     return max((layer.weight[0].numel() for layer in layers), default=1)
 
 
 @dataclass(frozen=True)
-class Constant:
+class Constant(ClassificationRecipe):
     """Adam at one rate throughout, as in a well-known repository (drawers 12 / 4 / 4, 10 epochs)."""
 
     lr: float = 1e-3
@@ -145,24 +140,21 @@ class Constant:
     def __post_init__(self) -> None:
         check_rate(self.lr)
 
-    def optimizer(self, net: nn.Module, fused: bool = False) -> Adam:
-        return Adam(net.parameters(), lr=self.lr, fused=fused or None)
-
-    def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None:
-        """There is nothing to set."""
+    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
+        return [Adam(loss.net.parameters(), lr=self.lr, fused=fused or None)]
 
 
 @dataclass(frozen=True)
-class Halving:
+class Halving(ClassificationRecipe):
     """Adam, its rate halved every 2,000 episodes. Source: Snell et al. 2017, section 3.1."""
 
     lr: float = 1e-3
     n_steps_a_halving: int = 2000
     patience: int | None = None
 
-    def optimizer(self, net: nn.Module, fused: bool = False) -> Adam:
-        return Adam(net.parameters(), lr=self.lr, fused=fused or None)
+    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
+        return [Adam(loss.net.parameters(), lr=self.lr, fused=fused or None)]
 
-    def set_rates(self, optimizer: Optimizer, step: int, plan: Plan) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = self.lr * 0.5 ** (step // self.n_steps_a_halving)
+    def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
+        scale_rates(optimizers, 0.5 ** (step // self.n_steps_a_halving))
+        return super().set_rates(optimizers, step, feed)

@@ -1,22 +1,167 @@
-"""Scores of a scorer on all protocols: which answers are right, list by list, and the means over them."""
+"""Scoring: scorers answer episodes, judge pairs, and go through all protocols; right answers come out."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+import torch
+from jaxtyping import Bool, Float, Int, Int32, UInt8
+from torch import Tensor
 
-from oneshot.classify.episode_scores import Scorer, accuracy, score_lists
 from oneshot.classify.episodes import Episodes
-from oneshot.classify.pairs import Pairs
-from oneshot.classify.protocols import RISING_WAYS, Protocols
-from oneshot.classify.scorers import SiameseScorer
-from oneshot.classify.verification import verify
-from oneshot.intervals import mean_of_hits
+from oneshot.classify.nets.network import Network, set_order
+from oneshot.classify.pairs import Pairs, draw_set
+from oneshot.classify.protocols import RISING_WAYS, Protocols, describe_lists
 from oneshot.omniglot.drawings import unpack_rows
+from oneshot.published import read_facts
+from oneshot.training.speed import Speed
+
+BATCH_SIZE = 256  # images given to a scorer at a time
+BATCH_IMAGES = 128  # that a network encodes at a time
+PAIR_IMAGES = 1024  # unpacked at a time for pairs
+COMPARED_AT_ONCE = 2**24  # numbers: 64 MB
+# Names of what is scored beside the benchmarks; of the background protocol /validation and /test.
+VALIDATION, SELECTION = "validation", "selection"
+VERIFICATION, BACKGROUND_VERIFICATION = "verification", "background-verification"
+BACKGROUND = "background"  # the recipe whose protocol has verification of its own
+BACKGROUND_SEED = 21  # of its validation and test pairs
 
 Hits = list[Bool[np.ndarray, "_ _"]]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that tells how alike two images are: a trained network, or a baseline."""
+
+    def encode(self, images: UInt8[np.ndarray, "n h w"]) -> Tensor:
+        """Give one code an image, in the first axis."""
+
+    def compare(self, queries: Tensor, supports: Tensor) -> Float[Tensor, "q s"]:
+        """Score each query's code against each of the support set's: higher is more alike."""
+
+
+@runtime_checkable
+class RepresentingScorer(Protocol):
+    """A scorer that makes other codes of a class's shots, such as one prototype, to compare with."""
+
+    def represent(self, supports: Tensor) -> Tensor:
+        """Make n_way x k codes of n_way x n_shot ones."""
+
+
+class NetworkScorer:
+    """A network as a scorer: codes in batches, on the device that `speed` names; its mode is put back."""
+
+    def __init__(self, net: Network, speed: Speed | None = None) -> None:
+        self.net = net
+        self.speed = speed or Speed()
+        set_order(net, self.speed.memory_format)
+        self.encoder = self.speed.compile(self.speed.place(net).encoder)
+
+    @torch.no_grad()
+    def encode(self, images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n c"]:
+        """Encode images, ink 1 and paper 0. The codes stay on the device."""
+        training = self.net.training
+        self.net.eval()
+        with self.speed.running():
+            codes = [
+                self.encode_batch(images[start : start + BATCH_IMAGES])
+                for start in range(0, len(images), BATCH_IMAGES)
+            ]
+        self.net.train(training)
+        return torch.cat(codes)
+
+    def encode_batch(self, images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n c"]:
+        n = len(images)
+        if self.speed.compiled and n < BATCH_IMAGES:  # for one size it is compiled once
+            images = np.concatenate([images, np.zeros((BATCH_IMAGES - n, *images.shape[1:]), np.uint8)])
+        self.speed.begin_step()
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.speed.device)
+        # A copy: replayed CUDA graphs write the next codes over these.
+        return self.encoder(batch.float())[:n].float().clone()
+
+    @torch.no_grad()
+    def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
+        n_rows = max(1, COMPARED_AT_ONCE // supports.numel())
+        return torch.cat([self.net.compare(some, supports) for some in queries.split(n_rows)])
+
+    @torch.no_grad()
+    def represent(self, supports: Float[Tensor, "n_way n_shot c"]) -> Float[Tensor, "n_way k c"]:
+        return self.net.represent(supports)
+
+
+def score_episodes(
+    scorer: Scorer, images: UInt8[np.ndarray, "n h w"], episodes: Episodes, batch_size: int = BATCH_SIZE
+) -> Bool[np.ndarray, "episodes queries"]:
+    """Score one list: does each query get the right class, the one whose support images are most alike?
+
+    images: what the episodes' image numbers count. Each image that occurs is encoded once.
+    A tie goes to the class that stands first in the support set, right or wrong.
+    """
+    return score_lists(scorer, images, [episodes], batch_size)[0]
+
+
+@torch.no_grad()
+def score_lists(
+    scorer: Scorer,
+    images: UInt8[np.ndarray, "n h w"],
+    lists: Sequence[Episodes],
+    batch_size: int = BATCH_SIZE,
+) -> Hits:
+    """Score several lists as `score_episodes` does one, each image encoded once for all of them."""
+    numbers = np.unique(np.concatenate([episodes.needed() for episodes in lists]))
+    starts = range(0, len(numbers), batch_size)
+    codes = torch.cat([scorer.encode(images[numbers[start : start + batch_size]]) for start in starts])
+    return [_score_list(scorer, codes, episodes.renumbered(numbers)) for episodes in lists]
+
+
+def score_queries(
+    scorer: Scorer, queries: Tensor, supports: Tensor, n_way: int, n_shot: int
+) -> Float[Tensor, "q {n_way}"]:
+    """Score every class for every query of one episode, from codes.
+
+    With several shots a class gets the mean of its images' scores, or that of the codes that the scorer makes
+    of them, such as its prototype's.
+    """
+    classes = supports.unflatten(0, (n_way, n_shot))
+    if isinstance(scorer, RepresentingScorer):
+        classes = scorer.represent(classes)
+    return scorer.compare(queries, classes.flatten(0, 1)).unflatten(1, classes.shape[:2]).mean(2)
+
+
+def _score_list(scorer: Scorer, codes: Tensor, episodes: Episodes) -> Bool[np.ndarray, "episodes queries"]:
+    answers = []
+    for support, queries in zip(episodes.support, episodes.queries, strict=True):
+        shown, asked = codes[_index(support, codes)], codes[_index(queries, codes)]
+        scores = score_queries(scorer, asked, shown, episodes.n_way, episodes.n_shot)
+        answers.append(scores.argmax(1))  # the first of several maxima
+    # One transfer for all episodes: reading each back would make a GPU wait.
+    return torch.stack(answers).cpu().numpy() == episodes.answers
+
+
+def _index(numbers: Int32[np.ndarray, " n"], codes: Tensor) -> Int[Tensor, " n"]:
+    return torch.from_numpy(numbers).to(codes.device, torch.long)
+
+
+@torch.no_grad()
+def judge_pairs(
+    scorer: NetworkScorer, bits: UInt8[np.ndarray, "n 105 14"], pairs: Pairs
+) -> Bool[np.ndarray, " pairs"]:
+    """Verify pairs: is each judged rightly, the same class at a probability above one half?
+
+    bits: packed images that the pairs' numbers count; each that occurs is encoded once. For networks whose
+    scores are logits of a pair.
+    Source: Koch et al. 2015, section 4.2.
+    """
+    numbers, places = np.unique(pairs.drawings, return_inverse=True)
+    parts = [numbers[start : start + PAIR_IMAGES] for start in range(0, len(numbers), PAIR_IMAGES)]
+    codes = torch.cat([scorer.encode(unpack_rows(bits[part])) for part in parts])
+    first, second = torch.from_numpy(places.reshape(-1, 2)).to(codes.device).T
+    logits = [
+        scorer.net.judge(codes[a], codes[b])
+        for a, b in zip(first.split(PAIR_IMAGES), second.split(PAIR_IMAGES), strict=True)
+    ]
+    return (torch.cat(logits) > 0).cpu().numpy() == pairs.same
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +175,7 @@ class Outside:
 def score_protocols(
     scorer: Scorer, protocols: Protocols, outside: Mapping[str, Outside], names: Iterable[str]
 ) -> dict[str, Hits]:
-    """By benchmark, of one list or of one for every N-way: whether each query got the right answer.
+    """Score benchmarks by name, each one list or one for every N-way: did each query get the right answer?
 
     Those of `protocols` share their images, of which each is encoded once. Names of none are left out.
     """
@@ -49,35 +194,57 @@ def score_protocols(
 
 
 def score_list(scorer: Scorer, protocols: Protocols, episodes: Episodes) -> Bool[np.ndarray, "_ _"]:
-    """Of one list over the protocols' images, such as the trials that may select a network."""
+    """Score one list over the protocols' images, such as the trials that may select a network."""
     numbers = episodes.needed()
     return score_lists(scorer, unpack_rows(protocols.bits[numbers]), [episodes.renumbered(numbers)])[0]
 
 
-def score_verification(
-    scorer: SiameseScorer, protocols: Protocols, pairs: Pairs | None = None
-) -> Bool[np.ndarray, " pairs"]:
-    """Of the test pairs, or of others over the same images."""
-    return verify(scorer, protocols.bits, protocols.verification if pairs is None else pairs)
+def find_pairs(scorer: Scorer, protocols: Protocols, recipe: str = "") -> dict[str, Pairs]:
+    """Give the pairs that a scorer verifies, by name: none if it judges no pairs; the recipe's own, too."""
+    if not isinstance(scorer, NetworkScorer) or not scorer.net.judges_pairs:
+        return {}
+    pairs = {VERIFICATION: protocols.verification}
+    if recipe == BACKGROUND and protocols.background is not None:
+        n_pairs = read_facts("koch")["n_verification_pairs"]  # as many as the paper's verification has
+        for split in ("validation", "test"):
+            source = protocols.background[split]
+            pairs[f"{BACKGROUND_VERIFICATION}/{split}"] = draw_set(source, n_pairs, BACKGROUND_SEED)
+    return pairs
 
 
-def summarise(hits: Mapping[str, Hits]) -> dict[str, dict[str, Any]]:
-    """Share of right answers by benchmark, with n and 95 % interval; those with rising N-way are left out."""
-    return {name: asdict(accuracy(of_list[0])) for name, of_list in hits.items() if name not in RISING_WAYS}
+def score_everything(
+    scorer: Scorer,
+    protocols: Protocols,
+    outside: Mapping[str, Outside],
+    pairs: Mapping[str, Pairs],
+    names: Iterable[str] | None = None,
+) -> dict[str, UInt8[np.ndarray, "..."]]:
+    """Give right answers, 1, and wrong ones, 0, by name: benchmarks, validation, selection, pairs.
+
+    A benchmark is episodes x queries, one with rising N-way N x trials, pairs are one axis. names: all of
+    them without it.
+    """
+    every = [*outside, *protocols.lists, VALIDATION, SELECTION, *pairs]
+    wanted = set(every if names is None else names)
+    found: dict[str, np.ndarray] = {}
+    for name, hits in score_protocols(scorer, protocols, outside, wanted).items():
+        found[name] = np.stack([of_list.ravel() for of_list in hits]) if name in RISING_WAYS else hits[0]
+    for name, episodes in ((VALIDATION, protocols.validation), (SELECTION, protocols.selection)):
+        if name in wanted:
+            found[name] = score_list(scorer, protocols, episodes)
+    for name, some in pairs.items():
+        if name in wanted:
+            assert isinstance(scorer, NetworkScorer)
+            found[name] = judge_pairs(scorer, protocols.bits, some)
+    return {name: found[name].astype(np.uint8) for name in every if name in found}
 
 
-def summarise_rising(scorer: str, hits: Mapping[str, Hits], n_first: int = 2) -> list[dict[str, Any]]:
-    """Rows in %: accuracy at every N-way, from `n_first` up, on evaluation and training characters."""
-    rows = []
-    for name, characters in RISING_WAYS.items():
-        for n_way, of_list in enumerate(hits.get(name, []), n_first):
-            mean = accuracy(of_list)
-            rows.append(
-                {"scorer": scorer, "characters": characters, "n_way": n_way, "percent": 100 * mean.value,
-                 "low": 100 * mean.low, "high": 100 * mean.high, "n": mean.n}
-            )  # fmt: skip
-    return rows
-
-
-def summarise_hits(hits: Bool[np.ndarray, " n"]) -> dict[str, Any]:
-    return asdict(mean_of_hits(hits))
+def describe_everything(
+    protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs]
+) -> dict[str, dict[str, Any]]:
+    """Give the size and checksum of all that `score_everything` scores, by name."""
+    lists = {name: [one.episodes] for name, one in outside.items()}
+    lists |= {name: draw() for name, draw in protocols.lists.items()}
+    lists |= {VALIDATION: [protocols.validation], SELECTION: [protocols.selection]}
+    described = {name: describe_lists(of_name) for name, of_name in lists.items()}
+    return described | {name: {"n_pairs": len(some), "sha256": some.sha256()} for name, some in pairs.items()}

@@ -1,304 +1,277 @@
-"""Training on pairs or episodes: one flat loop that goes on after being killed as if it had not been."""
+"""Whole trainings of networks for classification: planned by the parameters, cut to the time there is."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from oneshot.classify.nets.koch import set_order
-from oneshot.classify.recipes import Plan, Recipe, describe
-from oneshot.errors import ParameterError, TrainingError
-from oneshot.training.speed import Speed
-from oneshot.training.tensors import load_tensors, save_tensors
+from oneshot.classify.episodes import Episodes
+from oneshot.classify.feeds import (
+    N_TURNS,
+    EpisodeFeed,
+    EpisodeLoss,
+    EpochFeed,
+    NetworkLoss,
+    PairFeed,
+    PairLoss,
+)
+from oneshot.classify.nets import NETS
+from oneshot.classify.nets.koch import SiamesePair
+from oneshot.classify.nets.network import Network, set_order
+from oneshot.classify.nets.scaled import initialise_scaled
+from oneshot.classify.pairs import PairSource, draw_set
+from oneshot.classify.protocols import Protocols
+from oneshot.classify.recipes import ClassificationRecipe, Constant, Halving, Own, Published
+from oneshot.classify.scoring import NetworkScorer, score_list
+from oneshot.errors import ParameterError
+from oneshot.omniglot.drawings import unpack_rows
+from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
+from oneshot.training.distributed import World
+from oneshot.training.fit import fit, measure_rate
+from oneshot.training.plan import TrainingPlan
+from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpoint_of, read_progress
+from oneshot.training.speed import Speed, choose_speed
 
-PENDING = "pending_losses"  # in a checkpoint: losses since the last log point
-WARM_UP_STEPS = 3
-STEPS_A_READING = 5
+SCALED_TO = 256  # drawings
 MEASURED_SECONDS = 3.0
 MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
-State = dict[str, Tensor]
+
+@dataclass(frozen=True)
+class Teaching:
+    """What the name of a recipe stands for, apart from its numbers.
+
+    pairs: where training pairs come from; None: it learns from episodes. validation: the trials that select
+    weights and stop training; None: the last weights are kept. scaled: initial weights are fitted to the
+    drawings, where a network can be. exact: on a GPU 10 bits where bfloat16 takes 7: with published initial
+    weights the last convolution's numbers differ by 0.003 between drawings around 0.5, where its steps are
+    0.004.
+    """
+
+    make_recipe: Callable[[Any], ClassificationRecipe]
+    pairs: Callable[[Protocols], Mapping[str, PairSource] | None] | None = None
+    validation: Callable[[Protocols], Episodes] | None = None
+    scaled: bool = False
+    exact: bool = False
 
 
-class LossOfNet(nn.Module):
-    """The loss of a network on what a feed gives; only the network is trained and kept."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
+def find_selection(protocols: Protocols) -> Episodes:
+    """Give many trials: one of the 320 published ones is 0.3 points, and their standard error two."""
+    return protocols.selection
 
 
-@runtime_checkable
-class Feed(Protocol):
-    """Batches that depend on the step alone, as tensors on the CPU that the loss takes."""
-
-    batch_size: int
-    n_epoch: int  # as many pairs (or episodes) are an epoch
-
-    def batch(self, step: int) -> tuple[Tensor, ...]: ...
-
-    def about(self) -> dict[str, Any]: ...
+RECIPES = {
+    "published": Teaching(
+        lambda numbers: Published(numbers.lrs, numbers.momenta, numbers.l2s, numbers.patience),
+        lambda protocols: protocols.pairs,
+        lambda protocols: protocols.validation,
+        exact=True,
+    ),
+    "background": Teaching(
+        lambda numbers: Constant(numbers.lr), lambda protocols: protocols.background, exact=True
+    ),
+    "own": Teaching(
+        lambda numbers: Own(numbers.lr, numbers.weight_decay), validation=find_selection, scaled=True
+    ),
+    "protonet": Teaching(lambda numbers: Halving(numbers.lr), validation=find_selection),
+}
 
 
 @dataclass(frozen=True)
-class LogPoint:
-    """After a step: `loss` is the mean since the point before, `error` that on validation trials, if any."""
+class ClassificationPlan(TrainingPlan):
+    """A training of one network. `numbers` are the recipe's, `amount` how much it is trained on.
 
-    step: int
-    n_seen: int
-    loss: float
-    seconds: float
-    error: float | None = None
+    `base` is the scale's size of the siamese network, of other networks None.
+    """
 
-
-@dataclass
-class Progress:
-    """How far a run has come, apart from its tensors; `run` says which run it is."""
-
-    run: dict[str, Any]
-    n_steps: int
-    step: int = 0
-    seconds: float = 0.0
-    best_error: float | None = None
-    best_step: int = 0
-    n_worse: int = 0  # validations since the best
-    curve: list[LogPoint] = field(default_factory=list)
-    stopped_early: bool = False
+    base: str | None
+    numbers: Any
+    amount: Any
 
     @property
-    def complete(self) -> bool:
-        return self.step == self.n_steps or self.stopped_early
+    def teaching(self) -> Teaching:
+        return RECIPES[self.recipe]
+
+    @property
+    def training(self) -> str:
+        """The name of its one training."""
+        return "pairs" if self.teaching.pairs else "episodes"
 
 
-def fit_pairs(
-    loss: LossOfNet,
-    feed: Feed,
-    recipe: Recipe,
-    *,
-    checkpoint: Path,
-    n_epochs: int = 200,
-    seconds: float | None = None,
-    validate: Callable[[], float] | None = None,
-    log_every: int = 100,
-    checkpoint_seconds: float = 300.0,
-    deadline: float = math.inf,
-    on_log: Callable[[LogPoint], None] = lambda point: None,
-    stop: Callable[[], bool] = lambda: False,
-    speed: Speed | None = None,
-) -> Progress:
-    """Train `loss.net`, or go on from `checkpoint`; in the end it has the weights that validated best.
-
-    `validate` gives the network's present error, after every epoch; without it the last weights are kept.
-    With `seconds`, from this call on, training is cut to what fits, by the speed of this device, measured
-    first; the rates follow. A run that goes on keeps its plan. Nothing is read back from the device but every
-    `log_every` steps and after epochs. Training ends early, to be gone on with, when `stop` says so, or when
-    the next log point would come after `deadline` (of `time.monotonic`).
+def plan_training(params: Params, name: str, seed: int | None = None) -> ClassificationPlan:
+    """Plan the training of a network by its section of params.yaml.
 
     Raises:
-        ParameterError: too little time for one step.
-        TrainingError: the loss or a weight is no longer finite, or memory ran out (the last good checkpoint
-            is kept); or the checkpoint is of another run.
-        WeightsError: the checkpoint is damaged.
+        ParameterError: there is no such network, it is not trained at this scale, or its net is unknown.
+    """
+    network = params.find_network(CLASSIFICATION, name)
+    amount = params.amount_of(CLASSIFICATION, name)
+    if amount is None:
+        raise ParameterError(f"{name} is not trained at scale {params.scale_name}.")
+    base = params.scale.classification.base if network.net == SIAMESE else None
+    net = base or network.net
+    if net not in NETS:
+        raise ParameterError(f"{name} is a {net!r}; there are {', '.join(NETS)}.")
+    numbers = getattr(params.classification.recipes, network.recipe)
+    if RECIPES[network.recipe].pairs and not NETS[net].judges_pairs:
+        raise ParameterError(f"recipe {network.recipe} trains on pairs, which a {net} does not judge.")
+    return ClassificationPlan(
+        task=CLASSIFICATION, name=name, net=net, recipe=network.recipe,
+        settings={"base": base, **numbers.model_dump(mode="json"), **amount.model_dump()},
+        seed=params.seed if seed is None else seed, scale=params.scale_name, log_every=params.log_every,
+        checkpoint_seconds=params.checkpoint_seconds, base=base, numbers=numbers, amount=amount,
+    )  # fmt: skip
+
+
+def build_net(plan: ClassificationPlan, protocols: Protocols) -> Network:
+    """Build the network with initial weights from the seed, by some recipes scaled to the drawings."""
+    generator = torch.Generator().manual_seed(plan.seed)
+    net = NETS[plan.net]()
+    if not plan.teaching.scaled or not isinstance(net, SiamesePair):
+        return net.initialise(generator)
+    numbers = np.concatenate(protocols.training.images)
+    chosen = np.random.default_rng(plan.seed).permutation(numbers)[:SCALED_TO]
+    images = torch.from_numpy(unpack_rows(protocols.bits[np.sort(chosen)])).float()
+    return initialise_scaled(net, images, generator)
+
+
+def make_training(
+    plan: ClassificationPlan, net: Network, protocols: Protocols
+) -> tuple[NetworkLoss, EpochFeed, ClassificationRecipe]:
+    """Make what `oneshot.training.fit.fit` takes.
+
+    Raises:
+        ParameterError: the images are too few, or of a protocol that these images do not have.
+    """
+    numbers, amount, teaching = plan.numbers, plan.amount, plan.teaching
+    recipe = teaching.make_recipe(numbers)
+    if teaching.pairs is None:
+        numbers = fit_episodes(numbers, protocols)
+        feed: EpochFeed = EpisodeFeed(
+            protocols.training, seed=plan.seed, n_way=numbers.n_way, n_shot=numbers.n_shot,
+            n_query=numbers.n_query, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
+            within_alphabets=numbers.within_alphabets, turned=numbers.turned, distorted=numbers.distorted,
+        )  # fmt: skip
+        return EpisodeLoss(net, protocols.bits, numbers.n_way, numbers.n_shot), feed, recipe
+    sources = teaching.pairs(protocols)
+    if sources is None:
+        raise ParameterError(f"{plan.name} needs images by the same drawers, which own images have not.")
+    feed = PairFeed(
+        draw_set(sources["train"], amount.n_pairs, plan.seed), batch_size=numbers.batch_size, seed=plan.seed,
+        n_copies=amount.n_copies, n_epochs=amount.n_epochs,
+    )  # fmt: skip
+    return PairLoss(net, protocols.bits), feed, recipe
+
+
+def fit_episodes(numbers: EpisodeNumbers, protocols: Protocols) -> EpisodeNumbers:
+    """Take the recipe's own on Omniglot; fewer ways and queries where other images are too few for them."""
+    if protocols.source == "omniglot":
+        return numbers
+    classes = protocols.training
+    n_ways = len(classes) * (N_TURNS if numbers.turned else 1)
+    fewest = min((len(images) for images in classes.images), default=0)
+    changes = {
+        "n_way": min(numbers.n_way, n_ways),
+        "n_query": max(1, min(numbers.n_query, fewest - numbers.n_shot)),
+    }
+    return numbers.model_copy(update=changes)
+
+
+def choose_plan_speed(device: str, parts: str, plan: ClassificationPlan) -> Speed:
+    """Choose as `choose_speed` does, but 10 bits where the recipe cannot do with bfloat16's 7."""
+    speed = choose_speed(device, parts)
+    if parts == "auto" and speed.bf16 and plan.teaching.exact:
+        return replace(speed, bf16=False, tf32=True)
+    return speed
+
+
+def train(
+    plan: ClassificationPlan,
+    protocols: Protocols,
+    *,
+    folder: Path,
+    net: Network | None = None,
+    seconds: float | None = None,
+    deadline: float = math.inf,
+    on_log: Callable[[str, LogPoint], None] = lambda training, point: None,
+    stop: Callable[[], bool] = lambda: False,
+    speed: Speed | None = None,
+    world: World | None = None,
+) -> Trained:
+    """Train as planned, or go on from the checkpoint in `folder`; a deadline or `stop` end it early.
+
+    With `seconds`, from this call on, the steps are cut to what fits, by the speed of this device, measured
+    first; the rates follow. A run that goes on keeps its steps. The network gets the weights that validated
+    best so far.
+
+    Raises:
+        ParameterError: too little time for one step, or as `make_training`.
+        TrainingError, WeightsError: as `oneshot.training.fit.fit`.
     """
     started = time.monotonic()
-    speed = speed or Speed()
+    speed, world = speed or Speed(), world or World()
+    net = build_net(plan, protocols) if net is None else net
+    loss, feed, recipe = make_training(plan, net, protocols)
     set_order(loss, speed.memory_format)
-    speed.place(loss).train()
-    forward = speed.compile(loss)
-    optimizer = recipe.optimizer(loss.net, speed.fused)
-    run = describe(recipe) | {"feed": feed.about(), "n_epochs": n_epochs, "timed": seconds is not None}
-    losses: list[Tensor] = []
-    best: State = {}
-    with speed.running(), naming_full_memory(feed, speed):
-        if checkpoint.exists():
-            progress, losses, best = load_checkpoint(checkpoint, loss.net, optimizer, run)
-            for point in progress.curve:
-                on_log(point)
-        else:
-            n_steps = count_steps(feed, n_epochs)
-            if seconds is not None:
-                fitting = measure_steps(forward, loss.net, feed, recipe, speed, validate, seconds, started)
-                n_steps = min(n_steps, fitting)
-            progress = Progress(run, n_steps)
-        plan = Plan(progress.n_steps, feed.batch_size, feed.n_epoch)
-        began = last = saved = time.monotonic()
-        before, stopping = progress.seconds, False
-        while not progress.complete and not stopping:
-            recipe.set_rates(optimizer, progress.step, plan)
-            losses.append(train_step(forward, feed.batch(progress.step), optimizer, speed))
-            progress.step += 1
-            stopping = stop()
-            epoch_over = progress.complete or plan.epoch(progress.step) > plan.epoch(progress.step - 1)
-            if progress.step % log_every == 0 or epoch_over:
-                mean_loss = torch.stack(losses).mean().item()
-                losses.clear()
-                check_finite(mean_loss, loss.net, progress)
-                error = validate() if validate and epoch_over else None
-                if epoch_over:
-                    best = keep_best(loss.net, best, error, recipe.patience, progress)
-                progress.seconds = before + time.monotonic() - began
-                n_seen = progress.step * feed.batch_size
-                progress.curve.append(LogPoint(progress.step, n_seen, mean_loss, progress.seconds, error))
-                on_log(progress.curve[-1])
-                now = time.monotonic()
-                stopping, last = stopping or now + (now - last) > deadline, now
-            elif not stopping:
-                continue
-            if stopping or progress.complete or time.monotonic() - saved >= checkpoint_seconds:
-                progress.seconds = before + time.monotonic() - began
-                save_checkpoint(checkpoint, loss.net, optimizer, progress, losses, best)
-                saved = time.monotonic()
-    if progress.complete:
-        loss.net.load_state_dict(best)
-    return progress
-
-
-def train_step(
-    forward: nn.Module, batch: tuple[Tensor, ...], optimizer: Optimizer, speed: Speed
-) -> Float[Tensor, ""]:
-    """One update; the loss stays on the device."""
-    speed.begin_step()
-    batch_loss = forward(*(to_device(tensor, speed) for tensor in batch))
-    batch_loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return batch_loss.detach().clone()  # a replayed CUDA graph writes the next loss over it
-
-
-def to_device(tensor: Tensor, speed: Speed) -> Tensor:
-    """From pinned memory a copy to a GPU does not wait for the work queued there."""
-    if speed.device_type != "cuda":
-        return tensor
-    return tensor.pin_memory().to(speed.device, non_blocking=True)
-
-
-def count_steps(feed: Feed, n_epochs: int) -> int:
-    return math.ceil(n_epochs * feed.n_epoch / feed.batch_size)
-
-
-def measure_steps(
-    forward: nn.Module, net: nn.Module, feed: Feed, recipe: Recipe, speed: Speed,
-    validate: Callable[[], float] | None, seconds: float, started: float,
-) -> int:  # fmt: skip
-    """How many steps, and validations after epochs, fit into what is left; the network stays as it was."""
-    before = copy_state(net)
-    optimizer = recipe.optimizer(net, speed.fused)
-    for step in range(WARM_UP_STEPS):
-        train_step(forward, feed.batch(step), optimizer, speed).item()
-    n_steps, measured = 0, 0.0
-    while measured < min(MEASURED_SECONDS, seconds / 10):
-        begun = time.perf_counter()
-        for step in range(n_steps, n_steps + STEPS_A_READING):
-            last = train_step(forward, feed.batch(step), optimizer, speed)
-        last.item()
-        measured += time.perf_counter() - begun
-        n_steps += STEPS_A_READING
-    net.load_state_dict(before)
-    seconds_a_step = measured / n_steps
-    if validate:
-        validate()  # once for what is compiled or allocated the first time
-        begun = time.perf_counter()
-        validate()
-        seconds_a_step += (time.perf_counter() - begun) * feed.batch_size / feed.n_epoch
-    left = MARGIN * (seconds - (time.monotonic() - started))
-    if left < seconds_a_step:
-        raise ParameterError(
-            f"{seconds:.0f} s are too few to train in: {left:.0f} s are left after the start, at "
-            f"{seconds_a_step:.2g} s a step."
-        )
-    return int(left / seconds_a_step)
-
-
-def copy_state(net: nn.Module) -> State:
-    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
-
-
-def keep_best(
-    net: nn.Module, best: State, error: float | None, patience: int | None, progress: Progress
-) -> State:
-    """The best weights so far, and what that says of the progress; without an error, the last ones."""
-    if error is None or progress.best_error is None or error < progress.best_error:
-        progress.best_error, progress.best_step, progress.n_worse = error, progress.step, 0
-        return copy_state(net)
-    progress.n_worse += 1
-    progress.stopped_early = patience is not None and progress.n_worse >= patience
-    return best
-
-
-def check_finite(mean_loss: float, net: nn.Module, progress: Progress) -> None:
-    """The loss tells of the weights before the last update, hence the look at the weights themselves."""
-    finite = torch.stack([parameter.isfinite().all() for parameter in net.parameters()]).all()
-    if not (math.isfinite(mean_loss) and finite.item()):
-        raise TrainingError(
-            f"training with recipe {progress.run['recipe']!r} diverged by step {progress.step} of "
-            f"{progress.n_steps} (loss {mean_loss}); lower the learning rate (the last checkpoint is kept)."
-        )
-
-
-@contextmanager
-def naming_full_memory(feed: Feed, speed: Speed) -> Iterator[None]:
-    """Turn running out of memory into one sentence."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not full and "can't allocate memory" not in str(error):
-            raise
-        raise TrainingError(
-            f"memory ran out on {speed.device} at batches of {feed.batch_size}; lower batch_size or take a "
-            "smaller base (the last checkpoint is kept)."
-        ) from error
-
-
-def save_checkpoint(
-    path: Path, net: nn.Module, optimizer: Optimizer, progress: Progress, losses: list[Tensor], best: State
-) -> None:
-    """Weights, the best ones, the optimiser's state and the progress, in one file that is never unpickled."""
-    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if value is not None}
-    if losses:
-        tensors[PENDING] = torch.stack(losses)
-    save_tensors(path, tensors, asdict(progress))
-
-
-def load_checkpoint(
-    path: Path, net: nn.Module, optimizer: Optimizer, run: dict[str, Any]
-) -> tuple[Progress, list[Tensor], State]:
-    """Put the state of `save_checkpoint` back; also the losses since the last log point, and the best."""
-    tensors, about = load_tensors(path)
-    progress = Progress(**about | {"curve": [LogPoint(**point) for point in about["curve"]]})
-    for name in run.keys() | progress.run.keys():
-        found, expected = progress.run.get(name), run.get(name)
-        if found != expected:
-            raise TrainingError(
-                f"the checkpoint {path} is of another run ({name} {found!r}, not {expected!r}); "
-                "delete it to start afresh."
+    speed.place(loss)
+    validate = make_validation(plan, net, protocols, speed)
+    checkpoint = checkpoint_of(folder, plan.training)
+    if checkpoint.exists() and seconds is not None:
+        feed.n_steps = read_progress(checkpoint).n_steps
+    elif seconds is not None:
+        a_step = measure_step(loss, feed, recipe, validate, min(MEASURED_SECONDS, seconds / 10), speed, world)
+        left = MARGIN * (seconds - (time.monotonic() - started))
+        if left < a_step:
+            raise ParameterError(
+                f"{seconds:.0f} s are too few to train in: {left:.0f} s are left after the start, at "
+                f"{a_step:.2g} s a step."
             )
-    device = next(net.parameters()).device
-    losses = list(tensors.pop(PENDING, torch.empty(0)).to(device))
-    owned: dict[str, State] = {"net": {}, "best": {}, "optimizer": {}}
-    for name, tensor in tensors.items():
-        owner, _, rest = name.partition(".")
-        owned[owner][rest] = tensor
-    try:
-        net.load_state_dict(owned["net"])
-    except RuntimeError as error:
-        raise TrainingError(
-            f"the checkpoint {path} is of another network; delete it to start afresh."
-        ) from error
-    state: dict[int, State] = {}
-    for name, tensor in owned["optimizer"].items():
-        index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return progress, losses, {name: tensor.to(device) for name, tensor in owned["best"].items()}
+        feed.n_steps = min(feed.n_steps, int(left / a_step))
+    identity = recipe.describe() | {
+        "feed": feed.about(), "n_epochs": plan.amount.n_epochs, "timed": seconds is not None,
+    }  # fmt: skip
+    progress = fit(
+        loss, feed, recipe, checkpoint=checkpoint, identity=identity, validate=validate,
+        log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
+        on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world,
+    )  # fmt: skip
+    report = TrainingReport.of(plan.training, plan.settings, progress)
+    info = plan.describe_weights(progress.n_seen, net.settings)
+    return Trained(net, info, [report], progress.complete)
+
+
+def make_validation(
+    plan: ClassificationPlan, net: Network, protocols: Protocols, speed: Speed
+) -> Callable[[], float] | None:
+    """Make what gives the network's present error on the trials that may select its weights."""
+    if plan.teaching.validation is None:
+        return None
+    scorer, episodes = NetworkScorer(net, speed), plan.teaching.validation(protocols)
+
+    def validate() -> float:
+        hits = score_list(scorer, protocols, episodes)
+        return 1 - int(hits.sum()) / hits.size
+
+    return validate
+
+
+def measure_step(
+    loss: NetworkLoss, feed: EpochFeed, recipe: ClassificationRecipe, validate: Callable[[], float] | None,
+    seconds: float, speed: Speed, world: World,
+) -> float:  # fmt: skip
+    """Measure seconds a step, its share of the validation after an epoch included."""
+    batches = (feed.batch(step) for step in range(10**9))
+    a_step = 1 / measure_rate(loss, feed, recipe, batches, seconds=seconds, speed=speed, world=world)
+    if validate is not None:
+        with speed.running():
+            validate()  # once for what is compiled or allocated the first time
+            begun = time.perf_counter()
+            validate()
+            a_step += (time.perf_counter() - begun) * feed.batch_size / feed.n_epoch
+    return a_step

@@ -1,65 +1,97 @@
-"""Whether released weights, evaluated again, do what was recorded of them, scene by scene."""
+"""Scores computed again, beside the recorded ones: whether released weights do what was recorded of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 
-# Percentage points of IoU. Both sides are plain float32 evaluations of the same file. What is left is that
-# another machine's convolutions round otherwise, which flips single pixels near the threshold; another batch
-# size moves nothing. Even weights rounded to half precision move a scene by 0.01 to 0.02 on average only,
-# other scenes or other weights by tens.
+from oneshot.records.run import RecordError
+
+# Both sides are plain float32 evaluations of the same file. What is left is that another machine's
+# convolutions round otherwise, which flips single pixels near the threshold; another batch size moves nothing.
+# Percentage points of IoU: even weights rounded to half precision move a scene by 0.01 to 0.02 on average
+# only, other scenes or other weights by tens.
 MEAN_TOLERANCE = 0.05
 SCENE_TOLERANCE = 0.2
 # Of a MaskNet another machine's rounding can also turn the choice between two proposals: so many scenes, and
 # at least one, may be as far apart as they like. It is evaluated on few: a pixel of one moves their mean.
 SHARE_APART = 0.01
 POINTS_OF_A_PIXEL = 1.0
+# Of 10,000 answers within alphabets of two small nets, neither channels_last nor double precision turned one
+# on a CPU; bfloat16, which such a comparison is to notice, turned 15 and 61. GPUs may take less exact
+# convolutions, hence some room. One answer of few may always turn.
+SHARE_TURNED = 0.002
+SHARE_MOVED = 0.001  # of the answers, by which the number of right ones may differ
+
+Points = Float[np.ndarray, " n"]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Scores of the first `n` scenes beside the recorded ones of the same scenes; differences in points.
+    """Scores of `n` scenes or answers beside the recorded ones, whose mean is `recorded`.
 
-    `difference_points` is of the means (here less recorded), `share_beyond_1_point` of the scenes.
+    Differences are in percentage points, here less recorded, where a right answer counts as 100 points:
+    `difference_points` is of the means, `share_beyond_1_point` the share of scenes, or of answers that turned.
     """
 
+    agrees: bool
+    recorded: float
     n: int
-    recorded_iou: float
     difference_points: float
     mean_absolute_difference_points: float
     largest_difference_points: float
     share_beyond_1_point: float
-    agrees: bool
 
 
-def compare(
+def compare_scenes(
     iou: Float[np.ndarray, " n"], recorded: Float[np.ndarray, " m"], *, chooses: bool = False
 ) -> Agreement:
-    """Compare the scenes that both have: the shorter one's, since both begin with the first of the set.
+    """Compare the IoU of the scenes that both have: the shorter one's, since both begin with the set's first.
 
     chooses: the network chooses among proposals, as MaskNet does.
     """
     n = min(len(iou), len(recorded))
-    before = recorded[:n].astype(np.float64)
-    points = 100 * (iou[:n].astype(np.float64) - before)
-    difference, absolute = float(points.mean()), np.abs(points)
+
+    def agree(points: Points) -> bool:
+        most = MEAN_TOLERANCE
+        if chooses and n > 1:
+            n_apart = max(1, int(SHARE_APART * n))
+            points = points[np.argsort(np.abs(points))[: n - n_apart]]
+            most = max(MEAN_TOLERANCE, POINTS_OF_A_PIXEL / n)
+        return bool(abs(points.mean()) <= most and np.abs(points).mean() <= SCENE_TOLERANCE)
+
+    return compare(iou[:n], recorded[:n], agree)
+
+
+def compare_answers(
+    here: UInt8[np.ndarray, "*n"] | Bool[np.ndarray, "*n"], recorded: UInt8[np.ndarray, "*m"]
+) -> Agreement:
+    """Compare right and wrong answers to the same queries.
+
+    Raises:
+        RecordError: they are not of the same queries.
+    """
+    if here.size != recorded.size:
+        raise RecordError(f"{here.size} answers cannot be compared with {recorded.size} recorded ones.")
+
+    def agree(points: Points) -> bool:
+        n, n_turned, n_moved = len(points), np.count_nonzero(points), abs(round(points.sum() / 100))
+        return bool(n_turned <= max(1, SHARE_TURNED * n) and n_moved <= max(1, SHARE_MOVED * n))
+
+    return compare(here.ravel().astype(bool), recorded.ravel().astype(bool), agree)
+
+
+def compare(here: np.ndarray, recorded: np.ndarray, agree: Callable[[Points], bool]) -> Agreement:
+    before = recorded.astype(np.float64)
+    points = 100 * (here.astype(np.float64) - before)
+    absolute = np.abs(points)
     return Agreement(
-        n=n,
-        recorded_iou=float(before.mean()),
-        difference_points=difference,
+        agrees=agree(points),
+        recorded=float(before.mean()),
+        n=len(points),
+        difference_points=float(points.mean()),
         mean_absolute_difference_points=float(absolute.mean()),
         largest_difference_points=float(absolute.max()),
         share_beyond_1_point=float((absolute > 1).mean()),
-        agrees=agree(points, chooses),
     )
-
-
-def agree(points: Float[np.ndarray, " n"], chooses: bool) -> bool:
-    """Whether differences scene by scene are no more than another machine's rounding."""
-    n, most = len(points), MEAN_TOLERANCE
-    if chooses and n > 1:
-        n_apart = max(1, int(SHARE_APART * n))
-        points = points[np.argsort(np.abs(points))[: n - n_apart]]
-        most = max(MEAN_TOLERANCE, POINTS_OF_A_PIXEL / n)
-    return bool(abs(points.mean()) <= most and np.abs(points).mean() <= SCENE_TOLERANCE)

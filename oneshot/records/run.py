@@ -1,86 +1,73 @@
-"""What is kept of a recorded run, but for its scenes' scores: a JSON file that says everything."""
+"""Recorded runs: a folder for each, whose run.json says everything but the single scores."""
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from oneshot.errors import OneshotError
 from oneshot.files import replacing
-from oneshot.params import Phase, RecipeName, Section, describe
-from oneshot.published import CLUTTER_LEVELS
-from oneshot.segment.answers import OWN
+from oneshot.intervals import Figure
+from oneshot.params import Section, describe_problems
 
-NetName = Literal["siamese_unet", "masknet"]
-JOINT = "joint"  # in place of a clutter level: one network for all of them
+Task = Literal["segmentation", "classification"]
 TEST_SPLITS = ("test-train", "test-one-shot")
-LevelKey = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)$")]
-AnswerName = Annotated[str, Field(pattern=r"^(answer|top_\d+|(location|candidates|choice)_given)$")]
-TestSplit = Annotated[str, Field(pattern=r"^(test-train|test-one-shot)$")]
+OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work done for it
+# The files in the folder of a run.
+RUN, CURVE, SCORES, WEIGHTS = "run.json", "curve.csv", "scores.safetensors", "weights.safetensors"
+
+TestSet = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)/(test-train|test-one-shot)$")]
+Verdict = Literal["yes", "no", "synthetic"]
 
 
 class RecordError(OneshotError):
     """A recorded run is missing, damaged, unfinished, or contradicts itself."""
 
 
-class Score(Section):
-    """Means over the first `n` scenes of a test set, as fractions, with the ends of their 95 % intervals."""
-
-    iou: float
-    iou_interval: tuple[float, float]
-    localisation: float
-    localisation_interval: tuple[float, float]
-    n: int = Field(ge=1)
-
-
-class SplitScore(Score):
-    """Over a whole test set, and over its scenes with and without a same-class distractor, if any."""
-
-    with_same_class: Score | None
-    without_same_class: Score | None
-
-
 class Training(Section):
-    """One training of a run: what was asked for, and how far it came.
+    """One training of a run: its settings, and how far it came.
 
-    A Siamese-U-Net has one, of segmentation; a MaskNet's proposals are trained first, then its discriminator.
-    `seconds_waiting` is the part of `seconds` in which the network waited for scenes.
+    A MaskNet has two, of its proposals and then of its discriminator; other networks have one. `n_seen`:
+    scenes, pairs or episodes. `best_step`: whose weights were kept, where a validation chooses them.
+    `seconds_waiting`: the part of `seconds` in which the network waited for its input.
     """
 
-    name: Literal["segmentation", "proposals", "discriminator"]
-    batch_size: int
-    lr: float
-    matching_weight: float
-    n_epochs: int | None
-    phases: tuple[Phase, ...]
-    n_scenes_seen: int
+    name: Literal["segmentation", "proposals", "discriminator", "pairs", "episodes"]
+    settings: dict[str, Any]
+    n_seen: int
     n_steps: int
     n_steps_planned: int
+    stopped_early: bool
+    best_step: int | None
     seconds: float
     seconds_waiting: float
 
     @property
     def complete(self) -> bool:
-        return self.n_steps == self.n_steps_planned
+        """Whether it ended by itself: all planned steps were done, or patience had run out."""
+        return self.stopped_early or self.n_steps == self.n_steps_planned
 
     @property
-    def scenes_per_second(self) -> float:
-        return self.n_scenes_seen / self.seconds if self.seconds else 0.0
+    def seen_per_second(self) -> float:
+        return self.n_seen / self.seconds if self.seconds else 0.0
 
-    @property
-    def waiting_share(self) -> float:
-        return self.seconds_waiting / self.seconds if self.seconds else 0.0
+
+class Start(Section):
+    """The weights that training began from; `n_seen` counts all that they had seen."""
+
+    file: str
+    sha256: str
+    n_seen: int
 
 
 class Seconds(Section):
     """Where the time went; `training` and its part `waiting` are sums over the run's trainings.
 
-    `total` is of the whole command, from its start on, and of the trainings of earlier ones that it went on
-    from.
+    `total` is of the whole command, from its start on, and of the trainings of earlier commands that it went
+    on from.
     """
 
     training: float
@@ -89,48 +76,83 @@ class Seconds(Section):
     total: float
 
 
-class Start(Section):
-    """The weights that training began from; `n_scenes_seen` counts all that they had seen."""
-
-    file: str
-    sha256: str
-    n_scenes_seen: int
-
-
 class Released(Section):
-    """The file of weights that the scores are of.
+    """The file of weights that the figures are of.
 
-    `iou_lost_points`: by how many percentage points half precision lowers the mean IoU, by clutter level and
-    test set (`oneshot.records.release` says when that is too much, and the file stays in single precision).
+    `lost_points`: by how many percentage points of IoU or of right answers the released precision is worse
+    than float32, by test set, such as 4/test-train, or protocol. `oneshot.records.release` says when that is
+    too much.
     """
 
-    file: str
     sha256: str
-    dtype: Literal["float16", "float32"]
-    iou_lost_points: dict[LevelKey, dict[TestSplit, float]]
+    precision: Literal["int8", "float16", "float32"]
+    lost_points: dict[str, float]
 
 
-class Record(Section):
+class SegmentationBody(Section):
+    """The part of a record that only segmentation has; `levels`: that it was evaluated at.
+
+    `pixel_mean`, `pixel_std`: of the training scenes with most clutter. `test_sets_as_published`: whether the
+    scenes have the published checksums.
+    """
+
+    feature_maps: int = Field(ge=1)
+    levels: tuple[Literal[4, 8, 16, 32, 64, 128, 256], ...] = Field(min_length=1)
+    pixel_mean: float
+    pixel_std: float
+    test_sets_as_published: dict[TestSet, Verdict]
+
+
+class EpisodeProtocol(Section):
+    """Episodes that were answered; `n_way`: of rising N-way the first and the last."""
+
+    n_way: int | tuple[int, int]
+    n_shot: int
+    n_episodes: int
+    n_queries: int
+    sha256: str
+
+    @property
+    def n(self) -> int:
+        return self.n_queries
+
+
+class PairProtocol(Section):
+    """Pairs that were judged."""
+
+    n_pairs: int
+    sha256: str
+
+    @property
+    def n(self) -> int:
+        return self.n_pairs
+
+
+class ClassificationBody(Section):
+    """The part of a record that only classification has; `not_computed`: protocols, and why not."""
+
+    protocols: dict[str, EpisodeProtocol | PairProtocol]
+    not_computed: dict[str, str]
+
+
+class Run(Section):
     """One run: what was asked for, what it ran on, what came out.
 
-    `proposals_share`: of `budget_minutes`, for the first of MaskNet's trainings. `scores`: by clutter level,
-    answer (`oneshot.segment.answers`) and test set; empty while the run is not evaluated.
+    `network`: the section of params.yaml; `net`: what it builds; `settings`: every number in force.
+    `figures`: empty while the run is not evaluated; `weights`: None until then.
     """
 
-    net: NetName
-    recipe: RecipeName
-    clutter_level: Literal[4, 8, 16, 32, 64, 128, 256, "joint"]
-    name: str = Field(pattern=r"^(\d+|joint)(-seed-\d+)?$")
-    scale: str
-    feature_maps: int
-    n_parameters: int
+    task: Task
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    network: str
+    net: str
+    recipe: str
+    settings: dict[str, Any]
     seed: int
-    n_jobs: int
-    lower_levels: float
-    proposals_share: float | None
-    training: tuple[Training, ...] = Field(min_length=1)
+    scale: str
+    n_parameters: int
+    trainings: tuple[Training, ...] = Field(min_length=1)
     start_from: Start | None
-    n_scenes_before: int
     budget_minutes: float | None
     seconds: Seconds
     device: str
@@ -141,135 +163,105 @@ class Record(Section):
     git_revision: str
     date: str
     drawings_sha256: str
-    pixel_mean: float
-    pixel_std: float
-    test_sets_as_published: dict[LevelKey, dict[TestSplit, Literal["yes", "no", "synthetic"]]]
     weights: Released | None
-    scores: dict[LevelKey, dict[AnswerName, dict[TestSplit, SplitScore]]]
+    figures: dict[str, Figure]
+    body: SegmentationBody | ClassificationBody
 
-    @property
-    def joint(self) -> bool:
-        return self.clutter_level == JOINT
-
-    @property
-    def levels(self) -> tuple[int, ...]:
-        """The clutter levels that it is evaluated at."""
-        return list_levels(self.clutter_level)
-
-    @property
-    def n_scenes_seen(self) -> int:
-        return sum(training.n_scenes_seen for training in self.training)
+    @model_validator(mode="after")
+    def check_body(self) -> "Run":
+        if isinstance(self.body, SegmentationBody) != (self.task == "segmentation"):
+            raise ValueError(f"its body is not one of {self.task}")
+        return self
 
     @property
     def complete(self) -> bool:
-        return all(training.complete for training in self.training)
+        """Whether all trainings ended by themselves; each began, or the run would not be evaluated."""
+        return self.evaluated and all(training.complete for training in self.trainings)
 
     @property
     def evaluated(self) -> bool:
-        """Whether every answer, its own among them, has scores on both test sets of every level."""
-        return set(self.scores) == set(map(str, self.levels)) and all(
-            OWN in answers and all(set(by_split) == set(TEST_SPLITS) for by_split in answers.values())
-            for answers in self.scores.values()
-        )
+        return self.weights is not None and required_figures(self) <= self.figures.keys()
 
     @property
-    def strange_sets(self) -> list[str]:
-        return list_strange_sets(self.test_sets_as_published)
+    def n_seen(self) -> int:
+        return sum(training.n_seen for training in self.trainings)
+
+    @property
+    def n_seen_before(self) -> int:
+        return self.start_from.n_seen if self.start_from else 0
+
+    @property
+    def segmentation(self) -> SegmentationBody:
+        assert isinstance(self.body, SegmentationBody)
+        return self.body
+
+    @property
+    def classification(self) -> ClassificationBody:
+        assert isinstance(self.body, ClassificationBody)
+        return self.body
 
 
-@dataclass(frozen=True)
-class RecordFiles:
-    """Where the four files of a run lie."""
-
-    record: Path
-    curve: Path
-    scores: Path
-    weights: Path
-
-
-def list_levels(clutter_level: int | str) -> tuple[int, ...]:
-    """The level itself, or for the joint network all of them."""
-    return CLUTTER_LEVELS if clutter_level == JOINT else (int(clutter_level),)
+def required_figures(run: Run) -> set[str]:
+    """List the figures without which a run is not evaluated."""
+    if isinstance(run.body, ClassificationBody):
+        return {"validation"}
+    return {
+        f"{level}/{OWN_ANSWER}/{split}/{metric}"
+        for level in run.body.levels
+        for split in TEST_SPLITS
+        for metric in ("iou", "localisation")
+    }
 
 
-def list_strange_sets(as_published: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The test sets, with their level, that are not the published ones."""
-    return [
-        f"{split} at {level}"
-        for level, verdicts in as_published.items()
-        for split, verdict in verdicts.items()
-        if verdict != "yes"
-    ]
+def list_strange_sets(as_published: Mapping[str, str]) -> list[str]:
+    """Name the test sets that are not the published ones."""
+    return [name for name, verdict in as_published.items() if verdict != "yes"]
 
 
-def run_name(clutter_level: int | str, seed: int, usual_seed: int) -> str:
-    """The clutter level, or joint; runs of other seeds than the usual one are told apart."""
-    return str(clutter_level) if seed == usual_seed else f"{clutter_level}-seed-{seed}"
+def save_run(folder: Path, run: Run) -> None:
+    with replacing(folder / RUN) as file:
+        file.write((json.dumps(run.model_dump(mode="json"), indent=1) + "\n").encode())
 
 
-def flat_files(folder: Path, net: str, recipe: str, name: str) -> RecordFiles:
-    """All four side by side, named by the run."""
-    stem = folder / f"{net}-{recipe}-{name}"
-    endings = (".json", ".curve.csv", ".scores.safetensors", ".weights.safetensors")
-    return RecordFiles(*(stem.with_name(stem.name + ending) for ending in endings))
-
-
-def released_files(results: Path, weights: Path, net: str, recipe: str, name: str) -> RecordFiles:
-    """Their places in the project: weights apart from the rest."""
-    folder = results / net / recipe
-    return RecordFiles(
-        folder / f"{name}.json",
-        folder / f"{name}.curve.csv",
-        folder / f"{name}.scores.safetensors",
-        weights / net / recipe / f"{name}.safetensors",
-    )
-
-
-def save_record(path: Path, record: Record) -> None:
-    with replacing(path) as file:
-        file.write((json.dumps(record.model_dump(mode="json", by_alias=True), indent=1) + "\n").encode())
-
-
-def load_record(path: Path) -> Record:
-    """Read a record and check its form.
+def load_run(folder: Path) -> Run:
+    """Read the record of a run and check its form.
 
     Raises:
         RecordError: the file is missing, damaged, or says what a record cannot say.
     """
+    path = folder / RUN
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        return Run.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecordError(f"there is no record {path}: python -m stages.record makes one.") from None
     except ValidationError as error:
-        raise RecordError(f"{path} is not a whole record: {describe(error)}.") from None
+        raise RecordError(f"{path} is not a whole record: {describe_problems(error)}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} cannot be read ({error}).") from error
 
 
-def read_records(results: Path) -> list[Record]:
-    """All adopted records, in the order of their paths, such as <results>/siamese_unet/fast/32.json.
+def read_runs(recorded: Path, task: Task) -> list[Run]:
+    """Read all runs of a task that lie in <recorded>/<task>/<name>, in the order of their names.
 
     Raises:
-        RecordError: one is damaged, has no scores yet, or lies where another belongs.
+        RecordError: one is damaged, has no figures yet, or lies where another belongs.
     """
-    records = []
-    for path in sorted(results.glob("*/*/*.json")):
-        record = load_record(path)
-        if released_files(results, results, record.net, record.recipe, record.name).record != path:
-            raise RecordError(
-                f"{path} is the record of {record.net}, recipe {record.recipe}, {record.name}: it was moved."
-            )
-        if not record.evaluated:
+    runs = []
+    for path in sorted(recorded.glob(f"{task}/*/{RUN}")):
+        run = load_run(path.parent)
+        if (run.task, run.name) != (task, path.parent.name):
+            raise RecordError(f"{path} is the record of {run.task}/{run.name}: it was moved.")
+        if not run.evaluated:
             raise RecordError(
                 f"{path} is of an unfinished run: go on with it by the command that began it, or bring a "
-                "finished one by python -m stages.adopt FOLDER."
+                "finished one by python -m stages.record.adopt FOLDER."
             )
-        records.append(record)
-    return records
+        runs.append(run)
+    return runs
 
 
 def check_revision(revision: str) -> str:
-    """A Git revision as records name it: 7 to 40 hexadecimal digits, -dirty behind them if files differed.
+    """Check a Git revision: 7 to 40 hexadecimal digits, -dirty behind them if files differed.
 
     Raises:
         RecordError: it is something else.

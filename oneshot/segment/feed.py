@@ -1,9 +1,7 @@
-"""Training scenes in their order: rendered ahead of the training, decoded on its device.
+"""Training scenes in the order of `oneshot.segment.windows`: rendered ahead, decoded on the device.
 
-The training set of a clutter level is its jobs (2,000 scenes each; job j from the split's j-th seed). An
-epoch visits every scene of the first `n_jobs` jobs once: jobs in a new order (epoch 0: as they come), cut
-into windows, the scenes of a window shuffled. The order depends on seeds and positions only, never on how
-many threads render or how much is kept in memory, so training can go on from any step.
+The order never depends on how many threads render or how much is kept in memory, so that training can go on
+from any step.
 """
 
 import math
@@ -12,8 +10,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -38,109 +35,24 @@ from oneshot.segment.batches import (
     statistics_of_scenes,
     with_others,
 )
+from oneshot.segment.phases import Phase
 from oneshot.segment.render_ahead import Job, Stock, Visit
+from oneshot.segment.windows import (
+    LOCATIONS,
+    OTHERS,
+    Slot,
+    Window,
+    deal_out,
+    plan_windows,
+    window_order,
+)
 from oneshot.training.distributed import World
 from oneshot.training.speed import Speed
 
 RenderTargets = Callable[[int, UInt16[np.ndarray, "n k"], int], Targets]  # (level, characters, seed)
 
-# What a random stream is for, so that no two share their numbers.
-JOB_ORDER, SCENE_ORDER, OTHERS, LOCATIONS = range(4)
 
-
-@dataclass(frozen=True)
-class Phase:
-    """So many scenes to train on, from jobs of these levels in turn (a level listed twice: twice as many)."""
-
-    clutter_levels: tuple[int, ...]
-    n_scenes: int
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One visit to a job."""
-
-    clutter_level: int
-    epoch: int
-    job: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """Jobs whose scenes are shuffled together; of the shuffled ones, `n_scenes` are trained on.
-
-    They are every `stride`-th one, from the `first` on.
-    """
-
-    slots: tuple[Slot, ...]
-    n_scenes: int
-    first: int = 0
-    stride: int = 1
-
-
-@lru_cache(maxsize=16)
-def epoch_order(seed: int, epoch: int, n_jobs: int) -> Int[np.ndarray, " n_jobs"]:
-    """The order of an epoch's jobs: as they come in epoch 0, so that short runs see the same scenes."""
-    if epoch == 0:
-        return np.arange(n_jobs)
-    return np.random.default_rng([seed, JOB_ORDER, epoch]).permutation(n_jobs)
-
-
-def window_order(seed: int, window: int, n_scenes: int) -> Int[np.ndarray, " n_scenes"]:
-    """The order of a window's scenes."""
-    return np.random.default_rng([seed, SCENE_ORDER, window]).permutation(n_scenes)
-
-
-def deal_out(windows: Sequence[Window], rank: int, size: int) -> list[Window]:
-    """One process's share of every window, as large as any other's: whole jobs where they can be dealt out.
-
-    Otherwise every process renders all of the window's jobs and takes its share of their scenes. Up to
-    `size` - 1 scenes of a window are left out.
-    """
-    shares = []
-    for window in windows:
-        n_scenes = window.n_scenes // size
-        if len(window.slots) % size == 0:
-            shares.append(Window(window.slots[rank::size], n_scenes))
-        else:
-            shares.append(Window(window.slots, n_scenes, first=rank, stride=size))
-    return [share for share in shares if share.n_scenes]
-
-
-def plan_windows(
-    phases: Sequence[Phase], *, seed: int, n_jobs: int, n_window_jobs: int, n_job_scenes: int = JOB_SCENES
-) -> list[Window]:
-    """All windows of a training run. A level goes on through its jobs from phase to phase."""
-    windows = []
-    n_visits = {level: 0 for phase in phases for level in phase.clutter_levels}
-    for phase in phases:
-        slots = []
-        for turn in range(math.ceil(phase.n_scenes / n_job_scenes)):
-            level = phase.clutter_levels[turn % len(phase.clutter_levels)]
-            epoch, place = divmod(n_visits[level], n_jobs)
-            n_visits[level] += 1
-            slots.append(Slot(level, epoch, int(epoch_order(seed, epoch, n_jobs)[place])))
-        left = phase.n_scenes
-        for together in cut_windows(slots, n_window_jobs):
-            windows.append(Window(tuple(together), min(left, len(together) * n_job_scenes)))
-            left -= windows[-1].n_scenes
-    return windows
-
-
-def cut_windows(slots: Sequence[Slot], n_window_jobs: int) -> list[list[Slot]]:
-    """Runs of at most `n_window_jobs` slots, none of which holds a level in two of its epochs."""
-    windows: list[list[Slot]] = [[]]
-    for slot in slots:
-        another_epoch = any(
-            other.clutter_level == slot.clutter_level and other.epoch != slot.epoch for other in windows[-1]
-        )
-        if another_epoch or len(windows[-1]) == n_window_jobs:
-            windows.append([])
-        windows[-1].append(slot)
-    return windows
-
-
-class Feed:
+class SceneFeed:
     """The batches of a training run, from any step on.
 
     Scenes come from a stock of rendered jobs. Two windows of them lie on the device (11 kB a scene): one that
@@ -196,7 +108,7 @@ class Feed:
         self.statistics = statistics
         self.batch_size = batch_size // world.size
         self.seed = seed
-        self.rank = world.rank
+        self.rank, self.n_processes = world.rank, world.size
         self.n_locations = n_locations
         self.speed = speed or Speed()
         self.seconds_waited = 0.0
@@ -214,7 +126,7 @@ class Feed:
         self.n_scenes = world.size * sum(window.n_scenes for window in self.windows)
 
     def batches(self, first_step: int = 0) -> Iterator[Batch]:
-        """Batches from a step on. A window whose scenes do not fill its last batch ends on a smaller one."""
+        """Give batches from a step on; a window that does not fill its last one ends on a smaller one."""
         first_window = bisect_right(self.first_steps, first_step) - 1
         places = self.plan_stock(first_window)
         helpers, ahead = ThreadPoolExecutor(len(self.stock.threads)), ThreadPoolExecutor(1)
@@ -235,6 +147,13 @@ class Feed:
             ahead.shutdown(cancel_futures=True)
             helpers.shutdown(cancel_futures=True)
 
+    def count(self, batch: Batch) -> int:
+        return len(batch) * self.n_processes
+
+    def ends_epoch(self, step: int) -> bool:
+        """Say no: a network for segmentation is not validated while it trains."""
+        return False
+
     def plan_stock(self, first_window: int) -> list[int]:
         """Tell the stock what is needed from a window on; where in its plan every window begins."""
         windows = self.windows[first_window:]
@@ -250,20 +169,20 @@ class Feed:
             yield self.decode(scenes, chosen, statistics, places)
 
     def statistics_of(self, number: int, n_loaded: int) -> SceneStatistics:
-        """Of a window's loaded scenes, which are of several clutter levels maybe."""
+        """Give those of a window's loaded scenes, which are of several clutter levels maybe."""
         slots = self.windows[number].slots
         parts = [self.statistics[slot.clutter_level] for slot in slots]
         return statistics_of_scenes(parts, n_loaded // len(slots), self.speed.device)
 
     def send(self, numbers: Int[np.ndarray, "..."]) -> Int[Tensor, "..."]:
-        """To the device, which is not waited for."""
+        """Copy to the device, which is not waited for."""
         tensor = torch.from_numpy(numbers)
         if self.speed.device_type != "cuda":
             return tensor
         return tensor.pin_memory().to(self.speed.device, non_blocking=True)
 
     def pick_locations(self, number: int, scenes: CodedScenes) -> Int[np.ndarray, "n n_locations_plus_1"]:
-        """For MaskNet, of all scenes that a window trains on, in order; else no numbers at all."""
+        """Pick random locations, for MaskNet, of all scenes of a window; else no numbers at all."""
         n_scenes = self.windows[number].n_scenes
         if not self.n_locations:
             return np.empty((n_scenes, 0), np.int64)
@@ -278,33 +197,33 @@ class Feed:
         statistics: SceneStatistics,
         places: Int[Tensor, "b n_locations_plus_1"],
     ) -> Batch:
-        """The batch of some scenes, with what `pick_locations` picked for them; statistics of all scenes."""
+        """Make the batch of some scenes, with what was picked for them; statistics of all scenes."""
         batch = decode(scenes, chosen, statistics.of(chosen), self.speed.memory_format)
         if not self.n_locations:
             return batch
         return replace(batch, locations=places[:, :-1], corners=places[:, -1])
 
     def order(self, number: int, n_loaded: int) -> Int[np.ndarray, " n_scenes"]:
-        """Which of a window's loaded scenes are trained on, in order."""
+        """Choose which of a window's loaded scenes are trained on, in order."""
         window = self.windows[number]
         shuffled = window_order(self.seed, number, n_loaded)
         return shuffled[window.first :: window.stride][: window.n_scenes]
 
     def load_first(self) -> CodedScenes:
-        """The first window's scenes, not yet shuffled; to be asked for before `batches`."""
+        """Load the first window's scenes, not yet shuffled; to be asked for before `batches`."""
         first_place = self.plan_stock(0)[0]
         with ThreadPoolExecutor(len(self.stock.threads)) as helpers:
             return self.load(self.windows[0], first_place, helpers)
 
     def sample(self, n_scenes: int) -> Batch:
-        """The first scenes that training will see, in one batch; to be asked for before `batches`."""
+        """Give the first scenes that training will see, in one batch; to be asked for before `batches`."""
         scenes = self.load_first()
         which = torch.from_numpy(self.order(0, len(scenes))[:n_scenes]).to(self.speed.device)
         statistics = self.statistics_of(0, len(scenes)).of(which)
         return decode(scenes, which, statistics, self.speed.memory_format)
 
     def repeat(self, scenes: CodedScenes) -> Iterator[Batch]:
-        """The same batch of the first window's scenes, decoded again and again: to measure steps with."""
+        """Give the same batch of the first window's scenes, decoded again and again, to measure with."""
         which = torch.arange(self.batch_size, device=self.speed.device)
         places = self.send(self.pick_locations(0, scenes))
         statistics = self.statistics_of(0, len(scenes))
@@ -321,7 +240,7 @@ class Feed:
         return join(list(helpers.map(fetch, range(len(window.slots)))))
 
     def complete(self, job: Job, slot: Slot) -> CodedScenes:
-        """A job on the device, with target images of some of its distractors: other ones in every epoch."""
+        """Put a job on the device, with targets of some of its distractors: other ones in every epoch."""
         if self.render_targets is None:
             return job.scenes.to(self.speed.device)
         generator = np.random.default_rng([self.seed, OTHERS, slot.clutter_level, slot.epoch, slot.job])

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.intervals import Mean, mean_of_hits, mean_of_values
+from oneshot.intervals import Figure, mean_of_hits, mean_of_values
 
 FOREGROUND_PROBABILITY = 0.3
 HIT_DISTANCE = 5  # pixels, excluded
@@ -21,8 +21,8 @@ HIT_DISTANCE = 5  # pixels, excluded
 class Means:
     """Over one group of scenes; an answer that points nowhere has no localisation."""
 
-    iou: Mean
-    localisation: Mean | None
+    iou: Figure
+    localisation: Figure | None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -10,53 +11,21 @@ from torch.optim import Adam, Optimizer
 
 from oneshot.errors import ParameterError
 from oneshot.segment.batches import Batch
+from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import Objective
 from oneshot.segment.nets.siamese_unet import Encoder, SiameseUNet, layer_norm
+from oneshot.training.fit import scale_rates
 from oneshot.training.muon import Muon
+from oneshot.training.schedules import halvings, warm_up_and_cosine
 
 MUON_RATE_PER_ADAM_RATE = 10
-WARM_UP = 0.1  # of all steps
+PREPARE_SCENES = 128
 # The mask covers 1.3 % of a scene; twice 2.3 apart, the logits start at a foreground probability of 1 %.
 BACKGROUND_LOGIT = 2.3
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained, but for the data.
-
-    `lr` is Adam's, at the schedule's top; `lr_factor(step, n_steps, n_epochs)` is the share of it that a step
-    gets. `prepare`, if any, sets the untrained network up from a first batch.
-    """
-
-    name: str
-    lr: float
-    batch_size: int
-    matching_weight: float
-    optimizers: Callable[[Objective, float, bool], list[Optimizer]]
-    lr_factor: Callable[[int, int, int | None], float]
-    prepare: Callable[[SiameseUNet, Batch], None] | None = None
-    corrected: bool = False  # whether MaskNet's labels are mended (see oneshot.segment.masknet_losses)
-
-
-def halvings(step: int, n_steps: int, n_epochs: int | None = None) -> float:
-    """Halved at the start of epochs E//2, 3E//4, 7E//8; without epochs, after 1/2, 3/4, 7/8 of the steps."""
-    if n_epochs is None:
-        starts = [n_steps * eighths / 8 for eighths in (4, 6, 7)]
-    else:
-        starts = [n_steps * (n_epochs * eighths // 8) / n_epochs for eighths in (4, 6, 7)]
-    return 0.5 ** sum(step >= start for start in starts)
-
-
-def warm_up_and_cosine(step: int, n_steps: int, n_epochs: int | None = None) -> float:
-    """Linear warm-up over the first tenth of the steps, then a cosine to zero."""
-    n_warm = max(1, round(WARM_UP * n_steps))
-    if step < n_warm:
-        return (step + 1) / n_warm
-    return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(1, n_steps - n_warm)))
-
-
 def learning(loss: Objective) -> list[Tensor]:
-    """The parameters that a training step changes."""
+    """List the parameters that a training step changes."""
     return [parameter for parameter in loss.parameters() if parameter.requires_grad]
 
 
@@ -65,7 +34,7 @@ def plain_adam(loss: Objective, lr: float, fused: bool = False) -> list[Optimize
 
 
 def muon_and_adam(loss: Objective, lr: float, fused: bool = False) -> list[Optimizer]:
-    """Muon for the convolutions between the first layers and the last; Adam for those and all the rest.
+    """Make Muon for the convolutions between the first layers and the last, Adam for those and all the rest.
 
     Gradients fall by a factor of 1,000 to 10,000 after the first steps: Adam's epsilon and slow second moment
     would swallow what is left, hence its own settings.
@@ -103,7 +72,12 @@ def prepare_fast(net: SiameseUNet, batch: Batch) -> None:
 
 @dataclass(frozen=True)
 class Method:
-    """What makes a recipe, apart from its numbers."""
+    """What makes a recipe, apart from its numbers.
+
+    `lr_factor(step, n_steps, n_epochs)` is the share of the top rate that a step gets; `prepare`, if any,
+    sets an untrained network up from a batch; `corrected`: MaskNet's labels are mended (see
+    oneshot.segment.masknet_losses).
+    """
 
     optimizers: Callable[[Objective, float, bool], list[Optimizer]]
     lr_factor: Callable[[int, int, int | None], float]
@@ -118,26 +92,47 @@ METHODS = {
 }
 
 
-def make_recipe(
-    name: str, lr: float, batch_size: int, matching_weight: float, *, trained_before: bool = False
-) -> Recipe:
-    """A recipe by its name and numbers; the learning rate is Adam's, Muon's is ten times as much.
+@dataclass(frozen=True)
+class SegmentationRecipe:
+    """How a network is trained, but for the data.
 
-    A network that was trained before needs no preparation, which would overwrite what it has learnt.
+    `lr` is Adam's, at the schedule's top; Muon's is ten times as much. `n_epochs` places the published
+    halvings. A network that was trained before needs no preparation: it would overwrite what it has learnt.
 
     Raises:
-        ParameterError: there is no such recipe, or a number is out of range.
+        ParameterError: there is no recipe of that name, or a number is out of range.
     """
-    if name not in METHODS:
-        raise ParameterError(f"there is no recipe {name!r}; choose one of {', '.join(METHODS)}.")
-    if not (0 < lr < math.inf):
-        raise ParameterError(f"the learning rate is {lr}; it must be a positive number.")
-    if batch_size < 1:
-        raise ParameterError(f"batch_size is {batch_size}; it must be at least 1.")
-    if matching_weight < 0:
-        raise ParameterError(f"matching_weight is {matching_weight}; it cannot be negative.")
-    method = METHODS[name]
-    return Recipe(
-        name, lr, batch_size, matching_weight, method.optimizers, method.lr_factor,
-        None if trained_before else method.prepare, method.corrected,
-    )  # fmt: skip
+
+    name: str
+    lr: float
+    batch_size: int
+    matching_weight: float
+    n_epochs: int | None = None
+    trained_before: bool = False
+    patience: int | None = None  # it is not validated
+
+    def __post_init__(self) -> None:
+        if self.name not in METHODS:
+            raise ParameterError(f"there is no recipe {self.name!r}; choose one of {', '.join(METHODS)}.")
+        if not (0 < self.lr < math.inf):
+            raise ParameterError(f"the learning rate is {self.lr}; it must be a positive number.")
+        if self.batch_size < 1:
+            raise ParameterError(f"batch_size is {self.batch_size}; it must be at least 1.")
+        if self.matching_weight < 0:
+            raise ParameterError(f"matching_weight is {self.matching_weight}; it cannot be negative.")
+
+    @property
+    def method(self) -> Method:
+        return METHODS[self.name]
+
+    def optimizers(self, loss: Objective, fused: bool = False) -> list[Optimizer]:
+        return self.method.optimizers(loss, self.lr, fused)
+
+    def set_rates(self, optimizers: list[Optimizer], step: int, feed: SceneFeed) -> float:
+        factor = self.method.lr_factor(step, feed.n_steps, self.n_epochs)
+        scale_rates(optimizers, factor)
+        return factor * self.lr
+
+    def prepare(self, loss: Objective, feed: SceneFeed) -> None:
+        if self.method.prepare is not None and not self.trained_before:
+            self.method.prepare(cast(SiameseUNet, loss.net), feed.sample(PREPARE_SCENES))

@@ -1,85 +1,266 @@
-"""A whole training run: the scenes that a recipe asks for, as many of them as fit into the time there is."""
+"""Whole trainings of networks for segmentation: planned by the parameters, cut to the time there is.
+
+A Siamese-U-Net has one training, a MaskNet two, one after another.
+"""
 
 import math
-import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
-import psutil
 import torch
-from torch import Tensor
+from torch import nn
 
-from oneshot.clutter.scenes import JOB_SCENES
-from oneshot.errors import ParameterError
-from oneshot.published import CLUTTER_LEVELS
-from oneshot.segment.batches import Batch, PixelStatistics
-from oneshot.segment.feed import Feed, Phase
-from oneshot.segment.losses import Objective
-from oneshot.segment.recipes import Recipe
+from oneshot.errors import ParameterError, TrainingError
+from oneshot.params import SEGMENTATION, OnlyTrainingNumbers, Params, list_trainings
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.feed import SceneFeed
+from oneshot.segment.losses import Objective, SegmentationLoss
+from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.memory import choose_memory, count_threads
+from oneshot.segment.nets import NETS
+from oneshot.segment.nets.masknet import MaskNet
+from oneshot.segment.phases import N_WINDOW_JOBS, Phase, cut, lead_up
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
 from oneshot.segment.training_set import TrainingSet
 from oneshot.training.distributed import World
-from oneshot.training.fit import LogPoint, Progress, fit, naming_full_memory, read_progress, train_step
+from oneshot.training.fit import fit, measure_rate
+from oneshot.training.plan import TrainingPlan
+from oneshot.training.progress import (
+    LogPoint,
+    Progress,
+    Trained,
+    TrainingReport,
+    checkpoint_of,
+    read_progress,
+)
 from oneshot.training.speed import Speed
+from oneshot.training.tensors import WeightsError, load_network
 
-N_WINDOW_JOBS = 4
-MEMORY_SHARE = 0.4  # of what is free on a GPU, or else on the machine, for rendered scenes
-BYTES_A_SCENE = 12_000  # at most, packed, with its characters
-WARM_UP_STEPS = 3
-STEPS_A_READING = 10
-MEASURED_SECONDS = 5.0
 MARGIN = 0.97  # of the time left, for what is slower than it was measured
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a training run, apart from the network itself."""
+class PlannedTraining:
+    """One training of a plan: segmentation (Siamese-U-Net's), proposals or discriminator (MaskNet's)."""
 
-    progress: Progress
+    name: str
+    recipe: SegmentationRecipe
     phases: tuple[Phase, ...]
 
 
+@dataclass(frozen=True)
+class SegmentationPlan(TrainingPlan):
+    """The trainings of one network; `starts_from` names the network whose weights it begins with, if any."""
+
+    feature_maps: int
+    n_jobs: int
+    proposals_share: float
+    starts_from: str | None
+    trainings: tuple[PlannedTraining, ...]
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """The clutter levels that it is trained on, ascending."""
+        phases = [phase for training in self.trainings for phase in training.phases]
+        return tuple(sorted({level for phase in phases for level in phase.clutter_levels}))
+
+    @property
+    def last_level(self) -> int:
+        """The level that training ends with, whose statistics a file of weights names."""
+        return self.trainings[-1].phases[-1].clutter_levels[-1]
+
+
+def plan_training(params: Params, name: str, seed: int | None = None) -> SegmentationPlan:
+    """Plan the trainings of a network by its section of params.yaml.
+
+    Raises:
+        ParameterError: there is no such network, it is not trained at this scale, its net is unknown, or a
+            number is out of range.
+    """
+    network = params.find_network(SEGMENTATION, name)
+    amount = params.amount_of(SEGMENTATION, name)
+    if amount is None:
+        raise ParameterError(f"{name} is not trained at scale {params.scale_name}.")
+    if network.net not in NETS:
+        raise ParameterError(f"{name} is a {network.net!r}; there are {', '.join(NETS)}.")
+    scale = params.scale.segmentation
+    by_recipe = params.segmentation.recipes[network.net]
+    if scale.recipe not in by_recipe:
+        raise ParameterError(f"segmentation.recipes.{network.net} has no recipe {scale.recipe!r}.")
+    trainings = []
+    for training, numbers in list_trainings(by_recipe[scale.recipe]).items():
+        only = isinstance(numbers, OnlyTrainingNumbers)
+        recipe = SegmentationRecipe(
+            scale.recipe, (params.lr if only else None) or numbers.lr, numbers.batch_size,
+            numbers.matching_weight, amount.n_epochs, trained_before=network.starts_from is not None,
+        )  # fmt: skip
+        phases = tuple(Phase(phase.clutter_levels, phase.n_scenes) for phase in amount.phases[training])
+        if isinstance(numbers, OnlyTrainingNumbers) and len(phases) == 1:
+            phases = lead_up(phases[0], numbers.lower_levels, recipe.batch_size)
+        trainings.append(PlannedTraining(training, recipe, phases))
+    settings: dict[str, Any] = {"feature_maps": scale.feature_maps, "n_jobs": scale.n_jobs}
+    if len(trainings) > 1:
+        settings["proposals_share"] = params.segmentation.proposals_share
+    settings["trainings"] = {
+        training.name: describe_numbers(training.recipe, training.phases) for training in trainings
+    }
+    return SegmentationPlan(
+        task=SEGMENTATION, name=name, net=network.net, recipe=scale.recipe, settings=settings,
+        seed=params.seed if seed is None else seed, scale=params.scale_name, log_every=params.log_every,
+        checkpoint_seconds=params.checkpoint_seconds, feature_maps=scale.feature_maps, n_jobs=scale.n_jobs,
+        proposals_share=params.segmentation.proposals_share, starts_from=network.starts_from,
+        trainings=tuple(trainings),
+    )  # fmt: skip
+
+
+def describe_numbers(recipe: SegmentationRecipe, phases: tuple[Phase, ...]) -> dict[str, Any]:
+    """Give the numbers of one training, as JSON can hold them."""
+    return {
+        "lr": recipe.lr,
+        "batch_size": recipe.batch_size,
+        "matching_weight": recipe.matching_weight,
+        "n_epochs": recipe.n_epochs,
+        "phases": [
+            {"clutter_levels": list(phase.clutter_levels), "n_scenes": phase.n_scenes} for phase in phases
+        ],
+    }
+
+
+def build_net(plan: SegmentationPlan, start: Path | None = None) -> tuple[nn.Module, int]:
+    """Build the network with initial weights, or on those in the file `start`; and count what these had seen.
+
+    Raises:
+        TrainingError: it starts from another network's weights, and there are none.
+        WeightsError: the file is damaged, or of a network of another size.
+    """
+    net: Any = NETS[plan.net](plan.feature_maps)
+    generator = torch.Generator().manual_seed(plan.seed)
+    if plan.starts_from is None and start is None:
+        return net.initialise(generator), 0
+    if start is None or not start.is_file():
+        raise TrainingError(
+            f"{plan.name} starts from {plan.starts_from}, which is not trained at scale {plan.scale}: give "
+            "that one scenes in params.yaml, or this one none."
+        )
+    other, info = load_network(start, NETS)
+    if info.settings != {"feature_maps": plan.feature_maps}:
+        raise WeightsError(
+            f"{start} holds a {info.net} of {info.settings}, which cannot be the start of one of "
+            f"{plan.feature_maps} feature maps."
+        )
+    n_seen = info.training.get("n_seen", 0) + info.training.get("n_seen_before", 0)
+    return net.start_from(other, generator), n_seen
+
+
+def make_objective(name: str, net: nn.Module, recipe: SegmentationRecipe) -> Objective:
+    """Make the loss of a training; making it settles which of the network's parameters learn."""
+    if name == "proposals":
+        return ProposalLoss(cast(MaskNet, net), recipe.matching_weight, corrected=recipe.method.corrected)
+    if name == "discriminator":
+        return DiscriminatorLoss(cast(MaskNet, net), corrected=recipe.method.corrected)
+    return SegmentationLoss(cast(Any, net), recipe.matching_weight)
+
+
 def train(
-    loss: Objective,
+    plan: SegmentationPlan,
     training_set: TrainingSet,
-    recipe: Recipe,
-    phases: Sequence[Phase],
     *,
-    statistics: Mapping[int, PixelStatistics],
-    checkpoint: Path,
-    seed: int,
-    n_jobs: int,
-    n_epochs: int | None = None,
+    folder: Path,
+    start: Path | None = None,
+    net: nn.Module | None = None,
+    n_seen_before: int = 0,
     seconds: float | None = None,
     deadline: float = math.inf,
-    log_every: int = 100,
-    checkpoint_seconds: float = 60.0,
-    on_log: Callable[[LogPoint], None] = lambda point: None,
+    on_log: Callable[[str, LogPoint], None] = lambda training, point: None,
     stop: Callable[[], bool] = lambda: False,
     speed: Speed | None = None,
     world: World | None = None,
-) -> Outcome:
-    """Train what `loss` trains on the phases, or go on from `checkpoint`; a deadline or `stop` end it early.
+) -> Trained:
+    """Train as planned, one training after another, or go on from the checkpoints in `folder`.
 
-    With `seconds`, from this call on, the phases are cut in proportion to what fits, by the speed of this
-    recipe on this device, measured first; the rates follow the cut phases (1/2, 3/4, 7/8 for the published
-    halvings). A run that goes on from a checkpoint keeps the phases that it began with. `deadline` is of
-    `time.monotonic`.
+    `start`: the file of weights that `plan.starts_from` names; or `net`, built by `build_net`, and
+    `n_seen_before`. `seconds`: for all, from this call on; of two trainings the first gets
+    `plan.proposals_share` of them, and is over then even if it was slower than measured. `on_log` gets a
+    training's name with every point. After `deadline` or `stop` no further training is begun.
 
     Raises:
         ParameterError: too little time for one step, or a number is out of range.
-        TrainingError, WeightsError: as `oneshot.training.fit.fit`.
+        TrainingError, WeightsError: as `build_net` and `oneshot.training.fit.fit`.
+    """
+    ends = math.inf if seconds is None else time.monotonic() + seconds
+    if net is None:
+        net, n_seen_before = build_net(plan, start)
+    statistics = training_set.statistics(plan.levels)
+    run = partial(
+        train_once, plan=plan, training_set=training_set, statistics=statistics, stop=stop,
+        speed=speed or Speed(), world=world or World(),
+    )  # fmt: skip
+    reports: list[TrainingReport] = []
+    complete = False
+    for number, training in enumerate(plan.trainings):
+        checkpoint = checkpoint_of(folder, training.name)
+        if any(checkpoint_of(folder, later.name).exists() for later in plan.trainings[number + 1 :]):
+            # It is over, and the later one's checkpoint holds what it has left.
+            progress = read_progress(checkpoint)
+            for point in progress.curve:
+                on_log(training.name, point)
+            reports.append(report_training(training, progress))
+            continue
+        if training.name == "discriminator":
+            cast(MaskNet, net).start_discriminator()  # from the target encoder as it is by now
+        left = None if seconds is None else ends - time.monotonic()
+        own_deadline = deadline
+        if left is not None and training is not plan.trainings[-1]:
+            left *= plan.proposals_share
+            own_deadline = min(deadline, time.monotonic() + left)
+        progress = run(
+            training, make_objective(training.name, net, training.recipe), checkpoint=checkpoint,
+            seconds=left, deadline=own_deadline, on_log=partial(on_log, training.name),
+        )  # fmt: skip
+        reports.append(report_training(training, progress))
+        complete = progress.complete and training is plan.trainings[-1]
+        if not progress.complete and (stop() or own_deadline == deadline):
+            break
+    info = plan.describe_weights(
+        sum(one.n_seen for one in reports), {"feature_maps": plan.feature_maps},
+        asdict(statistics[plan.last_level]), n_seen_before,
+    )  # fmt: skip
+    return Trained(net, info, reports, complete)
+
+
+def train_once(
+    training: PlannedTraining,
+    loss: Objective,
+    *,
+    plan: SegmentationPlan,
+    training_set: TrainingSet,
+    statistics: Mapping[int, PixelStatistics],
+    checkpoint: Path,
+    seconds: float | None,
+    deadline: float,
+    on_log: Callable[[LogPoint], None],
+    stop: Callable[[], bool],
+    speed: Speed,
+    world: World,
+) -> Progress:
+    """Train what `loss` trains on the phases, or go on from `checkpoint`.
+
+    With `seconds` the phases are cut in proportion to what fits, by the speed of this recipe on this device,
+    measured first; the rates follow the cut phases (1/2, 3/4, 7/8 for the published halvings). A run that
+    goes on from a checkpoint keeps the phases that it began with.
     """
     started = time.monotonic()
-    speed, world = speed or Speed(), world or World()
+    recipe, phases, n_jobs = training.recipe, training.phases, plan.n_jobs
     device, memory_bytes = choose_memory(phases[-1:], n_jobs, speed.device)
 
-    def make_feed(phases: Sequence[Phase]) -> Feed:
-        return Feed(
-            stock, phases, statistics, batch_size=recipe.batch_size, seed=seed, n_jobs=n_jobs,
+    def make_feed(phases: tuple[Phase, ...]) -> SceneFeed:
+        return SceneFeed(
+            stock, phases, statistics, batch_size=recipe.batch_size, seed=plan.seed, n_jobs=n_jobs,
             n_window_jobs=N_WINDOW_JOBS, speed=speed, world=world, n_locations=loss.n_locations,
             render_targets=training_set.render_targets if loss.needs_others else None,
         )  # fmt: skip
@@ -89,15 +270,14 @@ def train(
         n_threads=count_threads(speed.device), device=device,
     ) as stock:  # fmt: skip
         if checkpoint.exists():
-            kept = tuple(read_progress(checkpoint).phases)
-            n_epochs = n_epochs if kept == tuple(phases) else None
-            phases = kept
+            phases = read_phases(checkpoint)
         elif seconds is not None:
             feed = make_feed(phases)
             batches = feed.repeat(feed.load_first())
             # The last level's jobs take longest: their rendering starts while the network is compiled.
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
-            rate = world.same_for_all(measure_rate(loss, recipe, batches, speed, world))
+            steps = measure_rate(loss, feed, recipe, batches, speed=speed, world=world)
+            rate = world.same_for_all(steps * recipe.batch_size)
             left = MARGIN * (seconds - (time.monotonic() - started))
             n_scenes = int(world.same_for_all(rate * left))
             if n_scenes < recipe.batch_size * len(phases):
@@ -106,124 +286,25 @@ def train(
                     f"{rate:.1f} scenes a second."
                 )
             if n_scenes < sum(phase.n_scenes for phase in phases):
-                phases, n_epochs = cut(phases, n_scenes, recipe.batch_size), None
+                phases = cut(phases, n_scenes, recipe.batch_size)
+        if phases != training.phases:
+            recipe = replace(recipe, n_epochs=None)
         stock.device, stock.memory_bytes = choose_memory(phases, n_jobs, speed.device, stock.n_bytes)
-        progress = fit(
-            loss, make_feed(phases), recipe, checkpoint=checkpoint, phases=phases, n_epochs=n_epochs,
-            log_every=log_every, checkpoint_seconds=checkpoint_seconds, deadline=deadline, on_log=on_log,
-            stop=stop, speed=speed, world=world,
+        return fit(
+            loss, make_feed(phases), recipe, checkpoint=checkpoint,
+            identity={"seed": plan.seed} | describe_numbers(recipe, phases), log_every=plan.log_every,
+            checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline, on_log=on_log, stop=stop,
+            speed=speed, world=world,
         )  # fmt: skip
-    return Outcome(progress, tuple(phases))
 
 
-def climb(clutter_level: int, n_scenes: int, lower_share: float, unit: int = 1) -> tuple[Phase, ...]:
-    """A share of the scenes at the lower clutter levels, as many at each, from 4 up; then the level itself.
-
-    Each lower level gets a multiple of `unit`, such as the batch size, so that batches are of one size.
-
-    Raises:
-        ParameterError: the share is not within 0 and 1 (excluded).
-    """
-    lower = [(level,) for level in CLUTTER_LEVELS if level < clutter_level]
-    return lead_up([*lower, (clutter_level,)], n_scenes, lower_share, unit)
+def read_phases(checkpoint: Path) -> tuple[Phase, ...]:
+    """Read the phases that a run began with."""
+    kept = read_progress(checkpoint).identity.get("phases", [])
+    return tuple(Phase(tuple(phase["clutter_levels"]), phase["n_scenes"]) for phase in kept)
 
 
-def widen(n_scenes: int, lower_share: float, unit: int = 1) -> tuple[Phase, ...]:
-    """A share of the scenes on growing mixes of clutter levels, as many on each: 4, then 4 and 8, and so on;
-    the rest on all seven levels in turn.
-
-    Raises:
-        ParameterError: the share is not within 0 and 1 (excluded).
-    """
-    mixes = [CLUTTER_LEVELS[:n] for n in range(1, len(CLUTTER_LEVELS) + 1)]
-    return lead_up(mixes, n_scenes, lower_share, unit)
-
-
-def lead_up(
-    mixes: Sequence[tuple[int, ...]], n_scenes: int, lower_share: float, unit: int
-) -> tuple[Phase, ...]:
-    """The share, in multiples of `unit`, over all mixes of clutter levels but the last; then the last."""
-    if not 0 <= lower_share < 1:
-        raise ParameterError(f"lower_levels is {lower_share}; it must be at least 0 and below 1.")
-    *lower, last = mixes
-    n_each = int(n_scenes * lower_share / len(lower) / unit) * unit if lower else 0
-    if n_each == 0:
-        return (Phase(last, n_scenes),)
-    return (*(Phase(mix, n_each) for mix in lower), Phase(last, n_scenes - n_each * len(lower)))
-
-
-def cut(phases: Sequence[Phase], n_scenes: int, batch_size: int) -> tuple[Phase, ...]:
-    """The phases in proportion, `n_scenes` at most in all where each has its smallest part.
-
-    Long phases end with a window, short ones with a batch: the sizes of batches do not change, for which a
-    network would have to be compiled again.
-    """
-    share = n_scenes / sum(phase.n_scenes for phase in phases)
-    window = N_WINDOW_JOBS * JOB_SCENES
-    shortened = []
-    for phase in phases:
-        wanted = phase.n_scenes * share
-        unit = window if wanted >= 10 * window else batch_size
-        shortened.append(Phase(phase.clutter_levels, max(batch_size, int(wanted / unit) * unit)))
-    return tuple(shortened)
-
-
-def measure_rate(
-    loss: Objective, recipe: Recipe, batches: Iterator[Batch], speed: Speed, world: World
-) -> float:
-    """Scenes a second that all processes train on, rendering left out; the network stays as it was."""
-
-    def step() -> Tensor:
-        return train_step(forward, next(batches), optimizers, 0.0, speed)
-
-    speed.place(loss).train()
-    before = {name: tensor.clone() for name, tensor in loss.state_dict().items()}
-    optimizers = recipe.optimizers(loss, recipe.lr, speed.fused)
-    forward = speed.compile(world.share(loss))
-    n_steps, seconds = 0, 0.0
-    with speed.running(), naming_full_memory(recipe, speed):
-        for _ in range(WARM_UP_STEPS):
-            step().item()
-        while seconds < MEASURED_SECONDS:
-            started = time.perf_counter()
-            losses = [step() for _ in range(STEPS_A_READING)]
-            losses[-1].item()
-            seconds += time.perf_counter() - started
-            n_steps += STEPS_A_READING
-            seconds = world.same_for_all(seconds)
-    loss.load_state_dict(before)
-    return n_steps * recipe.batch_size / seconds
-
-
-def choose_memory(
-    phases: Sequence[Phase], n_jobs: int, device: str, n_bytes_held: int = 0
-) -> tuple[str, int]:
-    """Where rendered scenes are kept, and how many bytes of them: on the GPU if all fit, else beside it.
-
-    `n_bytes_held` of them are there already.
-    """
-    n_visits: Counter[int] = Counter()
-    for phase in phases:
-        for level in phase.clutter_levels:
-            n_visits[level] += math.ceil(phase.n_scenes / JOB_SCENES / len(phase.clutter_levels))
-    n_kept = sum(min(n_jobs, n) for n in n_visits.values())
-    needed = n_kept * JOB_SCENES * BYTES_A_SCENE
-    if device.startswith("cuda"):
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        on_device = int(MEMORY_SHARE * (torch.cuda.mem_get_info(device)[0] + unused + n_bytes_held))
-        if needed <= on_device:
-            return device, on_device
-    return "cpu", int(MEMORY_SHARE * psutil.virtual_memory().available / count_local_processes())
-
-
-def count_threads(device: str) -> int:
-    """Threads that render: beside a GPU this process's cores but one, which feeds it; on a CPU one."""
-    if not device.startswith("cuda"):
-        return 1
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, n_cores // count_local_processes() - 1)
-
-
-def count_local_processes() -> int:
-    """Processes that share this machine (torchrun says so)."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+def report_training(training: PlannedTraining, progress: Progress) -> TrainingReport:
+    """Report a training with the phases that it really had."""
+    kept = {name: progress.identity[name] for name in describe_numbers(training.recipe, training.phases)}
+    return TrainingReport.of(training.name, kept, progress)

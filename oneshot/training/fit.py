@@ -1,12 +1,11 @@
-"""Training: one flat loop that can be killed at any moment and goes on as if it had not been."""
+"""Training: one flat loop for every network, which can be killed at any moment and goes on as if not."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -14,61 +13,68 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from oneshot.errors import TrainingError
-from oneshot.segment.batches import Batch
-from oneshot.segment.feed import Feed, Phase
-from oneshot.segment.losses import Objective
-from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import Recipe
 from oneshot.training.distributed import World
+from oneshot.training.progress import (
+    LogPoint,
+    Progress,
+    State,
+    load_checkpoint,
+    normalise,
+    save_checkpoint,
+)
 from oneshot.training.speed import Speed
-from oneshot.training.tensors import load_tensors, save_tensors
 
-PREPARE_SCENES = 128
-PENDING = "pending_losses"  # in a checkpoint: losses since the last log point
-
-
-@dataclass(frozen=True)
-class LogPoint:
-    """The state of training after a step; `loss` is the mean over the steps since the point before."""
-
-    step: int
-    n_scenes: int
-    loss: float
-    lr: float
-    seconds: float
+WARM_UP_STEPS = 3
+STEPS_A_READING = 5
+MEASURED_SECONDS = 5.0
 
 
-@dataclass
-class Progress:
-    """How far a run has come, apart from its tensors.
+class Feed(Protocol):
+    """Batches in an order that does not depend on where training begins.
 
-    `phases` are what the feed was made of; `seconds_waited` is the part of `seconds` spent without a batch.
+    A batch is what the loss takes: one object that lies on the device, or a tuple of tensors on the CPU.
     """
 
-    recipe: str
-    lr: float
     n_steps: int
-    n_processes: int = 1
-    phases: list[Phase] = field(default_factory=list)
-    step: int = 0
-    n_scenes: int = 0
-    seconds: float = 0.0
-    seconds_waited: float = 0.0
-    curve: list[LogPoint] = field(default_factory=list)
+    batch_size: int
+    seconds_waited: float  # grows while a batch is asked for and not there
+
+    def batches(self, first_step: int = 0) -> Iterator[Any]: ...
+
+    def count(self, batch: Any) -> int:
+        """Count the scenes, pairs or episodes of a batch, those of all processes."""
+
+    def ends_epoch(self, step: int) -> bool:
+        """Say if the first `step` steps end with an epoch, after which a network is validated."""
+
+
+class Recipe(Protocol):
+    """A way to train, apart from the data."""
 
     @property
-    def complete(self) -> bool:
-        return self.step == self.n_steps
+    def name(self) -> str: ...
+
+    @property
+    def patience(self) -> int | None:
+        """Validations without a better one before training stops; None: it does not."""
+
+    def optimizers(self, loss: Any, fused: bool) -> list[Optimizer]: ...
+
+    def set_rates(self, optimizers: list[Optimizer], step: int, feed: Any) -> float:
+        """Set what a step takes; give the learning rate, for the curve."""
+
+    def prepare(self, loss: Any, feed: Any) -> None:
+        """Set an untrained network up, in plain precision, before its first step."""
 
 
 def fit(
-    loss: Objective,
+    loss: nn.Module,
     feed: Feed,
     recipe: Recipe,
     *,
     checkpoint: Path,
-    phases: Sequence[Phase] = (),
-    n_epochs: int | None = None,
+    identity: Mapping[str, Any] | None = None,
+    validate: Callable[[], float] | None = None,
     log_every: int = 100,
     checkpoint_seconds: float = 60.0,
     deadline: float = math.inf,
@@ -79,12 +85,13 @@ def fit(
 ) -> Progress:
     """Train what `loss` trains of its network on all that the feed holds; go on from `checkpoint` if there.
 
-    Nothing is read back from the device but every `log_every` steps. Then `on_log` is called (after a
-    resumption first with the points reached before it), and a checkpoint is written, unless the last one is
-    younger than `checkpoint_seconds`. On a CPU a resumed run equals an uninterrupted one bit for bit.
-    `n_epochs` places the published halvings; without it they follow the steps. Training ends early, with a
-    checkpoint from which the same call goes on, once `stop` says so, or when the next log point would come
-    after `deadline` (of `time.monotonic`).
+    Nothing is read back from the device but every `log_every` steps and after epochs. Then `on_log` is called
+    (after a resumption first with the points reached before it), and a checkpoint is written, unless the last
+    one is younger than `checkpoint_seconds`. On a CPU a resumed run equals an uninterrupted one bit for bit.
+    `validate` gives the network's present error after every epoch: in the end the weights that validated best
+    are in place; without it, the last ones. `identity` tells this training from others. Training ends early,
+    with a checkpoint from which the same call goes on, once `stop` says so, or when the next log point would
+    come after `deadline` (of `time.monotonic`).
 
     Raises:
         TrainingError: the loss or a weight is no longer finite, or memory ran out (the last good checkpoint
@@ -93,38 +100,42 @@ def fit(
     """
     speed, world = speed or Speed(), world or World()
     speed.place(loss).train()
-    optimizers = recipe.optimizers(loss, recipe.lr, speed.fused)
-    progress = Progress(recipe.name, recipe.lr, feed.n_steps, world.size, list(phases))
+    optimizers = recipe.optimizers(loss, speed.fused)
+    whole = {"recipe": recipe.name} | dict(identity or {}) | {"n_processes": world.size}
+    progress = Progress(normalise(whole), feed.n_steps)
     losses: list[Tensor] = []
+    best: State = {}
     if checkpoint.exists():
-        progress, losses = load_checkpoint(checkpoint, loss, optimizers, progress)
+        progress, losses, best = load_checkpoint(checkpoint, loss, optimizers, progress)
         if world.rank == 0:
             for point in progress.curve:
                 on_log(point)
-    elif recipe.prepare is not None:
+    else:
         with speed.plain().running():
-            recipe.prepare(cast(SiameseUNet, loss.net), feed.sample(PREPARE_SCENES))
+            recipe.prepare(loss, feed)
     forward = speed.compile(world.share(loss))
 
     clock = Clock(feed, progress.seconds, progress.seconds_waited)
     first_step, saved, stopping = progress.step, time.monotonic(), False
-    with speed.running(), naming_full_memory(recipe, speed):
-        for batch in feed.batches(progress.step):
-            factor = recipe.lr_factor(progress.step, feed.n_steps, n_epochs)
-            losses.append(train_step(forward, batch, optimizers, factor, speed))
+    with speed.running(), naming_full_memory(feed, speed):
+        for batch in () if progress.complete else feed.batches(progress.step):
+            lr = recipe.set_rates(optimizers, progress.step, feed)
+            losses.append(train_step(forward, batch, optimizers, speed))
             if progress.step == first_step:
                 clock.begin_interval()  # a network is compiled in its first step
             progress.step += 1
-            progress.n_scenes += len(batch) * world.size
+            progress.n_seen += feed.count(batch)
             stopping = stopping or stop()
-            if progress.step % log_every == 0 or progress.complete:
+            epoch_over = progress.complete or feed.ends_epoch(progress.step)
+            if progress.step % log_every == 0 or epoch_over:
                 mean_loss = world.mean(torch.stack(losses).mean()).item()
                 losses.clear()
-                check_finite(mean_loss, loss, progress)
+                check_finite(mean_loss, loss, progress, lr)
+                error = validate() if validate and epoch_over else None
+                best = keep_best(loss, best, error, recipe.patience, progress)
                 interval = clock.read(progress)
-                lr = factor * recipe.lr
                 progress.curve.append(
-                    LogPoint(progress.step, progress.n_scenes, mean_loss, lr, progress.seconds)
+                    LogPoint(progress.step, progress.n_seen, mean_loss, lr, progress.seconds, error)
                 )
                 if world.rank == 0:
                     on_log(progress.curve[-1])
@@ -135,16 +146,18 @@ def fit(
             due = time.monotonic() - saved >= checkpoint_seconds
             if world.rank == 0 and (due or stopping or progress.complete):
                 clock.read(progress)
-                save_checkpoint(checkpoint, loss, optimizers, progress, losses)
+                save_checkpoint(checkpoint, loss, optimizers, progress, losses, best)
                 saved = time.monotonic()
-            if stopping:
+            if stopping or progress.complete:
                 break
+    if best:
+        loss.load_state_dict(best)
     world.wait_for_all()
     return progress
 
 
 class Clock:
-    """Tells a run's progress how long it has taken, earlier parts of an interrupted run included."""
+    """The time that a run has taken, earlier parts of an interrupted run included."""
 
     def __init__(self, feed: Feed, seconds_before: float, waited_before: float) -> None:
         self.feed = feed
@@ -156,7 +169,7 @@ class Clock:
         self.last_reading = time.monotonic()
 
     def read(self, progress: Progress) -> float:
-        """Set both times of `progress`; gives the seconds since the reading before."""
+        """Set both times of `progress`; give the seconds since the reading before."""
         now = time.monotonic()
         progress.seconds = now - self.started
         progress.seconds_waited = self.waited_before + self.feed.seconds_waited
@@ -164,106 +177,113 @@ class Clock:
         return interval
 
 
+def measure_rate(
+    loss: nn.Module,
+    feed: Feed,
+    recipe: Recipe,
+    batches: Iterator[Any],
+    *,
+    seconds: float = MEASURED_SECONDS,
+    speed: Speed,
+    world: World,
+) -> float:
+    """Measure steps a second in so many seconds, compilation left out; the network stays as it was."""
+
+    def step() -> Tensor:
+        return train_step(forward, next(batches), optimizers, speed)
+
+    speed.place(loss).train()
+    before = copy_state(loss)
+    optimizers = recipe.optimizers(loss, speed.fused)
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = 0.0
+    forward = speed.compile(world.share(loss))
+    n_steps, measured = 0, 0.0
+    with speed.running(), naming_full_memory(feed, speed):
+        for _ in range(WARM_UP_STEPS):
+            step().item()
+        while measured < seconds:
+            started = time.perf_counter()
+            losses = [step() for _ in range(STEPS_A_READING)]
+            losses[-1].item()
+            measured += time.perf_counter() - started
+            n_steps += STEPS_A_READING
+            measured = world.same_for_all(measured)
+    loss.load_state_dict(before)
+    return n_steps / measured
+
+
 @contextmanager
-def naming_full_memory(recipe: Recipe, speed: Speed) -> Iterator[None]:
+def naming_full_memory(feed: Feed, speed: Speed) -> Iterator[None]:
     """Turn running out of memory into one sentence."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        out_of_memory = not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError)
-        if not out_of_memory and "can't allocate memory" not in str(error):
+        full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not full and "can't allocate memory" not in str(error):
             raise
         raise TrainingError(
-            f"memory ran out on {speed.device} at batches of {recipe.batch_size} scenes; lower batch_size or "
-            "feature_maps (the last checkpoint is kept)."
+            f"memory ran out on {speed.device} at batches of {feed.batch_size}; lower batch_size or take a "
+            "smaller network (the last checkpoint is kept)."
         ) from error
 
 
 def train_step(
-    forward: nn.Module, batch: Batch, optimizers: list[Optimizer], factor: float, speed: Speed
+    forward: nn.Module, batch: Any, optimizers: list[Optimizer], speed: Speed
 ) -> Float[Tensor, ""]:
-    """One update, at `factor` of every optimiser's top rate; the loss stays on the device."""
+    """Do one update at the rates that are set; the loss stays on the device."""
     speed.begin_step()
-    batch_loss = forward(batch)
+    inputs = [to_device(tensor, speed) for tensor in batch] if isinstance(batch, tuple) else [batch]
+    batch_loss = forward(*inputs)
     batch_loss.backward()
     for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = factor * optimizer.defaults["lr"]
         optimizer.step()
         optimizer.zero_grad()
     return batch_loss.detach().clone()  # a replayed CUDA graph writes the next loss over it
 
 
-def check_finite(mean_loss: float, loss: nn.Module, progress: Progress) -> None:
-    """The loss tells of the weights before the last update, hence the look at the weights themselves."""
+def to_device(tensor: Tensor, speed: Speed) -> Tensor:
+    """Copy a tensor to the device; from pinned memory this does not wait for the work queued on a GPU."""
+    if speed.device_type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(speed.device, non_blocking=True)
+
+
+def scale_rates(optimizers: list[Optimizer], factor: float) -> None:
+    """Set every group's rate to so much of its optimiser's top rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = factor * optimizer.defaults["lr"]
+
+
+def copy_state(loss: nn.Module) -> State:
+    return {name: tensor.clone() for name, tensor in loss.state_dict().items()}
+
+
+def keep_best(
+    loss: nn.Module, best: State, error: float | None, patience: int | None, progress: Progress
+) -> State:
+    """Give the best weights so far, and say so in the progress; without errors there are none to keep."""
+    if error is None:
+        if not best:
+            progress.best_step = progress.step
+        return best
+    if not best or progress.best_error is None or error < progress.best_error:
+        progress.best_error, progress.best_step, progress.n_worse = error, progress.step, 0
+        return copy_state(loss)
+    progress.n_worse += 1
+    progress.stopped_early = patience is not None and progress.n_worse >= patience
+    return best
+
+
+def check_finite(mean_loss: float, loss: nn.Module, progress: Progress, lr: float) -> None:
+    """Look at the weights themselves, too: the loss is of those before the last update."""
     learning = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     finite = torch.stack([parameter.isfinite().all() for parameter in learning]).all()
     if math.isfinite(mean_loss) and finite.item():
         return
     raise TrainingError(
-        f"training with recipe {progress.recipe!r} diverged by step {progress.step} of {progress.n_steps} "
-        f"(loss {mean_loss}); lower the learning rate from {progress.lr:g} (the last checkpoint is kept)."
+        f"training with recipe {progress.identity['recipe']!r} diverged by step {progress.step} of "
+        f"{progress.n_steps} (loss {mean_loss}); lower the learning rate from {lr:g} (the last checkpoint is "
+        "kept)."
     )
-
-
-def save_checkpoint(
-    path: Path, loss: nn.Module, optimizers: list[Optimizer], progress: Progress, losses: list[Tensor]
-) -> None:
-    """Parameters, the optimisers' state and the progress, in one file that is never unpickled."""
-    tensors = {f"loss.{name}": tensor for name, tensor in loss.state_dict().items()}
-    for number, optimizer in enumerate(optimizers):
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{index}.{key}": tensor for key, tensor in state.items()}
-    if losses:
-        tensors[PENDING] = torch.stack(losses)
-    save_tensors(path, tensors, asdict(progress))
-
-
-def read_progress(path: Path) -> Progress:
-    """The progress that a checkpoint holds.
-
-    Raises:
-        WeightsError: the file is missing or damaged.
-    """
-    return parse_progress(load_tensors(path)[1])
-
-
-def parse_progress(about: dict[str, Any]) -> Progress:
-    about["curve"] = [LogPoint(**point) for point in about["curve"]]
-    about["phases"] = [Phase(tuple(phase["clutter_levels"]), phase["n_scenes"]) for phase in about["phases"]]
-    return Progress(**about)
-
-
-def load_checkpoint(
-    path: Path, loss: nn.Module, optimizers: list[Optimizer], wanted: Progress
-) -> tuple[Progress, list[Tensor]]:
-    """Put the state of `save_checkpoint` back; also the losses since the last log point.
-
-    Raises:
-        TrainingError: the checkpoint is of another run than `wanted`.
-        WeightsError: the file is damaged.
-    """
-    tensors, about = load_tensors(path)
-    progress = parse_progress(about)
-    for name in ("recipe", "lr", "n_steps", "n_processes", "phases"):
-        found, expected = getattr(progress, name), getattr(wanted, name)
-        if found != expected:
-            raise TrainingError(
-                f"the checkpoint {path} is of another run ({name} {found!r}, not {expected!r}); "
-                "delete it to start afresh."
-            )
-    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimizers]
-    parameters = {}
-    device = next(loss.parameters()).device
-    losses = list(tensors.pop(PENDING, torch.empty(0)).to(device))
-    for name, tensor in tensors.items():
-        owner, _, rest = name.partition(".")
-        if owner == "loss":
-            parameters[rest] = tensor
-        else:
-            number, index, key = rest.split(".")
-            states[int(number)].setdefault(int(index), {})[key] = tensor
-    loss.load_state_dict(parameters)
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return progress, losses

@@ -1,20 +1,93 @@
-"""Trained networks as safetensors files that say what they hold."""
+"""Trained networks as safetensors files that say what they hold, in single or half precision or 8 bits."""
 
 import hashlib
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
+import torch
+from jaxtyping import Float, Int8
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from oneshot.errors import OneshotError
 from oneshot.files import replacing
 
+Precision = Literal["float32", "float16", "int8"]
+SCALE = ".scale"  # ends the name of an int8 weight's scales
+LARGEST_STEP = 127
+
 
 class WeightsError(OneshotError):
     """A file of weights is missing, damaged, or does not fit the network it names."""
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """The description of a network in a file of weights.
+
+    `net` is its name in the task's registry, `settings` are its constructor's arguments; `training` is what
+    is known of its training, such as name, recipe, n_seen, n_seen_before and seed. `statistics`: mean and std
+    of the pixels that it was trained on, where images are normalised.
+    """
+
+    task: str
+    net: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, float] | None = None
+
+
+def save_network(path: Path, net: nn.Module, info: NetworkInfo, dtype: Precision = "float32") -> None:
+    """Write a network, all or nothing; int8 is for weights of two and more axes, the rest stays float32."""
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in net.state_dict().items():
+        if dtype == "int8" and tensor.ndim >= 2:
+            tensors[name], tensors[name + SCALE] = quantise(tensor)
+        else:
+            half = dtype == "float16" and tensor.is_floating_point()
+            tensors[name] = tensor.half() if half else tensor
+    save_tensors(path, tensors, asdict(info))
+
+
+def load_network(path: Path, registry: Mapping[str, Callable[..., nn.Module]]) -> tuple[Any, NetworkInfo]:
+    """Rebuild a trained network, on the CPU, in single precision, ready to evaluate.
+
+    Raises:
+        WeightsError: the file is missing or damaged, or holds another network than it says.
+    """
+    tensors, about = load_tensors(path)
+    try:
+        info = NetworkInfo(**about)
+        for name in [name for name in tensors if name.endswith(SCALE)]:
+            weight = name.removesuffix(SCALE)
+            tensors[weight] = restore(tensors[weight], tensors.pop(name))
+        net = registry[info.net](**info.settings)
+        net.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"the weights at {path} do not fit the network they name; fetch or train them again."
+        ) from error
+    return net.eval(), info
+
+
+def quantise(
+    weight: Float[Tensor, "n_out *rest"],
+) -> tuple[Int8[Tensor, "n_out *rest"], Float[Tensor, " n_out"]]:
+    """Round every output channel to steps of its own scale, its largest at 127: at most half a step off."""
+    rows = weight.detach().float().flatten(1)
+    scale = rows.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST_STEP
+    steps = (rows / scale[:, None]).round().clamp(-LARGEST_STEP, LARGEST_STEP).to(torch.int8)
+    return steps.view(weight.shape), scale
+
+
+def restore(
+    steps: Int8[Tensor, "n_out *rest"], scale: Float[Tensor, " n_out"]
+) -> Float[Tensor, "n_out *rest"]:
+    return steps.float() * scale.view(-1, *[1] * (steps.ndim - 1))
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
@@ -25,7 +98,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) 
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_tensors` wrote.
+    """Read what `save_tensors` wrote.
 
     Raises:
         WeightsError: the file is missing or damaged, or was written by something else.
@@ -41,7 +114,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes. Raises WeightsError if it is missing."""
+    """Give the hexadecimal SHA-256 of a file's bytes. Raises WeightsError if it is missing."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

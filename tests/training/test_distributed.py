@@ -11,9 +11,9 @@ import torch
 from oneshot.errors import TrainingError
 from oneshot.segment.batches import Batch
 from oneshot.segment.losses import SegmentationLoss
-from oneshot.segment.recipes import halvings
 from oneshot.training.distributed import World, join_world
-from oneshot.training.fit import train_step
+from oneshot.training.fit import scale_rates, train_step
+from oneshot.training.schedules import halvings
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import load_tensors
 from tests.conftest import ROOT
@@ -32,12 +32,12 @@ def join_batches(first: Batch, second: Batch) -> Batch:
 def train_alone(net):
     """One process on the batches of both, joined."""
     loss, losses = SegmentationLoss(net), []
-    optimizers = RECIPE.optimizers(loss, RECIPE.lr, False)
+    optimizers = RECIPE.optimizers(loss)
     with open_stock() as first, open_stock() as second:
         shares = [make_feed(stock, World(rank, 2)).batches() for rank, stock in enumerate((first, second))]
         for step, batches in enumerate(zip(*shares, strict=True)):
-            factor = halvings(step, N_STEPS)
-            losses.append(train_step(loss, join_batches(*batches), optimizers, factor, Speed()).item())
+            scale_rates(optimizers, halvings(step, N_STEPS))
+            losses.append(train_step(loss, join_batches(*batches), optimizers, Speed()).item())
     return losses
 
 

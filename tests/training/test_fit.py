@@ -12,12 +12,15 @@ from oneshot import files
 from oneshot.errors import TrainingError
 from oneshot.segment.batches import PixelStatistics, code, decode, pixel_statistics
 from oneshot.segment.evaluate import evaluate
-from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.metrics import foreground, iou, localised
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import make_recipe, warm_up_and_cosine
-from oneshot.training.fit import LogPoint, fit, read_progress
+from oneshot.segment.phases import Phase
+from oneshot.segment.recipes import SegmentationRecipe
+from oneshot.training import fit as loop
+from oneshot.training.progress import LogPoint, read_progress
+from oneshot.training.schedules import warm_up_and_cosine
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import WeightsError, load_tensors
 from tests.fake_scenes import fake_scenes, fake_targets
@@ -40,9 +43,9 @@ def make_run(open_stock):
 
 
 def prepare_run(open_stock, name: str, lr: float | None = None, n_scenes: int = 4 * N_STEPS):
-    recipe = make_recipe(name, lr or RATES[name], 4, MATCHING_WEIGHTS[name])
+    recipe = SegmentationRecipe(name, lr or RATES[name], 4, MATCHING_WEIGHTS[name])
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    feed = Feed(
+    feed = SceneFeed(
         open_stock(lambda level, job: fake_scenes(20, level, seed=job)),
         [Phase((4,), n_scenes)],
         STATISTICS,
@@ -54,6 +57,11 @@ def prepare_run(open_stock, name: str, lr: float | None = None, n_scenes: int = 
         render_targets=fake_targets if recipe.matching_weight else None,
     )
     return SegmentationLoss(net, recipe.matching_weight), feed, recipe
+
+
+def fit(loss, feed, recipe, **settings):
+    """Call the loop with what tells the recipes of these tests apart."""
+    return loop.fit(loss, feed, recipe, identity={"lr": recipe.lr}, **settings)
 
 
 def without_time(points: list[LogPoint]) -> list[LogPoint]:
@@ -161,7 +169,7 @@ def test_full_memory_is_one_sentence(error, tmp_path, make_run):
         raise error
 
     loss.register_forward_hook(fail)
-    with pytest.raises(TrainingError, match="memory ran out on cpu at batches of 4 scenes; lower batch_size"):
+    with pytest.raises(TrainingError, match="memory ran out on cpu at batches of 4; lower batch_size"):
         fit(loss, feed, recipe, checkpoint=tmp_path / "run")
 
 
@@ -178,7 +186,7 @@ def test_log_points_tell_the_mean_loss_the_scenes_and_the_rate(tmp_path, make_ru
     loss.register_forward_hook(lambda module, inputs, output: losses.append(output.item()))
     curve = fit(loss, feed, recipe, checkpoint=tmp_path / "run", log_every=5).curve
     assert [point.step for point in curve] == [5, 10, 15, 20, 24]
-    assert [point.n_scenes for point in curve] == [20, 40, 60, 80, 96]
+    assert [point.n_seen for point in curve] == [20, 40, 60, 80, 96]
     starts = [0, 5, 10, 15, 20]
     assert [point.loss for point in curve] == pytest.approx(
         [np.mean(losses[start : start + 5]) for start in starts], rel=1e-6
@@ -254,11 +262,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path, make_run):
 
 @pytest.mark.parametrize(("name", "lr", "n_steps"), [("published", 5e-3, 100), ("fast", 2e-3, 60)])
 def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path, open_stock):
-    recipe = make_recipe(name, lr, 2, MATCHING_WEIGHTS[name])
+    recipe = SegmentationRecipe(name, lr, 2, MATCHING_WEIGHTS[name])
     scenes = fake_scenes(2, 4, seed=0)
     statistics = pixel_statistics(scenes)
     net = SiameseUNet(4).initialise(torch.Generator().manual_seed(0))
-    feed = Feed(
+    feed = SceneFeed(
         open_stock(lambda level, job: scenes), [Phase((4,), 2 * n_steps)], statistics, batch_size=2, seed=0,
         n_jobs=1, n_job_scenes=2, render_targets=fake_targets if recipe.matching_weight else None,
     )  # fmt: skip

@@ -5,12 +5,14 @@ Source: Koch, Zemel, Salakhutdinov, Siamese Neural Networks for One-shot Image R
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from oneshot.classify.nets.network import Network, one_channel
 
 KERNELS = (10, 7, 4, 4)
 MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
@@ -18,18 +20,6 @@ MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
 CONVOLUTION_SIGMA = 0.01
 CONNECTED_SIGMA = 0.2
 BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
-
-
-def set_order(net: nn.Module, order: torch.memory_format) -> None:
-    """Tell all parts that order their input themselves, having one channel, how it is to lie in memory."""
-    for part in net.modules():
-        if hasattr(part, "memory_format"):
-            part.memory_format = order  # type: ignore[assignment]
-
-
-def one_channel(images: Float[Tensor, "b h w"], order: torch.memory_format) -> Float[Tensor, "b 1 h w"]:
-    """With strides that say the order: those of one channel fit both."""
-    return images[..., None].permute(0, 3, 1, 2) if order is torch.channels_last else images[:, None]
 
 
 class WeightedDistance(nn.Module):
@@ -47,33 +37,20 @@ class WeightedDistance(nn.Module):
 Layer = nn.Conv2d | nn.Linear | WeightedDistance
 
 
-class Base(nn.Module):
-    """What turns drawings into codes, one each; can be exchanged (see oneshot.classify.nets.bases).
-
-    n_code: numbers in a code; settings: the arguments to build another one with.
-    """
-
-    n_code: int
-    settings: dict[str, Any]
-    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
-
-    def initialise(self, generator: torch.Generator) -> "Base":
-        raise NotImplementedError
-
-
 def initialise_layer(layer: Layer, sigma: float, generator: torch.Generator) -> None:
     nn.init.normal_(layer.weight, 0.0, sigma, generator)
     assert layer.bias is not None
     nn.init.normal_(layer.bias, BIAS_MEAN, BIAS_SIGMA, generator)
 
 
-class KochBase(Base):
+class KochBase(nn.Module):
     """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded."""
 
-    def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
+    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
+
+    def __init__(self, channels: Sequence[int], n_code: int) -> None:
         super().__init__()
         self.n_code = n_code
-        self.settings = {"channels": list(channels), "n_code": n_code}
         widths = (1, *channels)
         sizes = zip(pairwise(widths), KERNELS, strict=True)
         convolutions = [nn.utils.skip_init(nn.Conv2d, *ends, kernel) for ends, kernel in sizes]
@@ -82,8 +59,8 @@ class KochBase(Base):
         for parameter in self.parameters():
             nn.init.constant_(parameter, torch.nan)
 
-    def initialise(self, generator: torch.Generator) -> "KochBase":
-        """Convolutions N(0, 0.01), the fully connected layer N(0, 0.2), biases N(0.5, 0.01), as published."""
+    def initialise(self, generator: torch.Generator) -> Self:
+        """Draw convolutions from N(0, 0.01), the connected layer from N(0, 0.2), biases from N(0.5, 0.01)."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
             initialise_layer(convolution, CONVOLUTION_SIGMA, generator)
@@ -101,27 +78,51 @@ class KochBase(Base):
         return torch.sigmoid(self.connected(x.flatten(1)).float())
 
 
-class KochSmall(KochBase):
-    """The same shape with few channels, for laptops and tests."""
+class SiamesePair(Network):
+    """Any base twice, and the distance of its codes; a network is one with a base of its own.
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
-        super().__init__(channels, n_code)
+    A base turns drawings into codes; it has n_code and initialise(generator).
+    """
 
+    judges_pairs = True
 
-class SiamesePair(nn.Module):
-    """Any base twice, and the distance of its codes: 38,951,745 parameters with KochBase."""
-
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Any) -> None:
         super().__init__()
         self.base = base
+        self.n_code = base.n_code
         self.output = WeightedDistance(base.n_code)
 
-    def initialise(self, generator: torch.Generator) -> "SiamesePair":
+    def initialise(self, generator: torch.Generator) -> Self:
         self.base.initialise(generator)
         initialise_layer(self.output, CONNECTED_SIGMA, generator)
         return self
 
+    @property
+    def encoder(self) -> nn.Module:
+        return self.base
+
+    def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
+        return self.output(queries[:, None], supports[None])
+
+    def judge(self, first: Float[Tensor, "b c"], second: Float[Tensor, "b c"]) -> Float[Tensor, " b"]:
+        return self.output(first, second)
+
     def forward(self, first: Float[Tensor, "b h w"], second: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-        """Logits: positive for the same character."""
+        """Give logits: positive for the same character."""
         codes = self.base(torch.cat([first, second]))
-        return self.output(*codes.chunk(2))
+        return self.judge(*codes.chunk(2))
+
+
+class Koch(SiamesePair):
+    """The published network: 38,951,745 parameters."""
+
+    def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
+        super().__init__(KochBase(channels, n_code))
+        self.settings = {"channels": list(channels), "n_code": n_code}
+
+
+class KochSmall(Koch):
+    """The same shape with few channels, for laptops and tests."""
+
+    def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
+        super().__init__(channels, n_code)

@@ -4,20 +4,20 @@ Source: Snell, Swersky, Zemel, Prototypical Networks for Few-shot Learning (Neur
 """
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from oneshot.classify.nets.koch import one_channel
+from oneshot.classify.nets.network import Network, one_channel
 
 DRAWING_SIDE, INPUT_SIDE = 105, 28
 N_BLOCKS = 4
 
 
-class ProtoNet(nn.Module):
+class ProtoNet(Network):
     """Four times 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pool: drawings of 105 x 105 to codes of 64.
 
     111,936 parameters with the published 64 filters; weights are NaN until initialised or loaded.
@@ -38,14 +38,26 @@ class ProtoNet(nn.Module):
         self.norms = nn.ModuleList([nn.BatchNorm2d(n_filters) for _ in range(N_BLOCKS)])
         self.register_buffer("shares", area_shares(DRAWING_SIDE, INPUT_SIDE), persistent=False)
 
-    def initialise(self, generator: torch.Generator) -> "ProtoNet":
-        """He's normal weights, no biases: the paper says nothing of it."""
+    def initialise(self, generator: torch.Generator) -> Self:
+        """Draw He's normal weights, no biases: the paper says nothing of it."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
             assert convolution.bias is not None
             nn.init.kaiming_normal_(convolution.weight, generator=generator)
             nn.init.zeros_(convolution.bias)
         return self
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self
+
+    def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
+        """Give minus the squared Euclidean distances."""
+        return -squared_distances(queries, supports)
+
+    def represent(self, supports: Float[Tensor, "n_way n_shot c"]) -> Float[Tensor, "n_way 1 c"]:
+        """Give every class's prototype, the mean of its shots' codes."""
+        return supports.mean(1, keepdim=True)
 
     def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
         x = one_channel(self.shares @ images @ self.shares.T, self.memory_format)
@@ -55,7 +67,7 @@ class ProtoNet(nn.Module):
 
 
 def area_shares(n_from: int, n_to: int) -> Float[Tensor, "n_to n_from"]:
-    """What share each of n_from pixels in a row has in each of n_to wider ones: their overlap."""
+    """Give the share that each of n_from pixels in a row has in each of n_to wider ones: their overlap."""
     width = n_from / n_to
     starts = torch.arange(n_to, dtype=torch.float64)[:, None] * width
     pixels = torch.arange(n_from, dtype=torch.float64)
@@ -66,5 +78,5 @@ def area_shares(n_from: int, n_to: int) -> Float[Tensor, "n_to n_from"]:
 def squared_distances(
     queries: Float[Tensor, "q c"], prototypes: Float[Tensor, "p c"]
 ) -> Float[Tensor, "q p"]:
-    """In full: the shorter form |q|^2 - 2qp + |p|^2 loses digits in half precision."""
+    """Compute them in full: the shorter form |q|^2 - 2qp + |p|^2 loses digits in half precision."""
     return (queries[:, None] - prototypes[None]).square().sum(-1)

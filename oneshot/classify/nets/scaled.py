@@ -16,7 +16,7 @@ SMALLEST = 1e-6  # a unit (or logit) that varies less is not scaled
 def initialise_scaled(
     net: SiamesePair, images: Float[Tensor, "b h w"], generator: torch.Generator
 ) -> SiamesePair:
-    """Every convolution's and linear unit's sum has mean 0 and deviation 1 over these images.
+    """Scale every convolution's and linear unit's sum to mean 0 and deviation 1 over these images.
 
     The output starts as the nearest neighbour in codes: all weights the same and negative, so that over pairs
     of images the logit has mean 0 and deviation 1. Some hundred drawings do; without them it is not defined.

@@ -1,4 +1,4 @@
-"""The networks, by the name that parameters and weight files use."""
+"""The networks for segmentation, by the name that parameters and weight files use: a line for each."""
 
 from torch import nn
 

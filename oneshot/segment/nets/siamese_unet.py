@@ -190,6 +190,11 @@ class SiameseUNet(Blocks):
             block.initialise(generator)
         return self
 
+    def start_from(self, other: "SiameseUNet", generator: torch.Generator) -> "SiameseUNet":
+        """Take over the weights of another one of the same size; nothing is drawn."""
+        self.load_state_dict(other.state_dict())
+        return self
+
     def encode_target(self, targets: Float[Tensor, "b 3 32 32"]) -> Float[Tensor, "b c"]:
         """One code per target, 16 x feature maps long."""
         return self.target_encoder(targets)[-1].flatten(1)

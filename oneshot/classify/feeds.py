@@ -1,0 +1,247 @@
+"""What networks learn from: batches of pairs or episodes that depend on the step alone, and their losses."""
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Int32
+from torch import Tensor, nn
+
+from oneshot.classify.distortions import distort, draw_distortions
+from oneshot.classify.nets.koch import SiamesePair
+from oneshot.classify.nets.network import Network
+from oneshot.classify.packed_images import Images, PackedImages
+from oneshot.classify.pairs import Pairs
+from oneshot.errors import ParameterError
+from oneshot.omniglot.classes import Classes
+
+N_TURNS = 4  # a character by 0, 90, 180 and 270 degrees is four classes
+PAIR_SHARE = 0.5  # of an episode's loss, of networks that judge pairs: the rest is for the choice
+
+
+class EpochFeed:
+    """Batches of one size, by their step: so many pairs (or episodes) are an epoch, `n_steps` are all.
+
+    A batch can lie across the end of an epoch, so that all are of one size.
+    """
+
+    seconds_waited = 0.0
+
+    def __init__(self, n_epoch: int, batch_size: int, n_epochs: int) -> None:
+        self.n_epoch, self.batch_size = n_epoch, batch_size
+        self.n_steps = math.ceil(n_epochs * n_epoch / batch_size)
+
+    def batches(self, first_step: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        for step in range(first_step, self.n_steps):
+            yield self.batch(step)
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Give a step's tensors, on the CPU."""
+        raise NotImplementedError
+
+    def count(self, batch: Any) -> int:
+        return self.batch_size
+
+    def epoch(self, step: int) -> int:
+        """Give the epoch that a step belongs to, from 0."""
+        return step * self.batch_size // self.n_epoch
+
+    def ends_epoch(self, step: int) -> bool:
+        return self.epoch(step) > self.epoch(step - 1)
+
+    @property
+    def n_epochs(self) -> int:
+        """All that are begun."""
+        return -(-self.n_steps * self.batch_size // self.n_epoch)
+
+    def about(self) -> dict[str, Any]:
+        """Tell this feed from others."""
+        raise NotImplementedError
+
+
+class PairFeed(EpochFeed):
+    """A fixed set, every epoch in a new order, of each pair the original and `n_copies` distorted ones."""
+
+    def __init__(
+        self, pairs: Pairs, *, batch_size: int, seed: int, n_copies: int = 0, n_epochs: int = 1
+    ) -> None:
+        super().__init__(len(pairs) * (1 + n_copies), batch_size, n_epochs)
+        self.pairs, self.seed, self.n_copies = pairs, seed, n_copies
+        # Two epochs: a batch can be of both.
+        self.order = lru_cache(2)(self.shuffle)
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "pairs": self.pairs.sha256(), "batch_size": self.batch_size, "seed": self.seed,
+            "n_copies": self.n_copies,
+        }  # fmt: skip
+
+    def shuffle(self, epoch: int) -> Int32[np.ndarray, " n_epoch"]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.n_epoch).astype(np.int32)
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Give the pairs' drawings, which are the same, and, with copies, how both are distorted."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, places = np.divmod(positions, self.n_epoch)
+        items = np.concatenate(
+            [self.order(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs).tolist()]
+        )
+        copies, numbers = np.divmod(items, len(self.pairs))
+        batch = [torch.from_numpy(self.pairs.drawings[numbers]), torch.from_numpy(self.pairs.same[numbers])]
+        if self.n_copies:
+            batch.append(torch.from_numpy(draw_distortions(self.seed, numbers, copies)))
+        return tuple(batch)
+
+
+class EpisodeFeed(EpochFeed):
+    """Episodes by their step: n_way classes after one another, of each n_shot supports, then n_query queries.
+
+    within_alphabets: the classes are of one alphabet; where it has too few, all of it and some of a next one.
+    turned: each class by 0 to 3 quarters is four classes; an alphabet by its quarters is four alphabets.
+    distorted: each image has an affine distortion of its own. An epoch is `n_epoch` episodes.
+
+    Raises:
+        ParameterError: there are fewer than n_way classes, or a class has fewer than n_shot + n_query images.
+    Source: Snell, Swersky, Zemel 2017, section 3.1: 60 ways, 1 or 5 shots, 5 queries a class, 100 episodes;
+    classes turned and of mixed alphabets.
+    """
+
+    def __init__(
+        self, classes: Classes, *, seed: int, n_way: int, n_shot: int = 1, n_query: int = 5,
+        n_epoch: int = 100, n_epochs: int = 1, within_alphabets: bool = False, turned: bool = True,
+        distorted: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(n_epoch, 1, n_epochs)
+        self.n_turns = N_TURNS if turned else 1
+        if not 2 <= n_way <= self.n_turns * len(classes):
+            each = f", each turned {N_TURNS} ways" if turned else ""
+            raise ParameterError(f"{n_way} ways need 2 or more, of {len(classes)} classes{each}.")
+        fewest = min(len(images) for images in classes.images)
+        if n_shot < 1 or n_query < 1 or n_shot + n_query > fewest:
+            raise ParameterError(
+                f"{n_shot} + {n_query} images of a class need 1 or more of both, and a class has {fewest}."
+            )
+        self.classes, self.seed = classes, seed
+        self.n_way, self.n_shot, self.n_query = n_way, n_shot, n_query
+        self.within_alphabets, self.turned, self.distorted = within_alphabets, turned, distorted
+        names = np.array(classes.alphabets)
+        self.alphabets = [np.flatnonzero(names == name) for name in dict.fromkeys(classes.alphabets)]
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "classes": self.classes.sha256(), "seed": self.seed, "n_way": self.n_way, "n_shot": self.n_shot,
+            "n_query": self.n_query, "n_epoch": self.n_epoch, "within_alphabets": self.within_alphabets,
+            "turned": self.turned, "distorted": self.distorted,
+        }  # fmt: skip
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Give images by number, the quarters each is turned, and, if distorted, how (see `distort`)."""
+        rng = np.random.default_rng((self.seed, step))
+        classes, turns = self.draw_classes(rng)
+        n_each = self.n_shot + self.n_query
+        images = [rng.choice(self.classes.images[k], n_each, replace=False) for k in classes.tolist()]
+        batch = [torch.from_numpy(np.concatenate(images)), torch.from_numpy(turns.repeat(n_each))]
+        if self.distorted:
+            n_pairs = -(-self.n_way * n_each // 2)  # distortions are looked up two by two
+            places = np.arange(step * n_pairs, (step + 1) * n_pairs)
+            inverses = draw_distortions(self.seed, places, np.ones_like(places)).reshape(-1, 2, 3)
+            batch.append(torch.from_numpy(inverses[: self.n_way * n_each]))
+        return tuple(batch)
+
+    def draw_classes(
+        self, rng: np.random.Generator
+    ) -> tuple[Int[np.ndarray, " n_way"], Int[np.ndarray, " n_way"]]:
+        """Draw n_way different ones: their places in `classes`, and quarters turned."""
+        if not self.within_alphabets:
+            drawn = rng.choice(self.n_turns * len(self.classes), self.n_way, replace=False)
+            places, turns = np.divmod(drawn, self.n_turns)
+            return places, turns
+        chosen: list[tuple[int, int]] = []
+        for drawn in rng.permutation(self.n_turns * len(self.alphabets)).tolist():
+            alphabet, turns = divmod(drawn, self.n_turns)
+            chosen += [(place, turns) for place in rng.permutation(self.alphabets[alphabet]).tolist()]
+            if len(chosen) >= self.n_way:
+                break
+        places, turns = np.array(chosen[: self.n_way]).T
+        return places, turns
+
+
+def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tensor, "b h h"]:
+    """Turn each image by its own number of quarters, counter-clockwise."""
+    turned = torch.stack([images.rot90(n, (1, 2)) for n in range(N_TURNS)])
+    return turned[turns, torch.arange(len(images), device=images.device)]
+
+
+def alter(
+    images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"], inverses: Float[Tensor, "b 2 3"] | None
+) -> Float[Tensor, "b h h"]:
+    """Turn each image, then distort it, as an EpisodeFeed tells."""
+    images = turn(images, turns)
+    return images if inverses is None else distort(images, inverses)
+
+
+class NetworkLoss(nn.Module):
+    """The loss of a network on what a feed gives; only the network is trained and kept."""
+
+    def __init__(self, net: Network, images: Images) -> None:
+        super().__init__()
+        self.net = net
+        self.images = PackedImages.of(images)
+
+
+class PairLoss(NetworkLoss):
+    """Binary cross-entropy of pairs given by number, gathered and distorted on the device.
+
+    Quirk: the paper prints the cross-entropy without its minus sign. Its L2 is the optimiser's weight decay.
+    """
+
+    net: SiamesePair
+
+    def forward(
+        self,
+        drawings: Int[Tensor, "b 2"],
+        same: Bool[Tensor, " b"],
+        inverses: Float[Tensor, "b 2 2 3"] | None = None,
+    ) -> Float[Tensor, ""]:
+        images = self.images(drawings.T.flatten())
+        if inverses is not None:
+            images = distort(images, inverses.transpose(0, 1).flatten(0, 1))
+        logits = self.net(*images.chunk(2))
+        return F.binary_cross_entropy_with_logits(logits, same.float())
+
+
+class EpisodeLoss(NetworkLoss):
+    """Every query against every class: which is it? And of networks that judge pairs: is this pair the same?
+
+    The first is the cross-entropy over the classes' scores, made as in scoring; the second the binary one
+    over all pairs, same and different ones weighing half each, so that a logit of 0 stays the border.
+    """
+
+    net: Network
+
+    def __init__(self, net: Network, images: Images, n_way: int, n_shot: int) -> None:
+        super().__init__(net, images)
+        self.n_way, self.n_shot = n_way, n_shot
+
+    def forward(
+        self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"],
+        inverses: Float[Tensor, "b 2 3"] | None = None,
+    ) -> Float[Tensor, ""]:  # fmt: skip
+        images = alter(self.images(numbers), turns, inverses)
+        codes = self.net.encoder(images).unflatten(0, (self.n_way, -1))
+        supports = self.net.represent(codes[:, : self.n_shot])
+        queries = codes[:, self.n_shot :]
+        scores = self.net.compare(queries.flatten(0, 1), supports.flatten(0, 1))
+        scores = scores.unflatten(1, supports.shape[:2])
+        classes = torch.arange(self.n_way, device=scores.device).repeat_interleave(queries.shape[1])
+        choice = F.cross_entropy(scores.mean(2), classes)
+        if not self.net.judges_pairs:
+            return choice
+        same = F.one_hot(classes, self.n_way)[:, :, None].expand_as(scores).float()
+        weights = same / 2 * self.n_way + (1 - same) / 2 * self.n_way / (self.n_way - 1)
+        pairs = F.binary_cross_entropy_with_logits(scores, same, weights)
+        return (1 - PAIR_SHARE) * choice + PAIR_SHARE * pairs

@@ -1,0 +1,155 @@
+"""Checks of a recorded run: its four files are whole, belong together, and are a result to keep."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from oneshot.classify.protocols import SELECTION, VALIDATION
+from oneshot.intervals import Figure
+from oneshot.published import read_facts
+from oneshot.records.results import SUMMARISE, Scores, load_scores
+from oneshot.records.run import (
+    CURVE,
+    RUN,
+    SCORES,
+    TEST_SPLITS,
+    WEIGHTS,
+    ClassificationBody,
+    RecordError,
+    Run,
+    check_revision,
+    list_strange_sets,
+    load_run,
+)
+
+TOLERANCE = 1e-9  # of figures: another SciPy may compute the last digits otherwise
+SELECTING = {VALIDATION: "validation", SELECTION: "selection"}  # and what results call them
+
+
+def check_run(folder: Path) -> Run:
+    """Check all that lies in the folder of a run, before it is adopted.
+
+    Raises:
+        RecordError, WeightsError: a file is missing, damaged or of another run, or the run is not of the
+            published drawings, scenes and lists.
+    """
+    run = load_run(folder)
+    check_revision(run.git_revision)
+    check_published(run, str(folder / RUN))
+    run, _ = load_checked(folder)
+    if not (folder / CURVE).is_file():
+        raise RecordError(
+            f"the training curve {folder / CURVE} is missing: fetch it, or record the run again."
+        )
+    return run
+
+
+def load_checked(folder: Path) -> tuple[Run, dict[str, Any]]:
+    """Load a run with its scores, after its figures and its weights were checked.
+
+    Raises:
+        RecordError, WeightsError: figures or weights are not those of the run.
+    """
+    run, scores = load_run(folder), load_scores(folder / SCORES)
+    check_scores(run, scores, str(folder / RUN))
+    check_weights(run, folder)
+    return run, scores
+
+
+def check_scores(run: Run, scores: Scores, name: str) -> None:
+    """Raise RecordError unless the run's figures are those of its scores; `name`: the record's."""
+    if not run.evaluated:
+        raise RecordError(
+            f"{name} is of a run that was interrupted before its evaluation: the command that began it goes "
+            "on with it."
+        )
+    if isinstance(run.body, ClassificationBody):
+        sizes = {protocol: about.n for protocol, about in run.body.protocols.items()}
+        check_keys(sizes, scores, f"{name} and its file of scores are of different protocols")
+        for protocol, n in sizes.items():
+            if scores[protocol].size != n:
+                raise RecordError(
+                    f"{name} speaks of {n} answers of {protocol}, its file of scores has "
+                    f"{scores[protocol].size}."
+                )
+    found = SUMMARISE[run.task](scores)
+    check_keys(run.figures, found, f"{name} and its scores have different figures")
+    for key, figure in run.figures.items():
+        if not are_close(figure, found[key]):
+            raise RecordError(
+                f"{name} says {figure.value:.6f} of {figure.n} for {key}, but its scores have the mean "
+                f"{found[key].value:.6f} of {found[key].n}."
+            )
+
+
+def check_keys(said: Mapping[str, Any], found: Mapping[str, Any], complaint: str) -> None:
+    if said.keys() != found.keys():
+        raise RecordError(f"{complaint} ({', '.join(sorted(said.keys() ^ found.keys()))}).")
+
+
+def are_close(said: Figure, found: Figure) -> bool:
+    pairs = ((said.value, found.value), (said.low, found.low), (said.high, found.high))
+    return said.n == found.n and all(abs(one - other) < TOLERANCE for one, other in pairs)
+
+
+def check_weights(run: Run, folder: Path) -> None:
+    """Raise RecordError or WeightsError unless the folder's weights are those of the run."""
+    from oneshot.training.tensors import file_sha256, load_tensors  # torch takes seconds to load
+
+    path = folder / WEIGHTS
+    assert run.weights is not None
+    if (found := file_sha256(path)) != run.weights.sha256:
+        raise RecordError(
+            f"{path} has the SHA-256 {found}, not {run.weights.sha256}, which {RUN} names: it was damaged, or "
+            "is of another run."
+        )
+    about = load_tensors(path)[1]
+    said = {"task": about.get("task"), "net": about.get("net")} | about.get("training", {})
+    for name in ("task", "net", "recipe", "seed", "n_seen", "n_seen_before"):
+        if said.get(name) != getattr(run, name):
+            raise RecordError(
+                f"{folder / RUN} says {name} {getattr(run, name)}, its weights say {said.get(name)}."
+            )
+
+
+def check_published(run: Run, name: str) -> None:
+    """Raise RecordError unless the run is of Omniglot's drawings and the published scenes or lists."""
+    published = read_facts("omniglot")["drawings"]["sha256"]
+    if run.drawings_sha256 != published:
+        raise RecordError(
+            f"{name} is of drawings with the SHA-256 {run.drawings_sha256}, not of Omniglot's ({published}): "
+            "it is no result to keep."
+        )
+    if isinstance(run.body, ClassificationBody):
+        check_protocols(run, run.body, name)
+        return
+    strange = list_strange_sets(run.body.test_sets_as_published)
+    strange += sorted(
+        {f"{level}/{split}" for level in run.body.levels for split in TEST_SPLITS}
+        - run.body.test_sets_as_published.keys()
+    )
+    if strange:
+        raise RecordError(
+            f"{name} was evaluated on other scenes than the published ones ({', '.join(strange)}): it is no "
+            "result to keep."
+        )
+
+
+def check_protocols(run: Run, body: ClassificationBody, name: str) -> None:
+    facts = read_facts("episodes")
+    sums = {SELECTING.get(key, key): about["sha256"] for key, about in facts["benchmarks"].items()}
+    required = set(sums)  # what can be computed from the drawings alone
+    pairs = {key: about["sha256"] for key, about in facts["pairs"].items() if key != "layout"}
+    if "verification" not in body.not_computed:
+        required.add("verification")
+    if run.recipe == "background":
+        required |= pairs.keys()
+    sums |= pairs | {key: facts[key]["sha256"] for key in ("mnist", "all_runs")}
+    strange = [protocol for protocol, about in body.protocols.items() if about.sha256 != sums.get(protocol)]
+    if strange:
+        raise RecordError(
+            f"{name} was evaluated by other lists than the published ones ({', '.join(strange)}): it is no "
+            "result to keep."
+        )
+    if missing := sorted(required - body.protocols.keys()):
+        raise RecordError(f"{name} lacks protocols that its drawings suffice for: {', '.join(missing)}.")

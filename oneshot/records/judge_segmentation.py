@@ -1,0 +1,135 @@
+"""How a segmentation network is judged: every answer on the test sets of its clutter levels."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from oneshot.clutter.scenes import Scenes
+from oneshot.records.results import Scores
+from oneshot.records.run import OWN_ANSWER
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.evaluate import evaluate_answers
+from oneshot.segment.metrics import has_same_class_distractor
+from oneshot.segment.nets import NETS
+from oneshot.segment.nets.masknet import MaskNet
+from oneshot.training.speed import Speed
+from oneshot.training.tensors import Precision, load_network
+
+MOST_LOST_POINTS = 0.05  # of mean IoU, in percentage points, for half precision to be good enough
+DECIDING_SCENES = 1000  # of every test set: whether half precision is good enough for a MaskNet
+N_READINGS = 3  # of the speed of evaluation, of which the slowest counts
+
+
+@dataclass(frozen=True)
+class LevelSets:
+    """The first scenes of both test sets of a clutter level, and what normalises them, as published.
+
+    `statistics` are of the first 1,000 scenes of test-train, however few are evaluated.
+    """
+
+    scenes: dict[str, Scenes]
+    statistics: PixelStatistics
+
+
+TestSets = Mapping[int, LevelSets]
+
+
+class SceneJudge:
+    """A judge of segmentation networks, as `oneshot.records.release` wants one.
+
+    Half precision is good enough if no mean IoU, at any clutter level, moves by more than 0.05 points. A
+    MaskNet's, whose choice among proposals flips in a few scenes, one way and the other, may move by as much
+    as chance explains; since its evaluation takes long, the first 1,000 scenes of every set decide it.
+    """
+
+    smaller: tuple[Precision, ...] = ("float16",)
+
+    def __init__(self, test_sets: TestSets, device: str, batch_size: int, *, chooses: bool) -> None:
+        """Prepare to judge; chooses: whether the network chooses among proposals, as MaskNet does."""
+        self.everything = test_sets
+        self.deciding = self.compared = first_scenes(test_sets) if chooses else test_sets
+        self.device, self.batch_size, self.chooses = device, batch_size, chooses
+
+    def score_file(self, path: Path, selection: TestSets) -> dict[str, np.ndarray]:
+        net, _ = load_network(path, NETS)
+        return score_sets(net, selection, device=self.device, batch_size=self.batch_size)
+
+    def is_as_good(self, whole: Scores, smaller: Scores) -> bool:
+        for points in differences(whole, smaller).values():
+            most = MOST_LOST_POINTS
+            if self.chooses:  # two standard errors of the difference are nothing, too
+                most = max(most, 2 * float(points.std()) / len(points) ** 0.5)
+            if not abs(points.mean()) <= most:
+                return False
+        return True
+
+    def lost_points(self, whole: Scores, smaller: Scores) -> dict[str, float]:
+        return {place: float(points.mean()) for place, points in differences(whole, smaller).items()}
+
+    def measure_seconds(self, net: nn.Module) -> float:
+        """Estimate by the last level: images are of one size, and MaskNet's oracles look at every character."""
+        sets = self.everything[max(self.everything)]
+        n_scenes = count_scenes(self.everything) + count_scenes(self.deciding)
+        if self.chooses:
+            n_scenes += count_scenes(self.deciding)
+        return n_scenes * measure_scene(net, sets, device=self.device, batch_size=self.batch_size)
+
+
+def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
+    """Compute the points that the network's own answer loses in every scene that both have, by test set."""
+    found = {}
+    for key, iou in whole.items():
+        level, *answer, split, kind = key.split("/")
+        if (answer, kind) == ([OWN_ANSWER], "iou"):
+            found[f"{level}/{split}"] = 100 * (iou.astype(np.float64) - smaller[key][: len(iou)])
+    return found
+
+
+def score_sets(
+    net: nn.Module, test_sets: TestSets, *, device: str, batch_size: int
+) -> dict[str, np.ndarray]:
+    """Score every answer in plain float32, as `oneshot.records.results` keeps it."""
+    speed = Speed(device)
+    scores = {}
+    with speed.running():
+        for level, sets in test_sets.items():
+            for split, scenes in sets.scenes.items():
+                answers = evaluate_answers(net, scenes, sets.statistics, batch_size=batch_size, speed=speed)
+                for answer, evaluation in answers.items():
+                    scores[f"{level}/{answer}/{split}/iou"] = evaluation.iou.astype(np.float32)
+                    scores[f"{level}/{answer}/{split}/hits"] = evaluation.hits
+                scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes)
+    return scores
+
+
+def first_scenes(test_sets: TestSets) -> dict[int, LevelSets]:
+    return {
+        level: LevelSets({split: s[:DECIDING_SCENES] for split, s in sets.scenes.items()}, sets.statistics)
+        for level, sets in test_sets.items()
+    }
+
+
+def count_scenes(test_sets: TestSets) -> int:
+    return sum(len(scenes) for sets in test_sets.values() for scenes in sets.scenes.values())
+
+
+def measure_scene(net: nn.Module, sets: LevelSets, *, device: str, batch_size: int) -> float:
+    """Measure seconds a scene, by the slowest of a few batches, after one that warms up."""
+    batch = sets.scenes["test-train"][:batch_size]
+    speed = Speed(device)
+    readings = []
+    with speed.running():
+        for _ in range(1 + N_READINGS):
+            started = time.perf_counter()
+            evaluate_answers(net, batch, sets.statistics, batch_size=batch_size, speed=speed)
+            readings.append(time.perf_counter() - started)
+    return max(readings[1:]) / len(batch)
+
+
+def is_chooser(net: nn.Module) -> bool:
+    """Tell whether a network chooses among proposals."""
+    return isinstance(net, MaskNet)

@@ -1,0 +1,28 @@
+"""Builds the package with the recorded runs of a checkout in it; everything else stands in pyproject.toml."""
+
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+SHIPPED_BYTES = 2 * 2**20  # of weights; of larger ones the record alone is shipped, which says their SHA-256
+
+
+class BuildWithRuns(build_py):
+    """Copies records and small weights into the built package, not into the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for record in sorted(Path("recorded").glob("*/*/run.json")):
+            target = Path(self.build_lib) / "oneshot/released" / Path(*record.parts[1:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(record, target)
+            weights = record.with_name("weights.safetensors")
+            if weights.exists() and weights.stat().st_size <= SHIPPED_BYTES:
+                shutil.copyfile(weights, target.with_name(weights.name))
+
+
+setup(cmdclass={"build_py": BuildWithRuns})

@@ -1,0 +1,1 @@
+"""One recorder for every network: python -m stages.record TASK/NETWORK, and .adopt for runs made elsewhere."""

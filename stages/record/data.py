@@ -1,0 +1,141 @@
+"""What a recorded run is trained and judged on, without the pipeline if need be."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from oneshot.classify.all_runs import read_all_runs
+from oneshot.classify.protocols import Protocols
+from oneshot.classify.scoring import Outside
+from oneshot.clutter.scenes import JOB_SCENES, Scenes
+from oneshot.errors import DrawingsError
+from oneshot.library import fetch_drawings, load_scenes
+from oneshot.omniglot.download import md5
+from oneshot.omniglot.drawings import Drawings, load_drawings, save_drawings
+from oneshot.omniglot.mnist import IMAGES, LABELS
+from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.params import Scale
+from oneshot.published import find_set, read_facts
+from oneshot.records.judge_segmentation import LevelSets
+from oneshot.records.run import TEST_SPLITS, RecordError
+from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
+from stages.images import read_digits
+from stages.places import DRAWINGS, MNIST, RAW
+
+
+def find_drawings(path: Path | None, scale: Scale, seed: int) -> tuple[Drawings, Path | None]:
+    """Load them from `path`, else what the pipeline prepared for this scale; else draw or fetch them.
+
+    Also the file that they are from, if it is one of the first two.
+
+    Raises:
+        DrawingsError: there are none, and none can be fetched.
+    """
+    if path is not None:
+        return load_drawings(path), path
+    if DRAWINGS.exists() and (prepared := load_drawings(DRAWINGS)).source == scale.source:
+        return prepared, DRAWINGS
+    if scale.synthetic is not None:
+        sizes = scale.synthetic
+        n_alphabets = {
+            "train": sizes.n_train_alphabets,
+            "eval": sizes.n_eval_alphabets,
+            "test": sizes.n_test_alphabets,
+        }
+        return draw_alphabets(np.random.default_rng(seed), n_alphabets, sizes.n_characters), None
+    try:
+        return fetch_drawings(), None
+    except ImportError as error:
+        raise DrawingsError(
+            f"there are no drawings at {DRAWINGS}, and without the package {error.name} none can be fetched: "
+            "name a file of packed drawings by --drawings."
+        ) from None
+
+
+def keep_drawings(path: Path | None, drawings: Drawings, folder: Path) -> Path:
+    """Name a file of the drawings, for the training set to read: the one that they are from, or a new one."""
+    if path is not None:
+        return path
+    save_drawings(folder / "drawings.npz", drawings)
+    return folder / "drawings.npz"
+
+
+def render_levels(
+    drawings: Drawings, clutter_levels: Sequence[int], n_scenes: int
+) -> tuple[dict[int, LevelSets], dict[str, str]]:
+    """Render the test sets of some levels; also give the verdicts of `render_test_sets` by level and split."""
+    rendered = {level: render_test_sets(drawings, level, n_scenes) for level in clutter_levels}
+    verdicts = {
+        f"{level}/{split}": verdict
+        for level, (_, of_level) in rendered.items()
+        for split, verdict in of_level.items()
+    }
+    return {level: sets for level, (sets, _) in rendered.items()}, verdicts
+
+
+def render_test_sets(
+    drawings: Drawings, clutter_level: int, n_scenes: int
+) -> tuple[LevelSets, dict[str, str]]:
+    """Render both test sets of a level, as many jobs at a time as there are cores, and compare.
+
+    The verdicts, by split: "yes" or "no", after every job of 2,000 scenes was compared with its published
+    SHA-256 sums; or "synthetic", of which nothing was published.
+
+    Raises:
+        ParameterError: the test sets have fewer scenes.
+    """
+    n_threads = os.cpu_count() or 1
+    unit = JOB_SCENES if drawings.source == "omniglot" else STATISTICS_SCENES  # sums are of whole jobs
+    rendered = {
+        split: load_scenes(split, clutter_level, -(-n_scenes // unit) * unit, drawings, n_threads)
+        for split in TEST_SPLITS
+    }
+    if drawings.source == "omniglot":
+        verdicts = {
+            split: compare_with_published(scenes, clutter_level, split, n_threads)
+            for split, scenes in rendered.items()
+        }
+    else:
+        verdicts = dict.fromkeys(TEST_SPLITS, "synthetic")
+    first = {split: scenes[:n_scenes] for split, scenes in rendered.items()}
+    return LevelSets(first, pixel_statistics(rendered["test-train"])), verdicts
+
+
+def compare_with_published(scenes: Scenes, clutter_level: int, split: str, n_threads: int) -> str:
+    """Tell whether whole jobs have their published sums: "yes" or "no"."""
+    facts = find_set(clutter_level, split)
+    if facts is None:
+        return "no"
+    jobs = [scenes[first : first + JOB_SCENES] for first in range(0, len(scenes), JOB_SCENES)]
+    with ThreadPoolExecutor(n_threads) as threads:
+        sums = list(threads.map(Scenes.sha256, jobs))
+    return "yes" if sums == [job["sha256"] for job in facts["jobs"][: len(jobs)]] else "no"
+
+
+def find_outside(
+    all_runs: Path | None, mnist: Path | None, protocols: Protocols
+) -> tuple[dict[str, Outside], dict[str, str]]:
+    """Read Lake's runs and MNIST, where named or in their places; of what is not there give the reason.
+
+    Raises:
+        RecordError, ArchiveError: a file that was named is missing, damaged, or not the published one.
+    """
+    if protocols.source != "omniglot":
+        return {}, {}
+    outside, not_computed = {}, {}
+    path = all_runs or RAW / "all_runs.zip"
+    if all_runs or path.exists():
+        outside["all_runs"] = Outside(*read_all_runs(path))
+        if md5(path) != read_facts("omniglot")["archives"]["all_runs.zip"]["md5"]:
+            raise RecordError(f"{path} is not Lake's published archive (its MD5 is {md5(path)}).")
+    else:
+        not_computed["all_runs"] = f"there was no {path.name} on that machine"
+    folder = mnist or MNIST
+    if mnist or all((folder / name).exists() for name in (IMAGES, LABELS)):
+        outside["mnist"] = read_digits(folder)
+    else:
+        not_computed["mnist"] = "MNIST's test set was not on that machine"
+    return outside, not_computed

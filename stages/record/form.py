@@ -1,0 +1,121 @@
+"""The files of a recorded run, filled in from what is known of it."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from oneshot.files import replacing
+from oneshot.records.release import Release
+from oneshot.records.results import SUMMARISE, save_scores
+from oneshot.records.run import CURVE, SCORES, WEIGHTS, Released, Run, Seconds, Training, save_run
+from oneshot.training.distributed import World
+from oneshot.training.progress import LogPoint, TrainingReport
+from oneshot.training.speed import Speed
+from oneshot.training.tensors import file_sha256
+from stages.provenance import installed_version, machine, processor
+from stages.record.plan import RunPlan
+
+CURVE_POINTS = 1000
+CURVE_FIELDS = ("training", "step", "n_seen", "loss", "lr", "error", "seconds")
+
+
+def name_device(speed: Speed) -> str:
+    """Name the GPU, or else the processor."""
+    return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
+
+
+def list_versions() -> dict[str, str | None]:
+    """List the versions that a run's figures may depend on."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        **{package: installed_version(package) for package in ("numpy", "numba")},
+    }
+
+
+def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
+    """Give the fields of a record that do not depend on how the run went."""
+    training = plan.training
+    return {
+        "task": training.task,
+        "name": plan.name,
+        "network": training.name,
+        "net": training.net,
+        "recipe": training.recipe,
+        "settings": training.settings,
+        "seed": training.seed,
+        "scale": training.scale,
+        "start_from": plan.start_from,
+        "budget_minutes": plan.minutes,
+        "device": name_device(speed),
+        "machine": machine(),
+        "n_processes": world.size,
+        "speed": speed.parts,
+        "versions": list_versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def write_run(
+    folder: Path, facts: Mapping[str, Any], trainings: Sequence[TrainingReport], released: Release,
+    seconds: Mapping[str, float],
+) -> Run:  # fmt: skip
+    """Write the scores, then the record, which vouches for them and for the weights; `seconds`: of the rest."""
+    save_scores(folder / SCORES, released.scores)
+    reports = tuple(map(describe_training, trainings))
+    run = Run.model_validate(
+        {
+            **facts,
+            "trainings": reports,
+            "seconds": Seconds(
+                training=round(sum(report.seconds for report in reports), 1),
+                waiting=round(sum(report.seconds_waiting for report in reports), 1),
+                **{part: round(value, 1) for part, value in seconds.items()},
+            ),
+            "weights": Released(
+                sha256=file_sha256(folder / WEIGHTS),
+                precision=released.precision,
+                lost_points={name: round(points, 4) for name, points in released.lost_points.items()},
+            ),
+            "figures": SUMMARISE[facts["task"]](released.scores),
+        }
+    )
+    save_run(folder, run)
+    return run
+
+
+def describe_training(report: TrainingReport) -> Training:
+    """Describe one training as the record holds it."""
+    fields = {name: getattr(report, name) for name in Training.model_fields}
+    rounded = {name: round(fields[name], 1) for name in ("seconds", "seconds_waiting")}
+    return Training.model_validate(fields | rounded)
+
+
+def save_curve(folder: Path, curves: Mapping[str, Sequence[LogPoint]]) -> None:
+    """Write a CSV of at most about 1,000 lines a training: several points become one.
+
+    Its loss is the mean over their steps, its error that of the last validation among them.
+    """
+    lines = [",".join(CURVE_FIELDS)]
+    for training, points in curves.items():
+        n_together = -(-len(points) // CURVE_POINTS) or 1
+        step_before = 0
+        for first in range(0, len(points), n_together):
+            group = points[first : first + n_together]
+            n_steps = [b - a for a, b in pairwise([step_before, *(point.step for point in group)])]
+            loss = sum(n * point.loss for n, point in zip(n_steps, group, strict=True)) / sum(n_steps)
+            errors = [f"{point.error:.6g}" for point in group if point.error is not None]
+            last = group[-1]
+            step_before = last.step
+            error = errors[-1] if errors else ""
+            lines.append(
+                f"{training},{last.step},{last.n_seen},{loss:.6g},{last.lr:.6g},{error},{last.seconds:.2f}"
+            )
+    with replacing(folder / CURVE) as file:
+        file.write(("\n".join(lines) + "\n").encode())

@@ -1,0 +1,142 @@
+"""Train one network: TASK is segmentation or classification, NAME its section of params.yaml."""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oneshot.errors import TrainingError
+from oneshot.files import replacing
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
+from stages.command import run, stopping_on_signals
+from stages.fingerprint import fingerprint
+from stages.places import DRAWINGS, RUNS, net_folder
+from stages.provenance import write_provenance
+from stages.source import is_own
+
+CURVE_FIELDS = ("step", "n_seen", "loss", "lr", "error")
+NEEDS_DRAWERS = ("background",)  # recipes
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=(SEGMENTATION, CLASSIFICATION))
+    parser.add_argument("name")
+    arguments = parser.parse_args(words)
+    train_network(arguments.task, arguments.name)
+
+
+def train_network(task: str, name: str) -> None:
+    """Train a network and write its weights, about.json and curve.csv; or write that it is not trained."""
+    params = load_params()
+    folder = net_folder(task, name)
+    about: dict[str, Any] = {"trained": False}
+    trainings: Sequence[Any] = ()
+    if params.amount_of(task, name) is None:
+        print(f"{name} is not trained at scale {params.scale_name}")
+    elif (
+        task == CLASSIFICATION and is_own(params) and params.find_network(task, name).recipe in NEEDS_DRAWERS
+    ):
+        print(f"{name} splits images by their drawers: it is not trained on own images")
+    else:
+        about, trainings = train_to_the_end(params, task, name, folder / "weights.safetensors")
+    with replacing(folder / "about.json") as file:
+        file.write((json.dumps(about, indent=1) + "\n").encode())
+    write_curve(folder / "curve.csv", trainings)
+
+
+def write_curve(path: Path, trainings: Sequence[Any]) -> None:
+    """Write the points of every training, deterministic fields only."""
+    lines = [",".join(("training", *CURVE_FIELDS))]
+    for training in trainings:
+        for point in training.curve:
+            values = (getattr(point, field) for field in CURVE_FIELDS)
+            lines.append(",".join([training.name, *("" if v is None else repr(v) for v in values)]))
+    with replacing(path) as file:
+        file.write(("\n".join(lines) + "\n").encode())
+
+
+def train_to_the_end(
+    params: Params, task: str, name: str, weights: Path
+) -> tuple[dict[str, Any], Sequence[Any]]:
+    """Train, or go on from where a killed run of the same parameters, images and code was.
+
+    Raises:
+        TrainingError: there are no weights to start from, or the run was interrupted.
+    """
+    # Imported here, since torch takes seconds to load, which networks that are not trained need not wait for.
+    from tqdm import tqdm
+
+    from oneshot.training.plan import describe_trained
+    from oneshot.training.tensors import save_network
+
+    plan, data, speed, start = prepare(params, task, name)
+    resolved = plan.identity | {"speed": repr(speed)} | describe_start(start)
+    run_folder = RUNS / f"train-{name}" / fingerprint(task, resolved)
+    with (
+        stopping_on_signals() as stop,
+        tqdm(desc=f"{name}, {plan.recipe}", unit="seen", smoothing=0.05) as bar,
+    ):
+        seen: dict[str, int] = {}
+
+        def show(training: str, point: Any) -> None:
+            seen[training] = point.n_seen
+            bar.set_postfix(training=training, loss=f"{point.loss:.4f}", refresh=False)
+            bar.update(sum(seen.values()) - bar.n)
+
+        trained = find_task(task).train(
+            plan, data, folder=run_folder, on_log=show, stop=stop, speed=speed, **start
+        )
+    if not trained.complete:
+        last = trained.trainings[-1]
+        raise TrainingError(
+            f"training {name} was interrupted at step {last.n_steps:,} of {last.n_steps_planned:,} "
+            f"({last.name}), which is saved: run the same command again to go on."
+        )
+    save_network(weights, trained.net, trained.info)
+    shutil.rmtree(run_folder)
+    seconds = sum(training.seconds for training in trained.trainings)
+    write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device)
+    return {"trained": True} | describe_trained(plan, trained), trained.trainings
+
+
+def find_task(task: str) -> Any:
+    """Give the module that plans and trains a task's networks."""
+    if task == SEGMENTATION:
+        from oneshot.segment import training as segmentation
+
+        return segmentation
+    from oneshot.classify import training as classification
+
+    return classification
+
+
+def prepare(params: Params, task: str, name: str) -> tuple[Any, Any, Any, dict[str, Path]]:
+    """Give the plan, what it trains on, how it runs, and the weights that it starts from, if any."""
+    from oneshot.training.speed import choose_speed
+
+    module = find_task(task)
+    plan = module.plan_training(params, name)
+    if task == CLASSIFICATION:
+        from stages.images import read_protocols
+
+        return plan, read_protocols(params), module.choose_plan_speed(params.device, params.speed, plan), {}
+    from oneshot.segment.training_set import TrainingSet
+
+    start = {}
+    if plan.starts_from is not None:
+        start["start"] = net_folder(task, plan.starts_from) / "weights.safetensors"
+    return plan, TrainingSet(DRAWINGS), choose_speed(params.device, params.speed), start
+
+
+def describe_start(start: dict[str, Path]) -> dict[str, str]:
+    """Give the checksum of the weights to start from, where there are some."""
+    from oneshot.training.tensors import file_sha256
+
+    return {name: file_sha256(path) for name, path in start.items() if path.is_file()}
+
+
+if __name__ == "__main__":
+    run(main)
