@@ -49,7 +49,7 @@ def read_image_folder(folder: Path) -> ImageFolder:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:
-    """An image of any size and format as ink 1 on paper 0: see fit_image.
+    """Read an image of any size and format as ink 1 on paper 0: see fit_image.
 
     Raises:
         ImageFolderError: Pillow cannot read it, or it is blank.
