@@ -38,7 +38,7 @@ N_LOCATIONS = 144
 
 
 def find_net(bench: Bench, path: Path | None) -> MaskNet:
-    """Trained, if there are weights; of a released Siamese-U-Net's else, or of an untrained one."""
+    """Load a trained network if there are weights, else build one from a Siamese-U-Net, trained or not."""
     if path is not None:
         net, _ = load_weights(path)
         return net if isinstance(net, MaskNet) else MaskNet(net.feature_maps).start_from(net, generator())
@@ -55,7 +55,7 @@ def generator() -> torch.Generator:
 
 
 def batch_of(bench: Bench, n: int, n_locations: int = 4) -> Batch:
-    """The first scenes of a level-4 job, with random locations."""
+    """Make a batch of the first scenes of a level-4 job, with random locations."""
     scenes = code(bench.scenes[:n]).to(bench.device)
     batch = decode(scenes, slice(0, n), bench.statistics, bench.speed.memory_format)
     picked = pick_locations(n, n_locations, N_LOCATIONS, np.random.default_rng(0))
@@ -70,7 +70,7 @@ def some_of(batch: Batch, which: slice) -> Batch:
 
 
 def in_turns(bench: Bench, works: dict[str, Callable[[], Any]], n_scenes: dict[str, int]) -> dict[str, Any]:
-    """Readings of every way, the ways in turns, after one call each to warm up."""
+    """Measure every way in turns, after one call each to warm up."""
     rates: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
@@ -91,7 +91,7 @@ def in_turns(bench: Bench, works: dict[str, Callable[[], Any]], n_scenes: dict[s
 
 
 def same_answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
-    """Whether both answer alike: masks of the same scenes, in plain float32 and as the overlay runs it."""
+    """Compare both answers: masks of the same scenes, in plain float32 and as the overlay runs it."""
     n = 64 if bench.cuda else 8
     batch, true = batch_of(bench, n), torch.from_numpy(bench.scenes.masks[:n])
     mean, std = bench.statistics.mean, bench.statistics.std
@@ -112,7 +112,7 @@ def same_answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
 
 
 def answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
-    """All 144 proposals, and only those that match best."""
+    """Measure answers with all 144 proposals, and with only those that match best."""
     n = 32 if bench.cuda else 4
     batch = batch_of(bench, n)
     theirs = obvious_masknet.with_weights_of(net).to(bench.device).eval()
@@ -142,7 +142,7 @@ def answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
 
 
 def training(bench: Bench, net: MaskNet) -> dict[str, Any]:
-    """A step of each of the two trainings, scenes already decoded; the same Adam, batch of the recipe."""
+    """Measure a step of both trainings, scenes already decoded; the same Adam, batches of the recipe."""
     found = {}
     sizes = {"proposals": 50 if bench.cuda else 8, "discriminator": 250 if bench.cuda else 8}
     for name, make_loss in {"proposals": ProposalLoss, "discriminator": DiscriminatorLoss}.items():
@@ -196,7 +196,7 @@ def our_step(bench: Bench, loss: Objective, batch: Batch) -> Callable[[], Any]:
 
 
 def arithmetic(bench: Bench, net: MaskNet) -> dict[str, float]:
-    """Of a scene's answer, in operations: 144 decoded whole, and with the steps that they share done once."""
+    """Count the operations of a scene's answer: 144 decoded whole, and with the shared steps done once."""
     batch = batch_of(bench, 1)
     every = torch.arange(N_LOCATIONS, device=bench.device)[None]
     decoder = bench.speed.plain().place(net).siamese.decoder

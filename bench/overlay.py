@@ -1,4 +1,4 @@
-"""The parts of the speed overlay one by one, each beside the plain path; where the time of a step goes."""
+"""Parts of the speed overlay one by one, each beside the plain path, and a profile of a step."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ HELD_OUT_JOB = 999
 
 
 def variants(bench: Bench) -> Iterator[Speed]:
-    """The plain path, what is measured elsewhere, then part by part; last the dear ones."""
+    """List the plain path, the parts that are measured elsewhere, then each part; the slow ones last."""
     plain = bench.speed.plain()
     yield plain
     if not bench.cuda:  # bf16 and compiled take minutes on most CPUs: asked for by --speed only
@@ -47,7 +47,7 @@ def variants(bench: Bench) -> Iterator[Speed]:
 
 
 def overlay(bench: Bench) -> dict[str, Any]:
-    """Steps without a feed; the first losses and the IoU of the same weights beside the plain path's."""
+    """Measure steps without a feed; compare first losses and IoU with the plain path's."""
     recipe, found = bench.recipe("published"), {}
     held_out = bench.training_set.render_job(LEVEL, HELD_OUT_JOB)
     plain_losses = np.zeros(FIRST_LOSSES)
@@ -81,7 +81,7 @@ def overlay(bench: Bench) -> dict[str, Any]:
 
 
 def time_steps(bench: Bench, recipe: Recipe, speed: Speed) -> tuple[np.ndarray, Readings]:
-    """The first losses of a fresh network, then readings of further steps."""
+    """Compute the first losses of a fresh network, then time further steps."""
     torch._dynamo.reset()  # else code compiled for other settings counts towards a limit
     loss = speed.place(SegmentationLoss(bench.new_net())).train()
     optimizers, forward = recipe.optimizers(loss, recipe.lr, speed.fused), speed.compile(loss)
@@ -110,7 +110,7 @@ def fixed_batches(bench: Bench, speed: Speed) -> list[Batch]:
 
 
 def profile(bench: Bench) -> list[dict[str, Any]]:
-    """Where the time of a step of ours goes, kernel by kernel."""
+    """Profile a step of ours, kernel by kernel."""
     recipe, speed = bench.recipe("published"), bench.speed
     loss = speed.place(SegmentationLoss(bench.new_net())).train()
     optimizers, forward = recipe.optimizers(loss, recipe.lr, speed.fused), speed.compile(loss)

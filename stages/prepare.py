@@ -18,10 +18,10 @@ MANIFEST = MANIFESTS / "drawings.json"
 def main() -> None:
     params = load_params()
     facts = read_facts("omniglot")
-    if params.scale.source == "synthetic":
+    sizes = params.scale.synthetic
+    if params.scale.source == "synthetic" and sizes is not None:
         from oneshot.omniglot.synthetic import draw_alphabets
 
-        sizes = params.scale.synthetic
         n_alphabets = {
             "train": sizes.n_train_alphabets,
             "eval": sizes.n_eval_alphabets,

@@ -18,6 +18,38 @@ from oneshot.segment.render_ahead import RenderJob, Stock
 from tests.archives import members, write_zip
 
 ROOT = Path(__file__).parent.parent
+# Files of tests that take long, the longest first, so that none is left over when the others are done.
+LONG = (
+    "test_pipeline",
+    "test_golden",
+    "test_wheel",
+    "test_record",
+    "test_adding_a_network",
+    "stages/",
+    "test_docs",
+)
+SLOW = (
+    *LONG[:-1],
+    "test_training.py",
+    "test_distributed",
+    "test_speed",
+    "test_masknet",
+    "test_evaluate_masknet",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first, and mark what `make check` leaves out."""
+
+    def place(item: pytest.Item) -> int:
+        return next((k for k, name in enumerate(LONG) if name in str(item.path)), len(LONG))
+
+    items.sort(key=place)
+    for item in items:
+        if any(name in str(item.path) for name in SLOW) or {"omniglot", "mnist"} & {
+            mark.name for mark in item.iter_markers()
+        }:
+            item.add_marker(pytest.mark.slow)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def copy(origin: Path, fetched: Path, advice: str = MIRROR_ADVICE) -> None:
 def download(
     address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = MIRROR_ADVICE
 ) -> None:
-    """Fetch one file over HTTP: pooch tries again, and only a whole file with the right MD5 becomes `fetched`.
+    """Fetch one file over HTTP: pooch tries again; only a whole file with the right MD5 becomes `fetched`.
 
     published_md5: None leaves the proof to the caller. advice: what an error message asks for.
     """

@@ -1,4 +1,4 @@
-"""Parts of the published sets on disk: kept if right, else rendered again; nothing damaged counts as whole."""
+"""Parts of the published sets on disk: kept if right, else rendered again; nothing damaged counts as good."""
 
 import hashlib
 import os

@@ -85,11 +85,9 @@ class OneComponent(np.random.Generator):
         super().__init__(np.random.PCG64(0))
         self.component = component
 
-    def random(self, size: int) -> np.ndarray:  # type: ignore[override]
-        return (np.arange(size) != self.component).astype(float)
-
-    def uniform(self, low: float, high: float, size: int) -> np.ndarray:  # type: ignore[override]
-        return np.full(size, high)
+    def random(self, size: tuple[int, int]) -> np.ndarray:  # type: ignore[override]
+        present = np.arange(size[1]) == self.component
+        return np.stack([np.where(present, 0.0, 0.99), np.ones(size[1])])
 
 
 def test_distorted_copies_stay_near_the_drawing(synthetic_drawings: Drawings) -> None:
