@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from pydantic import ConfigDict
 
 CONFIDENCE = 0.95
 
@@ -13,7 +12,7 @@ CONFIDENCE = 0.95
 class Figure:
     """A mean over n scenes, answers or pairs, as a fraction, and the ends of its 95 % interval."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}
 
     value: float
     low: float
