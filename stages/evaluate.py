@@ -13,7 +13,7 @@ from oneshot.intervals import Figure
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
-from oneshot.segment.answers import OWN
+from oneshot.records.run import OWN_ANSWER
 from stages.command import run
 from stages.places import MANIFESTS, METRICS, MODELS, PREDICTIONS, SCENES
 from stages.source import read_manifest
@@ -201,7 +201,7 @@ def score_level(
         for answer, result in answers.items():
             place = f"{level}/{answer}/{split}"
             scores[f"{place}/iou"], scores[f"{place}/hits"] = result.iou, result.hits
-        masks[f"{level}/{OWN}/{split}"] = segment(net, scenes[:SHOWN_SCENES], statistics, speed=speed)
+        masks[f"{level}/{OWN_ANSWER}/{split}"] = segment(net, scenes[:SHOWN_SCENES], statistics, speed=speed)
     return scores, masks
 
 
