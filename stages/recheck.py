@@ -111,9 +111,8 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
 
 def load_recorded(one: Run) -> tuple[Any, dict[str, np.ndarray]]:
     """Load a run's network and its scores, after both were checked against its record."""
-    from oneshot.records.check import load_checked
-
     from oneshot.classify.nets import NETS as CLASSIFIERS
+    from oneshot.records.check import load_checked
     from oneshot.segment.nets import NETS
     from oneshot.training.tensors import load_network
 

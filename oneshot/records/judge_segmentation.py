@@ -89,9 +89,7 @@ def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
     return found
 
 
-def score_sets(
-    net: nn.Module, test_sets: TestSets, *, device: str, batch_size: int
-) -> dict[str, np.ndarray]:
+def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: int) -> dict[str, np.ndarray]:
     """Score every answer in plain float32, as `oneshot.records.results` keeps it."""
     speed = Speed(device)
     scores = {}

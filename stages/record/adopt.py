@@ -55,7 +55,9 @@ def refuse_to_replace(place: Path) -> None:
 def describe(run: Run) -> str:
     """Sum a run up in one line."""
     if run.task == "segmentation":
-        keys = [key for key in run.figures if key.split("/")[1::2] == [OWN_ANSWER, "iou"] and key.count("/") == 3]
+        keys = [
+            key for key in run.figures if key.split("/")[1::2] == [OWN_ANSWER, "iou"] and key.count("/") == 3
+        ]
     else:
         keys = [key for key in run.figures if "rising-ways" not in key]
     figures = [f"{key} {100 * run.figures[key].value:.2f} % (n={run.figures[key].n:,})" for key in keys]

@@ -168,7 +168,9 @@ def find_start(arguments: argparse.Namespace, params: Params, training: Training
     """
     if training.task == CLASSIFICATION:
         if arguments.start_from is not None:
-            raise ParameterError("a network for classification starts from no others: leave --start-from out.")
+            raise ParameterError(
+                "a network for classification starts from no others: leave --start-from out."
+            )
         return None
     needed = params.find_network(training.task, training.name).starts_from
     if arguments.start_from is not None or needed is None:

@@ -103,17 +103,13 @@ class OngoingRun:
         print(f"{time.monotonic() - self.started:6.0f} s  {sentence}", file=sys.stderr, flush=True)
 
 
-def begin_segmentation(
-    plan: RunPlan, drawings: Drawings, path: Path | None, **common: Any
-) -> OngoingRun:
+def begin_segmentation(plan: RunPlan, drawings: Drawings, path: Path | None, **common: Any) -> OngoingRun:
     """Begin with a new network, or with the weights that it starts from."""
     training = cast(SegmentationPlan, plan.training)
     net, n_seen_before = segment_training.build_net(training, plan.start)
     training_set = TrainingSet(keep_drawings(path, drawings, common["folder"]))
     statistics = training_set.statistics(training.levels)[training.last_level]
-    train = partial(
-        segment_training.train, training, training_set, net=net, n_seen_before=n_seen_before
-    )
+    train = partial(segment_training.train, training, training_set, net=net, n_seen_before=n_seen_before)
     body = {
         "feature_maps": training.feature_maps,
         "levels": plan.levels,
@@ -133,9 +129,7 @@ def judge_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int) -> No
     )
     if ongoing.speed.device_type == "cpu":
         batch_size = min(batch_size, CPU_BATCH_SIZE)
-    ongoing.judge = SceneJudge(
-        test_sets, ongoing.speed.device, batch_size, chooses=is_chooser(ongoing.net)
-    )
+    ongoing.judge = SceneJudge(test_sets, ongoing.speed.device, batch_size, chooses=is_chooser(ongoing.net))
 
 
 def begin_classification(

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oneshot.classify.episode_scores import accuracy, score_episodes
 
 from oneshot.classify.baselines import NearestNeighbour
 from oneshot.classify.benchmarks import mnist_episodes
-from oneshot.classify.episode_scores import accuracy, score_episodes
 from oneshot.errors import ArchiveError, DownloadError, OneshotError
 from oneshot.omniglot.download import md5
 from oneshot.omniglot.mnist import MNIST_IMAGES as IMAGES

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from oneshot.segment.training_steps import Step, make_masknet_steps, make_objective, train_steps
 
 from oneshot.params import MaskNetPhases, load_params
 from oneshot.segment import training, training_steps
@@ -11,7 +12,6 @@ from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
 from oneshot.segment.recipes import make_recipe
 from oneshot.segment.training import Outcome
-from oneshot.segment.training_steps import Step, make_masknet_steps, make_objective, train_steps
 from oneshot.training.fit import Progress
 from tests.segment.test_training import FakeTrainingSet
 from tests.tiny_masknet import make_masknet

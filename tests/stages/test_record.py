@@ -169,7 +169,12 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
         ("4/test-train", "4/test-one-shot"), "synthetic"
     )
     assert own.settings["n_episodes"] == 6
-    assert {"within-alphabet", "validation", "selection", "verification"} < own.classification.protocols.keys()
+    assert {
+        "within-alphabet",
+        "validation",
+        "selection",
+        "verification",
+    } < own.classification.protocols.keys()
     assert {"rising-ways/2", "rising-ways-training/18", "verification"} < own.figures.keys()
     for run in (scenes, own):
         assert (run.seed, run.scale, run.complete) == (1803, "smoke", True)
@@ -279,9 +284,7 @@ def test_another_machines_checkpoint_is_refused_and_another_commands_not_met(
 
 AMOUNT = {
     "n_epochs": None,
-    "phases": {
-        name: [{"clutter_levels": [4], "n_scenes": 20}] for name in ("proposals", "discriminator")
-    },
+    "phases": {name: [{"clutter_levels": [4], "n_scenes": 20}] for name in ("proposals", "discriminator")},
 }
 MASKNET = (
     f"segmentation/masknet-4 {COMMON} --test-scenes 4 -S 'segmentation.networks.masknet-4.smoke="

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from oneshot.segment.weights import WeightsInfo, save_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oneshot.errors import TrainingError
@@ -19,7 +20,6 @@ from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets import siamese_unet
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
 from oneshot.segment.recipes import learning, make_recipe
-from oneshot.segment.weights import WeightsInfo, save_weights
 from oneshot.training.fit import train_step
 from oneshot.training.speed import PARTS, Speed, choose_speed
 from tests.conftest import ROOT
