@@ -113,8 +113,8 @@ def distort_image(
     image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "h w"]:
     """Distort a copy at random about the middle, as Koch does; paper moves in."""
-    chance = generator.random((2, N_COMPONENTS))
-    inverse = inverse_transforms(choose_components(chance)).astype(float)[::-1]  # of (row, column) now
+    chance = generator.random((1, 2, N_COMPONENTS))
+    inverse = inverse_transforms(choose_components(chance))[0, ::-1].astype(float)  # of (row, column) now
     matrix, move = inverse[:, 1::-1], inverse[:, 2]
     middle = (np.array(image.shape) - 1) / 2
     grey = ndimage.affine_transform(
