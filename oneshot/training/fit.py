@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ STEPS_A_READING = 5
 MEASURED_SECONDS = 5.0
 
 
+@runtime_checkable
 class Feed(Protocol):
     """Batches in an order that does not depend on where training begins.
 
@@ -48,6 +49,7 @@ class Feed(Protocol):
         """Say if the first `step` steps end with an epoch, after which a network is validated."""
 
 
+@runtime_checkable
 class Recipe(Protocol):
     """A way to train, apart from the data."""
 

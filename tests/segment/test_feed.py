@@ -10,8 +10,10 @@ import torch
 from oneshot.clutter.scenes import Scenes
 from oneshot.errors import ParameterError
 from oneshot.segment.batches import PixelStatistics, code
-from oneshot.segment.feed import Feed, Phase, Slot, epoch_order, plan_windows
+from oneshot.segment.feed import SceneFeed
+from oneshot.segment.phases import Phase
 from oneshot.segment.render_ahead import Job
+from oneshot.segment.windows import Slot, epoch_order, plan_windows
 from oneshot.training.distributed import World
 from tests.fake_scenes import fake_scenes, fake_targets
 
@@ -31,11 +33,11 @@ def named_job(level: int, job: int) -> Scenes:
 def make_feed(open_stock):
     """Makes feeds of named jobs; `stock` changes where they come from."""
 
-    def make(phases, stock=None, **changes) -> Feed:
+    def make(phases, stock=None, **changes) -> SceneFeed:
         settings = {
             "batch_size": 5, "seed": 3, "n_jobs": 4, "n_job_scenes": N_JOB_SCENES, "n_window_jobs": 2
         } | changes  # fmt: skip
-        return Feed(stock or open_stock(named_job), phases, IDENTITY, **settings)
+        return SceneFeed(stock or open_stock(named_job), phases, IDENTITY, **settings)
 
     return make
 
@@ -205,7 +207,7 @@ def test_every_scene_is_normalised_with_the_statistics_of_its_own_level(open_sto
     """As it is when evaluated; a window may hold several levels."""
     statistics = {4: PixelStatistics(1.0, 2.0), 8: PixelStatistics(10.0, 5.0)}
     feeds = [
-        Feed(
+        SceneFeed(
             open_stock(named_job), [Phase((4, 8), 4 * N_JOB_SCENES)], of_levels, batch_size=5, seed=3,
             n_jobs=4, n_job_scenes=N_JOB_SCENES, n_window_jobs=2,
         )

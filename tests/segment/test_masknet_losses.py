@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from oneshot.segment.batches import Batch, pick_locations
-from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.feed import SceneFeed
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss, score_loss
 from oneshot.segment.nets import siamese_unet
 from oneshot.segment.nets.masknet import MaskNet
-from oneshot.segment.recipes import learning, make_recipe
+from oneshot.segment.phases import Phase
+from oneshot.segment.recipes import SegmentationRecipe, learning
 from oneshot.segment.render_ahead import Stock
 from oneshot.training.fit import fit
 from tests.fake_scenes import fake_scenes
@@ -111,12 +112,12 @@ def test_batches_without_locations_are_refused():
 
 
 def run_step(make_loss, name: str, tmp_path, net: MaskNet, n_steps: int = 4) -> list[float]:
-    recipe = make_recipe(name, 2e-3, 4, 0.0, trained_before=True)
+    recipe = SegmentationRecipe(name, 2e-3, 4, 0.0, trained_before=True)
     loss = make_loss(net)
     with Stock(
         lambda level, job: fake_scenes(12, level, seed=job), memory_bytes=10**8, n_ahead=4, n_threads=1
     ) as stock:
-        feed = Feed(
+        feed = SceneFeed(
             stock, [Phase((4,), 4 * n_steps)], STATISTICS, batch_size=4, seed=1, n_jobs=4, n_job_scenes=12,
             n_window_jobs=2, n_locations=loss.n_locations,
         )  # fmt: skip

@@ -13,11 +13,9 @@ from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm
 from oneshot.segment.recipes import (
     METHODS,
-    halvings,
-    make_recipe,
+    SegmentationRecipe,
     muon_and_adam,
     prepare_fast,
-    warm_up_and_cosine,
 )
 from oneshot.training.muon import Muon, orthogonalised, orthogonalised_together
 from tests.conftest import ROOT
@@ -34,48 +32,21 @@ def random_batch(n: int) -> Batch:
 
 
 def test_published_recipe_is_as_published():
-    numbers = load_params(ROOT / "params.yaml").siamese_unet.recipes["published"]
-    recipe = make_recipe("published", **numbers.model_dump(exclude={"lower_levels"}))
+    numbers = load_params(ROOT / "params.yaml").segmentation.recipes["siamese_unet"]["published"]
+    recipe = SegmentationRecipe("published", **numbers.model_dump(exclude={"lower_levels"}))
     net = SiameseUNet(2).initialise(generator())
-    (adam,) = recipe.optimizers(SegmentationLoss(net), recipe.lr)
+    (adam,) = recipe.optimizers(SegmentationLoss(net))
     assert isinstance(adam, torch.optim.Adam)
     defaults = {name: adam.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
     assert defaults == {"lr": 5e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0}
-    assert (recipe.batch_size, recipe.matching_weight, recipe.prepare) == (250, 0, None)
-
-
-def test_published_rate_is_halved_at_the_start_of_epochs_10_15_and_17_of_20():
-    factors = [halvings(step, 160_000, n_epochs=20) for step in range(0, 160_000, 8000)]
-    assert factors == [1] * 10 + [0.5] * 5 + [0.25] * 2 + [0.125] * 3
-    changes = (79_999, 80_000, 119_999, 120_000, 135_999, 136_000)
-    assert [halvings(step, 160_000, 20) for step in changes] == [1, 0.5, 0.5, 0.25, 0.25, 0.125]
-
-
-def test_five_epochs_halve_at_2_3_and_4():
-    assert [halvings(epoch * 10, 50, n_epochs=5) for epoch in range(5)] == [1, 1, 0.5, 0.25, 0.125]
-
-
-def test_without_epochs_the_halvings_follow_the_steps():
-    assert [halvings(step, 80) for step in (0, 39, 40, 59, 60, 69, 70, 79)] == [
-        1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125
-    ]  # fmt: skip
-
-
-def test_fast_rate_warms_up_for_a_tenth_and_falls_to_zero():
-    factors = [warm_up_and_cosine(step, 1000) for step in range(1000)]
-    assert factors[0] == pytest.approx(0.01)
-    assert factors[99] == factors[100] == 1
-    assert factors[550] == pytest.approx(0.5)
-    assert factors[999] < 1e-5
-    assert (np.diff(factors[:100]) > 0).all()
-    assert (np.diff(factors[100:]) < 0).all()
+    assert (recipe.batch_size, recipe.matching_weight, recipe.method.prepare) == (250, 0, None)
 
 
 def test_fast_recipe_gives_every_parameter_to_one_optimiser():
-    recipe = make_recipe("fast", 1e-3, 8, 0.1)
+    recipe = SegmentationRecipe("fast", 1e-3, 8, 0.1)
     net = SiameseUNet(2).initialise(generator())
     loss = SegmentationLoss(net, recipe.matching_weight)
-    adam, muon = recipe.optimizers(loss, recipe.lr)
+    adam, muon = recipe.optimizers(loss)
     names = {id(parameter): name for name, parameter in loss.named_parameters()}
     of_adam, of_muon = (
         {names[id(parameter)] for parameter in optimizer.param_groups[0]["params"]}
@@ -173,9 +144,9 @@ def test_fast_start_puts_the_logits_at_the_backgrounds_share():
 
 def test_recipes_are_found_by_name_and_take_their_numbers():
     assert set(METHODS) == {"published", "fast"}
-    recipe = make_recipe("fast", lr=1e-4, batch_size=32, matching_weight=0.2)
+    recipe = SegmentationRecipe("fast", lr=1e-4, batch_size=32, matching_weight=0.2)
     assert (recipe.lr, recipe.batch_size, recipe.matching_weight) == (1e-4, 32, 0.2)
-    assert recipe.optimizers is muon_and_adam
+    assert recipe.method.optimizers is muon_and_adam
 
 
 @pytest.mark.parametrize(
@@ -190,4 +161,4 @@ def test_recipes_are_found_by_name_and_take_their_numbers():
 )
 def test_wrong_settings_are_named(arguments, message):
     with pytest.raises(ParameterError, match=message):
-        make_recipe(**{"lr": 1e-3, "batch_size": 8, "matching_weight": 0.1} | arguments)
+        SegmentationRecipe(**{"lr": 1e-3, "batch_size": 8, "matching_weight": 0.1} | arguments)

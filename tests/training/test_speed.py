@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from oneshot.segment.weights import WeightsInfo, save_weights
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oneshot.errors import TrainingError
@@ -19,9 +18,10 @@ from oneshot.segment.evaluate import evaluate
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets import siamese_unet
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
-from oneshot.segment.recipes import learning, make_recipe
+from oneshot.segment.recipes import SegmentationRecipe, learning
 from oneshot.training.fit import train_step
 from oneshot.training.speed import PARTS, Speed, choose_speed
+from oneshot.training.tensors import NetworkInfo, save_network
 from tests.conftest import ROOT
 from tests.fake_scenes import fake_scenes, fake_targets
 from tests.first_masknet_steps import LOSSES, batch_for, masknet_figures
@@ -48,7 +48,7 @@ def weights(tmp_path_factory) -> Path:
     """Of a network that finds most of its training targets."""
     net, _ = train("fast", Speed(), feature_maps=4, n_steps=70)
     path = tmp_path_factory.mktemp("speed") / "weights.safetensors"
-    save_weights(path, net, WeightsInfo("siamese_unet", 4, "fast", STATISTICS, 560))
+    save_network(path, net, NetworkInfo("segmentation", "siamese_unet", {"feature_maps": 4}))
     return path
 
 
@@ -253,17 +253,17 @@ def test_convolutions_in_float32_keep_its_digits_on_a_gpu():
 @pytest.mark.parametrize("name", RATES)
 def test_a_step_reads_nothing_back_from_a_gpu(name):
     speed = choose_speed("cuda", "bf16,channels_last,fused")
-    recipe = make_recipe(name, RATES[name], 8, MATCHING_WEIGHTS[name])
+    recipe = SegmentationRecipe(name, RATES[name], 8, MATCHING_WEIGHTS[name])
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     loss = speed.place(SegmentationLoss(net, recipe.matching_weight))
-    optimizers = recipe.optimizers(loss, recipe.lr, speed.fused)
+    optimizers = recipe.optimizers(loss, speed.fused)
     coded, which = coded_with_others().to("cuda"), torch.arange(8, device="cuda")
     with speed.running():
         for mode in ("default", "error"):
             torch.cuda.set_sync_debug_mode(mode)
             try:
                 batch = decode(coded, which, STATISTICS, speed.memory_format)
-                train_step(loss, batch, optimizers, 1.0, speed)
+                train_step(loss, batch, optimizers, speed)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 

@@ -5,7 +5,7 @@ Source: Koch, Zemel, Salakhutdinov, Siamese Neural Networks for One-shot Image R
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +59,7 @@ class KochBase(nn.Module):
         for parameter in self.parameters():
             nn.init.constant_(parameter, torch.nan)
 
-    def initialise(self, generator: torch.Generator) -> Self:
+    def initialise(self, generator: torch.Generator) -> "KochBase":
         """Draw convolutions from N(0, 0.01), the connected layer from N(0, 0.2), biases from N(0.5, 0.01)."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
@@ -92,7 +92,7 @@ class SiamesePair(Network):
         self.n_code = base.n_code
         self.output = WeightedDistance(base.n_code)
 
-    def initialise(self, generator: torch.Generator) -> Self:
+    def initialise(self, generator: torch.Generator) -> "SiamesePair":
         self.base.initialise(generator)
         initialise_layer(self.output, CONNECTED_SIGMA, generator)
         return self

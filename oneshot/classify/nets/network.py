@@ -1,6 +1,6 @@
 """What every network for classification has: codes of images, and a way to compare them."""
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ class Network(nn.Module):
     settings: dict[str, Any]
     judges_pairs = False
 
-    def initialise(self, generator: torch.Generator) -> Self:
+    def initialise(self, generator: torch.Generator) -> "Network":
         """Draw the initial weights."""
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ Source: Snell, Swersky, Zemel, Prototypical Networks for Few-shot Learning (Neur
 """
 
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ class ProtoNet(Network):
         self.norms = nn.ModuleList([nn.BatchNorm2d(n_filters) for _ in range(N_BLOCKS)])
         self.register_buffer("shares", area_shares(DRAWING_SIDE, INPUT_SIDE), persistent=False)
 
-    def initialise(self, generator: torch.Generator) -> Self:
+    def initialise(self, generator: torch.Generator) -> "ProtoNet":
         """Draw He's normal weights, no biases: the paper says nothing of it."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
