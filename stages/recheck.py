@@ -17,6 +17,7 @@ from stages.command import run
 from stages.evaluate import (
     CLASSIFICATION,
     SEGMENTATION,
+    draw_once,
     keep_predictions,
     read_sets_manifest,
     read_test_sets,
@@ -89,7 +90,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
     from oneshot.training.speed import choose_speed
     from stages.images import read_outside, read_protocols
 
-    protocols = read_protocols(params)
+    protocols = draw_once(read_protocols(params))
     outside, _ = read_outside(protocols)
     speed = choose_speed(params.device, "plain")
     networks: dict[str, Any] = {}
