@@ -1,4 +1,4 @@
-"""For use without the pipeline: Omniglot's drawings, the published scenes, released networks in a call each."""
+"""Omniglot's drawings, the published scenes and released networks in a call each, without the pipeline."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
 
 
 def fetch_drawings(path: Path | None = None) -> "Drawings":
-    """Load Omniglot's drawings from ``path``, else the pipeline's, else the user's cache, filled on first use.
+    """Load Omniglot's drawings from ``path``, the pipeline, or else the user's cache, filled on first use.
 
     Raises:
         DrawingsError: ``path`` is given, and missing or damaged.

@@ -3,7 +3,8 @@
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from stages.source import read_manifest
 if TYPE_CHECKING:
     from torch import nn
 
+    from oneshot.classify.protocols import Protocols
     from oneshot.clutter.scenes import Scenes
     from oneshot.segment.batches import PixelStatistics
     from oneshot.training.speed import Speed
@@ -75,7 +77,7 @@ def evaluate_classification(params: Params) -> None:
     from oneshot.training.tensors import load_network
     from stages.images import read_outside, read_protocols
 
-    protocols = read_protocols(params)
+    protocols = draw_once(read_protocols(params))
     outside, not_computed = read_outside(protocols)
     speed = choose_speed(params.device, "plain")
     networks: dict[str, Any] = {}
@@ -130,6 +132,11 @@ def describe_classification(about: Mapping[str, Any]) -> dict[str, Any]:
     """Choose what the metrics repeat of a training."""
     described = {key: about[key] for key in ("net", "recipe", "n_parameters", "seed", "n_seen")}
     return described | {key: about["settings"].get(key) for key in ("base", "n_pairs", "n_copies")}
+
+
+def draw_once(protocols: "Protocols") -> "Protocols":
+    """Keep every list of the protocols that was drawn: all of Omniglot's take ten seconds."""
+    return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
 
 
 def choose_benchmarks(baseline: str, names: Iterable[str], of_hausdorff: Iterable[str]) -> list[str]:

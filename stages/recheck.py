@@ -17,6 +17,7 @@ from stages.command import run
 from stages.evaluate import (
     CLASSIFICATION,
     SEGMENTATION,
+    draw_once,
     keep_predictions,
     read_sets_manifest,
     read_test_sets,
@@ -89,7 +90,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
     from oneshot.training.speed import choose_speed
     from stages.images import read_outside, read_protocols
 
-    protocols = read_protocols(params)
+    protocols = draw_once(read_protocols(params))
     outside, _ = read_outside(protocols)
     speed = choose_speed(params.device, "plain")
     networks: dict[str, Any] = {}
@@ -111,9 +112,8 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
 
 def load_recorded(one: Run) -> tuple[Any, dict[str, np.ndarray]]:
     """Load a run's network and its scores, after both were checked against its record."""
-    from oneshot.records.check import load_checked
-
     from oneshot.classify.nets import NETS as CLASSIFIERS
+    from oneshot.records.check import load_checked
     from oneshot.segment.nets import NETS
     from oneshot.training.tensors import load_network
 

@@ -21,7 +21,7 @@ FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """The images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
+    """Images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
 
     images: UInt8[np.ndarray, "n 105 105"]
     names: tuple[str, ...]
@@ -111,7 +111,7 @@ def augment_classes(
 def distort_image(
     image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "h w"]:
-    """Distort a copy at random about the middle, as Koch does; paper moves in."""
+    """Copy an image rotated, sheared, scaled and moved at random about the middle, as Koch does."""
     from scipy import ndimage  # here, since it loads slowly and only own images need it
 
     chance = generator.random((2, N_COMPONENTS))
@@ -125,7 +125,7 @@ def distort_image(
 
 
 def _find_classes(folder: Path) -> list[tuple[str, Path]]:
-    """The alphabet and the folder of every class, in name order."""
+    """List the alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
         raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
     tops = [path for path in _visible(folder) if path.is_dir()]

@@ -100,8 +100,8 @@ def check_weights(run: Run, folder: Path) -> None:
     assert run.weights is not None
     if (found := file_sha256(path)) != run.weights.sha256:
         raise RecordError(
-            f"{path} has the SHA-256 {found}, not {run.weights.sha256}, which {RUN} names: it was damaged, or "
-            "is of another run."
+            f"{path} has the SHA-256 {found}, not {run.weights.sha256}, which {RUN} names: it was damaged, "
+            "or is of another run."
         )
     about = load_tensors(path)[1]
     said = {"task": about.get("task"), "net": about.get("net")} | about.get("training", {})

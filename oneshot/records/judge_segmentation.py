@@ -71,7 +71,7 @@ class SceneJudge:
         return {place: float(points.mean()) for place, points in differences(whole, smaller).items()}
 
     def measure_seconds(self, net: nn.Module) -> float:
-        """Estimate by the last level: images are of one size, and MaskNet's oracles look at every character."""
+        """Estimate by the last level: images are of one size, but MaskNet looks at every character."""
         sets = self.everything[max(self.everything)]
         n_scenes = count_scenes(self.everything) + count_scenes(self.deciding)
         if self.chooses:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from oneshot.records.run import RecordError
 
 # Both sides are plain float32 evaluations of the same file. What is left is that another machine's
-# convolutions round otherwise, which flips single pixels near the threshold; another batch size moves nothing.
+# convolutions round otherwise, which flips single pixels near the threshold; batches' size moves nothing.
 # Percentage points of IoU: even weights rounded to half precision move a scene by 0.01 to 0.02 on average
 # only, other scenes or other weights by tens.
 MEAN_TOLERANCE = 0.05
@@ -32,7 +32,7 @@ class Agreement:
     """Scores of `n` scenes or answers beside the recorded ones, whose mean is `recorded`.
 
     Differences are in percentage points, here less recorded, where a right answer counts as 100 points:
-    `difference_points` is of the means, `share_beyond_1_point` the share of scenes, or of answers that turned.
+    `difference_points` is of the means, `share_beyond_1_point` the share of scenes, or answers that turned.
     """
 
     agrees: bool

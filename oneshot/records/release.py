@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -13,11 +13,13 @@ from oneshot.training.tensors import NetworkInfo, Precision, save_network
 LARGEST_BYTES = 45 * 2**20  # of a released file, which lies in Git; where nothing smaller is as good, 8 bits
 
 
+@runtime_checkable
 class Judge(Protocol):
     """All that a network of one task is judged by, in plain float32, as any machine can do it again.
 
-    `smaller`: precisions to try before float32, the smallest first. What is scored is one of three selections:
-    `deciding`, by which a smaller file is as good; `compared`, on which lost points are computed; `everything`.
+    `smaller`: precisions to try before float32, the smallest first. What is scored is one of three
+    selections: `deciding`, by which a smaller file is as good; `compared`, on which lost points are computed;
+    `everything`.
     """
 
     smaller: tuple[Precision, ...]
@@ -68,7 +70,7 @@ def release(net: nn.Module, info: NetworkInfo, path: Path, judge: Judge) -> Rele
 def write_smallest(
     net: nn.Module, info: NetworkInfo, path: Path, judge: Judge, whole: dict[str, Any]
 ) -> tuple[Precision, dict[str, Any] | None]:
-    """Write the smallest file that loses nothing; return its precision, and its scores if they are all known."""
+    """Write the smallest file that loses nothing; give its precision, and its scores if all are known."""
     for precision in judge.smaller:
         save_network(path, net, info, precision)
         if path.stat().st_size > LARGEST_BYTES:

@@ -19,7 +19,7 @@ ALL, WITH, WITHOUT = "all", "with_same_class", "without_same_class"
 NOT_COMPUTED = "every method of this checkout"
 ABOUT = (
     "net", "recipe", "base", "feature_maps", "n_parameters", "seed", "n_seen", "n_seen_before",
-    "trained_on", "n_pairs", "n_copies", "n_epochs",
+    "trained_on", "n_pairs", "n_copies",
 )  # fmt: skip
 AGREEMENT = ("agrees", "recorded", "n", "difference_points", "mean_absolute_difference_points")
 # In the order of the columns of a table as CSV.
@@ -138,7 +138,7 @@ def is_further(name: str) -> bool:
 
 def get_base(run: Run) -> str:
     """Return what a classifier is built on, "" if it has no choice of that."""
-    return run.classification.base or ""
+    return run.settings.get("base") or ""
 
 
 def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:

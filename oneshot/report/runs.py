@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from oneshot.records.run import Run
-from oneshot.report.rows import HERE, SEGMENTATION, choose, sort_runs
+from oneshot.report.rows import HERE, SEGMENTATION, choose, get_base, sort_runs
 from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_out, write_section
 
 # In the order of the columns of tables/recorded_runs.csv.
@@ -44,7 +44,7 @@ def describe_run(run: Run, rechecked: Mapping[str, Any] | None) -> dict[str, Any
         levels, size = run.segmentation.levels, f"{run.segmentation.feature_maps} feature maps"
         shown = f"{levels[0]}/answer/test-one-shot/iou"
     else:
-        size = f"base {run.classification.base}" if run.classification.base else ""
+        size = f"base {get_base(run)}" if get_base(run) else ""
         shown = next(name for name in SHOWN[run.task] if name in run.figures)
     figure, seconds, weights = run.figures[shown], run.seconds, run.weights
     about = {name: getattr(run, name) for name in RUN_FIELDS if hasattr(run, name)}

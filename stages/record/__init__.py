@@ -1,1 +1,1 @@
-"""One recorder for every network: python -m stages.record TASK/NETWORK, and .adopt for runs made elsewhere."""
+"""The recorder of every network: python -m stages.record, and stages.record.adopt for runs made elsewhere."""

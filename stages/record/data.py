@@ -66,7 +66,7 @@ def keep_drawings(path: Path | None, drawings: Drawings, folder: Path) -> Path:
 def render_levels(
     drawings: Drawings, clutter_levels: Sequence[int], n_scenes: int
 ) -> tuple[dict[int, LevelSets], dict[str, str]]:
-    """Render the test sets of some levels; also give the verdicts of `render_test_sets` by level and split."""
+    """Render the test sets of some levels; also give `render_test_sets`' verdicts by level and split."""
     rendered = {level: render_test_sets(drawings, level, n_scenes) for level in clutter_levels}
     verdicts = {
         f"{level}/{split}": verdict

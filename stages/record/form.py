@@ -66,7 +66,7 @@ def write_run(
     folder: Path, facts: Mapping[str, Any], trainings: Sequence[TrainingReport], released: Release,
     seconds: Mapping[str, float],
 ) -> Run:  # fmt: skip
-    """Write the scores, then the record, which vouches for them and for the weights; `seconds`: of the rest."""
+    """Write the scores, then the record, which vouches for them and the weights; `seconds`: of the rest."""
     save_scores(folder / SCORES, released.scores)
     reports = tuple(map(describe_training, trainings))
     run = Run.model_validate(

@@ -106,8 +106,8 @@ def begin(
         strange = list_strange_sets(ongoing.body["test_sets_as_published"])
         if strange and arguments.out is None:
             raise RecordError(
-                f"these drawings do not give the published test sets ({', '.join(strange)}); nothing computed "
-                "on others is kept in recorded/: say where to put it by --out."
+                f"these drawings do not give the published test sets ({', '.join(strange)}); nothing "
+                "computed on others is kept in recorded/: say where to put it by --out."
             )
     return ongoing, drawings_sha256
 
@@ -126,8 +126,8 @@ def refuse_before_it_is_late(
         return
     if drawings_sha256 != read_facts("omniglot")["drawings"]["sha256"]:
         raise RecordError(
-            "these are not Omniglot's drawings; nothing computed on others is kept in recorded/: say where to "
-            "put it by --out."
+            "these are not Omniglot's drawings; nothing computed on others is kept in recorded/: say where "
+            "to put it by --out."
         )
     if not arguments.replace:
         refuse_to_replace(place_of(plan.training.task, plan.name))
@@ -168,7 +168,7 @@ def deadline_of(minutes: float | None, reserve: float) -> float:
     if deadline <= time.monotonic():
         raise ParameterError(
             f"{minutes:g} minutes leave nothing to train in: {time.monotonic() - STARTED:.0f} s have passed, "
-            f"and evaluation takes about {reserve:.0f} s; give more, or ask for fewer scenes by --test-scenes."
+            f"and evaluation takes about {reserve:.0f} s; give more, or evaluate less by --test-scenes."
         )
     return deadline
 

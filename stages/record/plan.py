@@ -32,8 +32,8 @@ PLANNERS = {SEGMENTATION: segment_training.plan_training, CLASSIFICATION: classi
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m stages.record",
-        description="Train one network and record it: weights, every score, and all that is known of the run. "
-        "The same command goes on from where it was stopped.",
+        description="Train one network and record it: weights, every score, and all that is known of it. The "
+        "same command goes on from where it was stopped.",
     )
     add = parser.add_argument
     add("network", nargs="?", metavar="TASK/NETWORK", help="such as segmentation/siamese_unet-joint")
@@ -55,8 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.training.speed joined by commas")
     add(
         "--start-from", type=Path, metavar="WEIGHTS",
-        help="another network's weights instead of random ones; of a MaskNet, a Siamese-U-Net's (default: the "
-        "recorded one that its section of params.yaml names)",
+        help="another network's weights instead of random ones; of a MaskNet, a Siamese-U-Net's (default: "
+        "the recorded one that its section of params.yaml names)",
     )  # fmt: skip
     add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
     add("--all-runs", type=Path, metavar="FILE", help="Lake's all_runs.zip (default: the pipeline's, if any)")
@@ -150,7 +150,7 @@ def check_numbers(arguments: argparse.Namespace) -> None:
 
 
 def name_run(training: TrainingPlan, usual_seed: int) -> str:
-    """Name a run by its network and recipe, or base; those of other seeds than the usual one are told apart."""
+    """Name a run by its network and recipe, or base; and by its seed, if that is not the usual one."""
     name = training.name
     if training.task == SEGMENTATION:
         name += f"-{training.recipe}"

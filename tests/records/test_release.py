@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from oneshot.segment.weights import WeightsInfo, load_weights, save_weights
 
 from oneshot.records.release import LevelSets, evaluate_file, measure_evaluation, release, summarise
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.weights import WeightsInfo, load_weights, save_weights
 from tests.fake_scenes import fake_scenes
 
 STATISTICS = PixelStatistics(20.0, 50.0)

@@ -51,7 +51,10 @@ def test_segmentation_is_summarised_as_a_whole_and_by_same_class_distractors():
 
 def test_groups_without_scenes_and_scores_without_hits_have_no_figure():
     scores = {"4/test-train/iou": IOU, "4/test-train/same_class": np.zeros(4, bool)}
-    assert summarise_segmentation(scores).keys() == {"4/test-train/iou", "4/test-train/iou/without_same_class"}
+    assert summarise_segmentation(scores).keys() == {
+        "4/test-train/iou",
+        "4/test-train/iou/without_same_class",
+    }
 
 
 def test_classification_is_summarised_by_protocol_and_of_rising_n_way_by_n():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+from oneshot.records.scene_scores import SceneScores, check_scores, load_scores, save_scores
 
 from oneshot.records.run import (
     Record,
@@ -20,7 +21,6 @@ from oneshot.records.run import (
     run_name,
     save_record,
 )
-from oneshot.records.scene_scores import SceneScores, check_scores, load_scores, save_scores
 from tests.fake_records import fake_record, fake_scores
 
 SCORES = {

@@ -80,8 +80,8 @@ def scene_run(name: str, levels: tuple[int, ...], iou: float, recipe: str = "fas
 def class_run(name: str, value: float, base: str | None = "koch", **changes: Any) -> Run:
     names = ("validation", "within-alphabet", "within-alphabet-10000", "all_runs", "verification")
     figures = {key: figure(value, 400) for key in names}
-    body = {"base": base, "protocols": {}, "not_computed": {}}
-    network = name.partition("-")[0]
+    body = {"protocols": {}, "not_computed": {}}
+    network, changes = name.partition("-")[0], {"settings": {"base": base}} | changes
     return fake_run("classification", name, network, figures, body, recipe="own", net="siamese", **changes)
 
 

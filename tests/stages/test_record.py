@@ -1,4 +1,4 @@
-"""Recording runs of both tasks and adopting them, in a folder without the pipeline, on synthetic alphabets."""
+"""Recording and adopting runs of both tasks, in a folder without the pipeline, on synthetic alphabets."""
 
 import json
 import os
@@ -117,27 +117,29 @@ def change_training(folder: Path, **changes: Any) -> None:
 # ----------------------------------------------------------------------------------------- a run as a whole
 
 
-@pytest.mark.parametrize(
-    "command",
-    [f"segmentation/siamese_unet-4 {COMMON} {SCENES}", f"classification/protonet {COMMON} {TRIALS}"],
-)
-def test_a_run_needs_nothing_of_the_pipeline(command: str, recorded: Path, project: Path) -> None:
+def test_a_run_needs_nothing_of_the_pipeline(recorded: Path, project: Path) -> None:
     shutil.copy(recorded / "drawings.npz", project)
-    words = shlex.split(f"{command} --out out --allow-dirty --minutes 9")
+    commands = {
+        "scenes": f"segmentation/siamese_unet-4 {COMMON} {SCENES} --stop-after 9",
+        "proto": f"classification/protonet {COMMON} {TRIALS} --minutes 9",
+    }
+    words = [shlex.split(f"{command} --out {out} --allow-dirty") for out, command in commands.items()]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({ABSENT!r})); from stages.record import main; "
-        f"main.main({words!r})"
+        f"[main.main(words) for words in {words!r}]"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error::UserWarning"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "evaluation will take about" in done.stderr
-    assert sorted(path.name for path in (project / "out").iterdir()) == FILES
-    found = load_run(project / "out")
-    assert (found.complete, found.git_revision) == (True, f"{REVISION}-dirty")
-    assert found.budget_minutes == 9
+    assert done.stderr.count("evaluation will take about") == 2
+    for out, minutes in (("scenes", None), ("proto", 9)):
+        assert sorted(path.name for path in (project / out).iterdir()) == FILES
+        found = load_run(project / out)
+        assert (found.complete, found.git_revision) == (True, f"{REVISION}-dirty")
+        assert found.budget_minutes == minutes
+    assert found.classification.not_computed["verification"] == "the network judges no pairs"
     assert list((project / "runs/record").iterdir()) == []
 
 
@@ -169,7 +171,12 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
         ("4/test-train", "4/test-one-shot"), "synthetic"
     )
     assert own.settings["n_episodes"] == 6
-    assert {"within-alphabet", "validation", "selection", "verification"} < own.classification.protocols.keys()
+    assert {
+        "within-alphabet",
+        "validation",
+        "selection",
+        "verification",
+    } < own.classification.protocols.keys()
     assert {"rising-ways/2", "rising-ways-training/18", "verification"} < own.figures.keys()
     for run in (scenes, own):
         assert (run.seed, run.scale, run.complete) == (1803, "smoke", True)
@@ -279,9 +286,7 @@ def test_another_machines_checkpoint_is_refused_and_another_commands_not_met(
 
 AMOUNT = {
     "n_epochs": None,
-    "phases": {
-        name: [{"clutter_levels": [4], "n_scenes": 20}] for name in ("proposals", "discriminator")
-    },
+    "phases": {name: [{"clutter_levels": [4], "n_scenes": 20}] for name in ("proposals", "discriminator")},
 }
 MASKNET = (
     f"segmentation/masknet-4 {COMMON} --test-scenes 4 -S 'segmentation.networks.masknet-4.smoke="
@@ -624,7 +629,7 @@ def test_the_next_run_is_the_topmost_without_a_complete_record(
     assert (arguments.name, arguments.minutes, arguments.overrides) == ("second", 9.0, ["seed=1803"])
     assert (arguments.device, arguments.allow_dirty) == ("cpu", True)
     record_as(mine, "second")
-    with pytest.raises(ParameterError, match="every run that .* wants on a cpu has a complete record"):
+    with pytest.raises(ParameterError, match=r"every run that .* wants on a cpu has a complete record"):
         main.parse(["--next", "--device", "cpu"])
     with pytest.raises(ParameterError, match="either a TASK/NETWORK or --next"):
         main.parse(["classification/own", "--next"])
