@@ -257,7 +257,7 @@ def test_a_wrong_file_in_the_mirror_is_refused(
         first, last = min(contents), max(contents)
         write_zip(mirror / name, (contents | {first: contents[last] + b" "}).items())
     sentence = download.refused(ArchiveError, mirror)
-    assert f"{mirror / name} is not the published archive (its MD5 is {md5(mirror / name)})" in sentence
+    assert f"{mirror / name} is not the published file (its MD5 is {md5(mirror / name)})" in sentence
 
 
 @pytest.mark.parametrize("by", ["shutil.copyfile", "pooch.HTTPDownloader.__call__"])
