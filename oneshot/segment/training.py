@@ -92,8 +92,11 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Segment
     by_recipe = params.segmentation.recipes[network.net]
     if scale.recipe not in by_recipe:
         raise ParameterError(f"segmentation.recipes.{network.net} has no recipe {scale.recipe!r}.")
-    trainings = []
-    for training, numbers in list_trainings(by_recipe[scale.recipe]).items():
+    trainings, by_training = [], list_trainings(by_recipe[scale.recipe])
+    for training in cast(Any, NETS[network.net]).trainings:
+        if training not in by_training:
+            raise ParameterError(f"recipe {scale.recipe} of {network.net} lacks its training {training!r}.")
+        numbers = by_training[training]
         only = isinstance(numbers, OnlyTrainingNumbers)
         recipe = SegmentationRecipe(
             scale.recipe, (params.lr if only else None) or numbers.lr, numbers.batch_size,
