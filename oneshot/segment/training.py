@@ -70,6 +70,10 @@ class SegmentationPlan(TrainingPlan):
         return tuple(sorted({level for phase in phases for level in phase.clutter_levels}))
 
     @property
+    def n_planned(self) -> int:
+        return sum(phase.n_scenes for training in self.trainings for phase in training.phases)
+
+    @property
     def last_level(self) -> int:
         """The level that training ends with, whose statistics a file of weights names."""
         return self.trainings[-1].phases[-1].clutter_levels[-1]
