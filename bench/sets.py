@@ -1,4 +1,4 @@
-"""All 28 sets: rendering with checks and writing, size, peak memory, reading: ``python -m bench.sets``."""
+"""Benchmark of all 28 sets, checked and written, their size, memory and reading: ``python -m bench.sets``."""
 
 import argparse
 import resource
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure_reading(folder: Path, parts: list, pens: dict) -> None:
-    """One core: rendering a part beside reading it back and decoding it to images, masks and targets."""
+    """Compare rendering a part with reading it back and decoding it, on one core."""
     print("level | rendering, us/scene | reading and decoding, us/scene | ratio")
     totals = [0.0, 0.0]
     for level in CLUTTER_LEVELS:

@@ -51,6 +51,7 @@ SHARED_NAMES = {
     "NETS": "the registry of a task's networks",
     "plan_training": "segmentation and classification are trained through the same functions",
     "train": "the same",
+    "build_net": "the same",
 }
 # Beginnings that are neither a verb (of a function) nor a noun (of a class).
 NO_BEGINNING = re.compile(

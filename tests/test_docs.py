@@ -1,6 +1,5 @@
 """Documents: their snippets run, their commands and links exist, and the README stays short."""
 
-import os
 import re
 from pathlib import Path
 
@@ -26,14 +25,20 @@ SNIPPETS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for Omniglot, which the first snippet fetches from the mirror."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_a_python_snippet_runs(
-    code: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, request: pytest.FixtureRequest, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if NEEDS_DRAWINGS.search(code) and not (ROOT / "data/drawings/drawings.npz").is_file():
         request.getfixturevalue("mirror")
-        monkeypatch.setenv("ONESHOT_CACHE", os.environ.get("ONESHOT_TEST_CACHE", str(tmp_path)))
+        monkeypatch.setenv("ONESHOT_CACHE", str(cache))
     monkeypatch.chdir(ROOT)
     exec(compile(code, "snippet", "exec"), {})
 

@@ -415,7 +415,7 @@ def draw_targets(bits, ink_boxes, first_drawer, n_drawers, characters, stream, w
 
 
 @njit(cache=True, nogil=True)
-def decode_labels(labels, palette, images):
+def colour_labels(labels, palette, images):
     """Colour label maps: ``images[n, y, x] = palette[n, labels[n, y, x]]``."""
     for n in range(labels.shape[0]):
         for y in range(labels.shape[1]):

@@ -93,7 +93,7 @@ class Scenes:
     def images(self) -> UInt8[np.ndarray, "n height width 3"]:
         """Colour the label maps."""
         images = np.empty((*self.labels.shape, 3), np.uint8)
-        kernels.decode_labels(self.labels, self.palette, images)
+        kernels.colour_labels(self.labels, self.palette, images)
         return images
 
     def segmentation(self) -> UInt8[np.ndarray, "n height width 1"]:

@@ -11,12 +11,12 @@ from jaxtyping import Float, Float32
 
 N_COMPONENTS = 7
 PRESENT = 0.5  # probability of each component
-ROTATION_DEGREES = 10.0
+TURN_DEGREES = 10.0
 SHEAR = 0.3  # radians, along each axis
-SCALE = 0.2  # at most this much more or less than 1, on each axis
+STRETCH = 0.2  # at most this much more or less than 1, on each axis
 TRANSLATION = 2.0  # pixels, along each axis
 # Rotation; shear of x and y; scale of x and y; translation of x and y.
-REACHES = np.array([np.deg2rad(ROTATION_DEGREES), SHEAR, SHEAR, SCALE, SCALE, TRANSLATION, TRANSLATION])
+REACHES = np.array([np.deg2rad(TURN_DEGREES), SHEAR, SHEAR, STRETCH, STRETCH, TRANSLATION, TRANSLATION])
 
 
 def choose_components(chance: Float[np.ndarray, "*n 2 7"]) -> Float[np.ndarray, "*n 7"]:
