@@ -3,15 +3,14 @@
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
-from functools import cache
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from oneshot.files import save_arrays, write_json
 from oneshot.intervals import Figure
-from oneshot.params import Evaluate, Params, load_params
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.results import RISING_WAYS, Scores, summarise_classification, summarise_segmentation
 from oneshot.segment.answers import OWN
@@ -22,12 +21,10 @@ from stages.source import read_manifest
 if TYPE_CHECKING:
     from torch import nn
 
-    from oneshot.classify.protocols import Protocols
     from oneshot.clutter.scenes import Scenes
     from oneshot.segment.batches import PixelStatistics
     from oneshot.training.speed import Speed
 
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
 PLOTTED = ("euclidean", "guess")  # baselines with figures of rising N-way
 
@@ -72,6 +69,7 @@ def evaluate_classification(params: Params) -> None:
     """Write the accuracy of every network and every baseline on all benchmarks."""
     from oneshot.classify.baselines import make_baselines
     from oneshot.classify.nets import NETS
+    from oneshot.classify.protocols import draw_once
     from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
     from oneshot.training.speed import choose_speed
     from oneshot.training.tensors import load_network
@@ -132,11 +130,6 @@ def describe_classification(about: Mapping[str, Any]) -> dict[str, Any]:
     """Choose what the metrics repeat of a training."""
     described = {key: about[key] for key in ("net", "recipe", "n_parameters", "seed", "n_seen")}
     return described | {key: about["settings"].get(key) for key in ("base", "n_pairs", "n_copies")}
-
-
-def draw_once(protocols: "Protocols") -> "Protocols":
-    """Keep every list of the protocols that was drawn: all of Omniglot's take ten seconds."""
-    return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
 
 
 def choose_benchmarks(baseline: str, names: Iterable[str], of_hausdorff: Iterable[str]) -> list[str]:

@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from oneshot.files import save_arrays, write_json
-from oneshot.params import Params, load_params
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.recheck import compare_answers, compare_scenes
 from oneshot.records.results import summarise_classification, summarise_segmentation
-from oneshot.records.run import WEIGHTS, Run, read_runs
+from oneshot.records.run import WEIGHTS, Run, Task, read_runs
 from stages.command import run
 from stages.evaluate import (
-    CLASSIFICATION,
-    SEGMENTATION,
-    draw_once,
     keep_predictions,
     read_sets_manifest,
     read_test_sets,
@@ -28,9 +25,9 @@ from stages.places import METRICS, PREDICTIONS, RECORDED
 from stages.source import find_source
 
 
-def main(task: str) -> None:
+def main(task: Task) -> None:
     params = load_params()
-    runs = read_runs(RECORDED, task)  # type: ignore[arg-type]
+    runs = read_runs(RECORDED, task)
     recheck = {SEGMENTATION: recheck_segmentation, CLASSIFICATION: recheck_classification}
     if not runs:
         print(f"no run of {task} is recorded yet")
@@ -86,6 +83,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
             print(f"{source} says nothing of recorded networks")
         return {}
     # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
+    from oneshot.classify.protocols import draw_once
     from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
     from oneshot.training.speed import choose_speed
     from stages.images import read_outside, read_protocols

@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 
 from oneshot.files import write_json, write_text
-from oneshot.params import load_params
+from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
-from oneshot.records.run import read_runs
+from oneshot.records.run import Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
 from oneshot.report.curves import CHARACTERS, draw_iou_over_clutter, draw_oracles, draw_rising_ways
 from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
 from oneshot.report.page import head_classification, head_segmentation, replace_block, write_results
-from oneshot.report.rows import CLASSIFICATION, HERE, SEGMENTATION, choose, collect_rows
+from oneshot.report.rows import Kind, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
 from stages.command import run
 from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, SCENES, TABLES
 
-FACTS = {SEGMENTATION: "segmentation", CLASSIFICATION: "koch"}
+FACT_FILES: dict[Task, str] = {"segmentation": "segmentation", "classification": "koch"}
 PAGE = Path("docs/results.md")
 SUMMARY = METRICS / "summary"
 EXAMPLES_A_LEVEL = 4
@@ -32,8 +32,10 @@ EXAMPLES_A_LEVEL = 4
 
 def main() -> None:
     params = load_params()
-    rows, runs, metrics = {}, [], {}
-    for task, facts in FACTS.items():
+    rows: dict[str, pd.DataFrame] = {}
+    metrics: dict[str, Any] = {}
+    runs = []
+    for task, facts in FACT_FILES.items():
         metrics[task], rechecked = read_metrics(task), read_metrics(f"rechecked-{task}")
         of_task = read_runs(RECORDED, task)
         rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
@@ -83,7 +85,7 @@ def in_percents(rows: pd.DataFrame) -> pd.DataFrame:
 
 def spread_rising_ways(rows: pd.DataFrame) -> str:
     """Write a column for every line of accuracy over N, such as own_evaluation, as DVC's plots want them."""
-    points = choose(rows, benchmark=[*CHARACTERS], kind=HERE)
+    points = choose(rows, benchmark=[*CHARACTERS], kind=Kind.HERE)
     names = [
         f"{network}_{CHARACTERS[benchmark]}"
         for network, benchmark in zip(points["network"], points["benchmark"], strict=True)

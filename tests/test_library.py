@@ -9,13 +9,18 @@ import torch
 
 from oneshot import library
 from oneshot.classify.nets.protonet import ProtoNet
-from oneshot.classify.weights import save_scorer
-from oneshot.library import list_classifiers, load_classifier, load_network, load_scenes
+from oneshot.library import (
+    list_classifiers,
+    list_networks,
+    load_classifier,
+    load_network,
+    load_scenes,
+)
 from oneshot.omniglot.drawings import Drawings
-from oneshot.segment.batches import PixelStatistics
+from oneshot.records.run import WEIGHTS
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.weights import WeightsInfo, save_weights
 from oneshot.training.tensors import WeightsError
+from tests.fake_runs import fake_answers, fake_classification_run, fake_run, fake_scores, put_run
 
 
 def test_scenes_do_not_depend_on_how_many_threads_draw_them(synthetic_drawings: Drawings) -> None:
@@ -32,68 +37,59 @@ def test_the_first_scenes_are_those_of_the_whole_set(synthetic_drawings: Drawing
         assert np.array_equal(getattr(some, field.name), getattr(more, field.name)[:n_scenes])
 
 
-def test_a_released_network_is_loaded_by_recipe_and_clutter_level(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of recorded runs that the library reads in place of the project's."""
+    monkeypatch.setenv("ONESHOT_RECORDED", str(tmp_path))
+    return tmp_path
+
+
+def test_the_default_network_is_one_that_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONESHOT_RECORDED", raising=False)
+    net, info = load_network()
+    assert library.DEFAULT_NETWORK in list_networks()
+    assert (info.training["name"], info.training["recipe"]) == ("siamese_unet-4", "fast")
+    assert not net.training
+
+
+def test_a_released_network_is_loaded_by_its_name_and_others_are_refused_with_those_that_are(
+    recorded: Path,
 ) -> None:
-    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    info = WeightsInfo("siamese_unet", 2, "fast", PixelStatistics(4.5, 27.5), 9600)
-    save_weights(tmp_path / "siamese_unet/fast/32.safetensors", net, info)
-    loaded, about = load_network("fast", 32)
-    assert about == info
-    torch.testing.assert_close(loaded.state_dict(), net.state_dict(), atol=0, rtol=0)
-
-
-def test_the_joint_network_is_loaded_by_its_name_and_another_net_by_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    for n_scenes, place in enumerate(("siamese_unet/fast/joint", "masknet/published/joint")):
-        info = WeightsInfo("siamese_unet", 2, "fast", PixelStatistics(4.5, 27.5), n_scenes)
-        save_weights(tmp_path / f"{place}.safetensors", net, info)
-    assert load_network("fast", "joint")[1].n_scenes_seen == 0
-    assert load_network("published", "joint", "masknet")[1].n_scenes_seen == 1
-
-
-def test_a_network_that_is_not_released_is_refused_with_those_that_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
-    refusal = (
-        r"no network siamese_unet/fast/32 \(net, recipe, clutter level or joint\) is released: weights/ has"
-    )
-    with pytest.raises(WeightsError, match=f"^{refusal} none yet.$"):
+    with pytest.raises(WeightsError, match=r"no network siamese_unet-4-fast is released .* has none yet"):
         load_network()
-    for name in (
-        "siamese_unet/fast/joint", "siamese_unet/fast/16", "siamese_unet/fast/4",
-        "siamese_unet/fast/32-seed-7", "siamese_unet/published/32", "masknet/fast/joint-seed-7",
-        "masknet/fast/32",
-    ):  # fmt: skip
-        path = tmp_path / f"{name}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    there = (
-        "masknet/fast/32", "siamese_unet/fast/4", "siamese_unet/fast/16", "siamese_unet/fast/joint",
-        "siamese_unet/published/32",
-    )  # fmt: skip
-    with pytest.raises(WeightsError, match=f"^{refusal} {', '.join(there)}.$"):
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    for name in ("siamese_unet-32", "siamese_unet-joint"):
+        put_run(recorded, fake_run(name), fake_scores([32], 0.6), net, {"feature_maps": 2})
+    assert list_networks() == ["siamese_unet-32-fast", "siamese_unet-joint-fast"]
+    loaded, info = load_network("siamese_unet-joint-fast")
+    halves = {name: tensor.half().float() for name, tensor in net.state_dict().items()}
+    torch.testing.assert_close(loaded.state_dict(), halves, atol=0, rtol=0)
+    assert (info.net, info.training["n_seen"]) == ("siamese_unet", 4_000_000)
+    with pytest.raises(WeightsError, match="has siamese_unet-32-fast, siamese_unet-joint-fast "):
         load_network()
-    with pytest.raises(WeightsError, match="no network masknet/fast/joint "):
-        load_network("fast", "joint", net="masknet")
 
 
-def test_a_released_classifier_is_loaded_by_its_name_ready_to_score(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_drawings: Drawings
-) -> None:
-    monkeypatch.setattr(library, "RELEASED_WEIGHTS", tmp_path)
-    with pytest.raises(WeightsError, match="no network own is released for classification"):
+def test_a_released_classifier_is_loaded_ready_to_score(recorded: Path, synthetic_drawings: Drawings) -> None:
+    with pytest.raises(WeightsError, match=r"is released for classification: .* has none yet"):
         load_classifier()
     net = ProtoNet(4).initialise(torch.Generator().manual_seed(0)).eval()
-    save_scorer(tmp_path / "classification/protonet.safetensors", net, {"n_seen": 7})
+    scores = fake_answers(0.9, ["validation"])
+    run = fake_classification_run("protonet", "protonet", scores, recipe="protonet")
+    put_run(recorded, run, scores, net, {"n_filters": 4})
     assert list_classifiers() == ["protonet"]
-    scorer, info = load_classifier("protonet")
-    assert info.training == {"n_seen": 7}
+    scorer, info = load_classifier()
+    assert info.training["name"] == "protonet"
     images = synthetic_drawings.unpack()[0, :3]
     with torch.no_grad():
-        torch.testing.assert_close(scorer.encode(images), net(torch.from_numpy(images).float()))
+        torch.testing.assert_close(
+            scorer.encode(images), net(torch.from_numpy(images).float()), atol=0.01, rtol=0.01
+        )
+
+
+def test_weights_too_large_for_the_package_are_named_with_their_checksum(recorded: Path) -> None:
+    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    run = put_run(recorded, fake_run(), fake_scores([32], 0.6), net, {"feature_maps": 2})
+    (recorded / "segmentation" / run.name / WEIGHTS).unlink()
+    assert run.weights is not None
+    with pytest.raises(WeightsError, match=f"SHA-256 {run.weights.sha256}.* ONESHOT_RECORDED"):
+        load_network(run.name)

@@ -7,7 +7,6 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from oneshot.classify.protocols import RISING_WAYS
 from oneshot.files import replacing
 from oneshot.intervals import Figure, mean_of_hits, mean_of_values
 from oneshot.published import read_facts
@@ -71,13 +70,13 @@ def summarise_segmentation(scores: Scores) -> dict[str, Figure]:
 def summarise_classification(scores: Scores) -> dict[str, Figure]:
     """Compute the share of right answers by protocol; of rising N-way by N: rising-ways/20."""
     figures = {}
+    benchmarks = read_facts("episodes")["benchmarks"]
     for name, answers in scores.items():
-        if name not in RISING_WAYS:
+        if ways := benchmarks.get(name, {}).get("ways"):
+            for n_way, row in enumerate(answers, ways[0]):
+                figures[f"{name}/{n_way}"] = mean_of_hits(row.astype(bool))
+        else:
             figures[name] = mean_of_hits(answers.ravel().astype(bool))
-            continue
-        first = read_facts("episodes")["benchmarks"][name]["ways"][0]
-        for n_way, row in enumerate(answers, first):
-            figures[f"{name}/{n_way}"] = mean_of_hits(row.astype(bool))
     return figures
 
 

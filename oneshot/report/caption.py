@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import NET_TITLES
-from oneshot.report.rows import ALL, HERE, RECHECKED, choose, find_place
+from oneshot.report.rows import ALL, Kind, choose, find_place
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
-from oneshot.segment.answers import OWN
 
 SHOWN_RECIPES = ("fast", "published")
-FILES = {RECHECKED: "rechecked", HERE: "segmentation"}  # of predictions, by kind
+FILES = {Kind.RECHECKED: "rechecked", Kind.HERE: "segmentation"}  # of predictions, by kind
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Whose masks the pictures show at a clutter level: their file, their key in it, in words who."""
+    """Network whose masks the pictures show at a clutter level: their file, their key in it, in words who."""
 
     file: str
     key: str
@@ -29,20 +29,21 @@ def choose_shown(rows: pd.DataFrame, level: int) -> Shown | None:
 
     Siamese-U-Net goes before MaskNet, recipe fast before published, a level's own network before a joint one.
     """
-    found = choose(rows, clutter_level=level, split=SHOWN_SPLIT, metric="iou", subset=ALL, answer=OWN)
+    found = choose(rows, clutter_level=level, split=SHOWN_SPLIT, metric="iou", subset=ALL, answer=OWN_ANSWER)
     found = choose(found, kind=[*FILES], further_seed=False)
     if found.empty:
         return None
 
     def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
         net, recipe = find_place(NET_TITLES, str(row["net"])), find_place(SHOWN_RECIPES, str(row["recipe"]))
-        return row["kind"] == HERE, net, recipe, row["joint"]
+        return row["kind"] == Kind.HERE, net, recipe, row["joint"]
 
     first = min(found.to_dict("records"), key=key)
     whose = f"{title_net(first['net'])}, {first['title']}"
-    if first["kind"] == RECHECKED:
-        return Shown(FILES[RECHECKED], f"{first['run']}/{level}/{OWN}", f"recorded networks ({whose})")
-    return Shown(FILES[HERE], f"{first['network']}/{level}/{OWN}", f"the network trained here ({whose})")
+    kind, place = first["kind"], f"{level}/{OWN_ANSWER}"
+    if kind == Kind.RECHECKED:
+        return Shown(FILES[kind], f"{first['run']}/{place}", f"recorded networks ({whose})")
+    return Shown(FILES[kind], f"{first['network']}/{place}", f"the network trained here ({whose})")
 
 
 def render_caption(shown: Mapping[int, Shown | None]) -> str:

@@ -8,17 +8,10 @@ from typing import Any
 import pandas as pd
 
 from oneshot.report.published_rows import KOCH_NAMES, NETWORK_TITLES, TRAINING_SETS
-from oneshot.report.rows import (
-    NOT_COMPUTED,
-    OMNIGLOT,
-    PUBLISHED,
-    RISING_WAYS,
-    choose,
-    find_place,
-)
+from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, RISING_WAYS, Kind, choose, find_place
 from oneshot.report.tables import KIND_TITLES, join_words, pivot, write_section
 
-BACKGROUND = "background-verification/"
+OTHER_DRAWERS = "background-verification/"
 TRIALS = {"validation": "as many as published", "selection": "many"}  # that may select a network
 WAYS_IN_NAME = re.compile(r"(\d+)-way-(\d+)-shot$")
 USUAL_WAYS = {"mnist": 10}
@@ -90,7 +83,7 @@ def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]
         *list_mixed(names),
         Family(
             "verification, known characters by other drawers",
-            {f"{BACKGROUND}validation": "validation pairs", f"{BACKGROUND}test": "test pairs"},
+            {f"{OTHER_DRAWERS}validation": "validation pairs", f"{OTHER_DRAWERS}test": "test pairs"},
             "Drawers 12 / 4 / 4 of images_background: ",
         ),
         Family("trials that may select a network", TRIALS),
@@ -116,7 +109,7 @@ def write_family(rows: pd.DataFrame, family: Family, on_omniglot: bool) -> list[
     title = (family.reproduces if on_omniglot else "") + family.title
     measure = "error" if family.error else "accuracy"
     table = pivot(name_cells(rows, family), "method", "line", order_lines(rows, family), family.error)
-    notes = [f"*Published*: {text}." for text in dict.fromkeys(choose(rows, kind=PUBLISHED)["source"])]
+    notes = [f"*Published*: {text}." for text in dict.fromkeys(choose(rows, kind=Kind.PUBLISHED)["source"])]
     notes += [f"*Not computed*: {text}" for text in list_reasons(rows)]
     return write_section(f"{title[0].upper()}{title[1:]} ({names}), {measure} in %", table, *notes)
 
@@ -130,7 +123,7 @@ def name_cells(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
     lines, columns = [], []
     for row in rows.to_dict("records"):
         variant = row["variant"]
-        more = "" if row["kind"] == PUBLISHED and by_variant else variant
+        more = "" if row["kind"] == Kind.PUBLISHED and by_variant else variant
         words = more if by_variant else family.benchmarks[row["benchmark"]]
         lines.append(row["title"] if by_variant else join_words(row["title"], variant))
         columns.append(join_words(KIND_TITLES[row["kind"]], words))
@@ -146,7 +139,7 @@ def name_cells(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
 def order_lines(rows: pd.DataFrame, family: Family) -> dict[str, str]:
     """Order lines as published, then networks and baselines in their order; mark what is published only."""
     rows = name_cells(rows, family)
-    published = set(choose(rows, kind=PUBLISHED)["line"])
+    published = set(choose(rows, kind=Kind.PUBLISHED)["line"])
 
     def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
         if row["line"] in published:
@@ -168,7 +161,7 @@ def list_reasons(rows: pd.DataFrame) -> list[str]:
 def explain_published(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
     """Say what the published figures are, and where no row of ours is known to be their like."""
     koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
-    tutorial = choose(rows, benchmark=[*RISING_WAYS], kind=PUBLISHED).to_dict("records")
+    tutorial = choose(rows, benchmark=[*RISING_WAYS], kind=Kind.PUBLISHED).to_dict("records")
     return [
         f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}",
         *NOTES[1:],

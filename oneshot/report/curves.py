@@ -7,17 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES
-from oneshot.report.rows import ALL, ALL_INK, HERE, PUBLISHED, RECORDED, choose, find_place
+from oneshot.records.run import OWN_ANSWER
+from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES
+from oneshot.report.rows import ALL, ALL_INK, Kind, choose, find_place
 from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
-from oneshot.segment.answers import ORACLES, OWN
 
 COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
 ORACLE_COLOURS = dict(zip(ORACLES, COLOURS[2:], strict=False))
-FAINT = "#8a8f9c"
+GREY = "#8a8f9c"
 MOST_LINES = 6  # of a legend
-HERE_TITLES = {PUBLISHED: "published", RECORDED: "recorded", HERE: "trained here"}
-STYLES = {PUBLISHED: "*", RECORDED: "s-", HERE: "o--"}
+HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
+STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTERS = {
     "rising-ways": "evaluation",
     "rising-ways-training": "training",
@@ -37,7 +37,7 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
     lines: dict[str, pd.DataFrame] = {}
     for kind in STYLES:
         for net in nets:
-            of_net = choose(points, kind=kind, net=net, answer=OWN)
+            of_net = choose(points, kind=kind, net=net, answer=OWN_ANSWER)
             if not of_net.empty:
                 lines[f"{title_net(net)}, {HERE_TITLES[kind]}"] = choose(of_net, title=choose_source(of_net))
     lines = dict([*lines.items()][:MOST_LINES])
@@ -49,9 +49,9 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
             draw_line(axis, choose(line, split=split), STYLES[first["kind"]], colour, title)
         ink = choose(points, network=ALL_INK, split=split).sort_values("clutter_level")
         if not ink.empty:
-            axis.plot(ink["clutter_level"], 100 * ink["value"], ":", color=FAINT)
+            axis.plot(ink["clutter_level"], 100 * ink["value"], ":", color=GREY)
             place = (ink["clutter_level"].iloc[0], 100 * ink["value"].iloc[0] + 2)
-            axis.annotate("every character marked", place, color=FAINT, fontsize=7)
+            axis.annotate("every character marked", place, color=GREY, fontsize=7)
     return lay_legend(figure, axes)
 
 
@@ -68,16 +68,16 @@ def draw_oracles(rows: pd.DataFrame) -> Figure:
     source = choose_source(with_oracles)
     masknet = choose(points, net=with_oracles["net"].iloc[0], title=source)
     like = masknet.iloc[0]
-    alike = choose(points, net="siamese_unet", answer=OWN, kind=like["kind"], recipe=like["recipe"])
+    alike = choose(points, net="siamese_unet", answer=OWN_ANSWER, kind=like["kind"], recipe=like["recipe"])
     alike = choose(alike, joint=like["joint"])
     for axis, split in zip(axes, SPLIT_TITLES, strict=True):
         draw_line(axis, choose(alike, split=split), "o-", COLOURS[0], title_net("siamese_unet"))
-        own = choose(masknet, split=split, answer=OWN)
+        own = choose(masknet, split=split, answer=OWN_ANSWER)
         draw_line(axis, own, "o-", COLOURS[1], title_net(like["net"]))
         for name, title in ORACLES.items():
             draw_line(axis, choose(masknet, split=split, answer=name), "o--", ORACLE_COLOURS[name], title)
         for net, colour in (("siamese_unet", COLOURS[0]), (like["net"], COLOURS[1])):
-            published = choose(points, kind=PUBLISHED, net=net, split=split)
+            published = choose(points, kind=Kind.PUBLISHED, net=net, split=split)
             draw_line(axis, published, "*", colour, "published, in the network's colour")
     return lay_legend(figure, axes)
 
@@ -87,13 +87,13 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
 
     As in a well-known tutorial, in one plot. Lines are labelled at their ends.
     """
-    points = choose(rows, benchmark=[*CHARACTERS], kind=HERE)
+    points = choose(rows, benchmark=[*CHARACTERS], kind=Kind.HERE)
     names = sorted(dict.fromkeys(points["network"]), key=lambda name: find_place(NETWORK_TITLES, name))
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axis = figure.subplots()
     labels = {}
     for number, name in enumerate(names):
-        colour = FAINT if name in BASELINE_TITLES else COLOURS[number % len(COLOURS)]
+        colour = GREY if name in BASELINE_TITLES else COLOURS[number % len(COLOURS)]
         for benchmark, characters in CHARACTERS.items():
             line = choose(points, network=name, benchmark=benchmark).sort_values("n_way")
             if line.empty:
@@ -126,7 +126,7 @@ def label_ends(axis: Axes, end: int, labels: Mapping[str, tuple[float, str]]) ->
 
 def choose_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Choose IoU over all scenes, of the usual seed, published, recorded or computed here."""
-    kinds = [PUBLISHED, RECORDED, HERE]
+    kinds = [Kind.PUBLISHED, Kind.RECORDED, Kind.HERE]
     return choose(rows, metric="iou", subset=ALL, further_seed=False, kind=kinds)
 
 
@@ -138,7 +138,7 @@ def choose_source(points: pd.DataFrame) -> str:
 
     def rank(title: str) -> tuple[bool, int, float]:
         found = choose(points, title=title)
-        return found["kind"].iloc[0] == RECORDED, found["clutter_level"].nunique(), found["value"].mean()
+        return found["kind"].iloc[0] == Kind.RECORDED, found["clutter_level"].nunique(), found["value"].mean()
 
     return max(dict.fromkeys(points["title"]), key=rank)
 

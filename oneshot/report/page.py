@@ -1,19 +1,19 @@
 """Pages of results: docs/results.md with all tables, and the two headline tables of README.md."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, KOCH_NAMES
-from oneshot.report.rows import ALL, ALL_INK, HERE, PUBLISHED, RECORDED, choose
+from oneshot.report.rows import ALL, Kind, choose
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
-from oneshot.report.tables import NOTHING, format_figure, lay_out, name_counts
-from oneshot.segment.answers import OWN
+from oneshot.report.tables import NOTHING, format_figure, lay_table, name_counts
 
 # Of the README: benchmarks, what they are called, the published method of Koch et al., and others beside it.
-BENCHMARKS = {
+BENCHMARKS: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "within-alphabet": ("20-way 1-shot, one alphabet", KOCH_NAMES, {"humans": "people",
                         "hierarchical Bayesian program learning": "BPL"}),
     "all_runs": ("Lake's 20 runs", KOCH_NAMES, {"people": "people", "Bayesian program learning": "BPL"}),
@@ -22,68 +22,72 @@ BENCHMARKS = {
     "verification": ("same character or not", ("siamese net, 150,000 pairs, affine x 8",), {}),
 }  # fmt: skip
 MOST_COLUMNS = 120  # of a line of the README
-OURS = {RECORDED: "recorded, best", HERE: "trained here, best"}
+OURS = {Kind.RECORDED: "recorded, best", Kind.HERE: "trained here, best"}
 
 
 def head_segmentation(rows: pd.DataFrame) -> str:
     """Write the README's table of segmentation: published figures, and beside them our best at each level."""
-    chosen = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, answer=OWN, further_seed=False)
-    chosen = chosen[chosen["network"].ne(ALL_INK)]
-    columns: dict[str, list[str]] = {}
-    for net in dict.fromkeys(choose(chosen, kind=PUBLISHED)["net"]):
-        published = choose(chosen, kind=PUBLISHED, net=net)
-        columns[f"{title_net(net)}, published"] = [
-            write_best(choose(published, clutter_level=level)) for level in CLUTTER_LEVELS
-        ]
-    for kind, title in OURS.items():
-        of_kind = choose(chosen, kind=kind)
-        if not of_kind.empty:
-            columns[title] = [write_best(choose(of_kind, clutter_level=level)) for level in CLUTTER_LEVELS]
-    lines = [
-        [str(level), *(column[place] for column in columns.values())]
-        for place, level in enumerate(CLUTTER_LEVELS)
-    ]
+    chosen = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, answer=OWN_ANSWER, further_seed=False)
+    columns = {
+        f"{title_net(net)}, published": choose(chosen, kind=Kind.PUBLISHED, net=net)
+        for net in dict.fromkeys(choose(chosen, kind=Kind.PUBLISHED)["net"])
+    }
+    columns |= {title: choose(chosen, kind=kind) for kind, title in OURS.items()}
+    cells = {
+        title: [write_best(choose(column, clutter_level=level)) for level in CLUTTER_LEVELS]
+        for title, column in columns.items()
+    }
     counts = [
-        f"{title.partition(',')[0]} over {name_counts(of_kind['n'])}"
-        for kind, title in OURS.items()
-        if not (of_kind := choose(chosen, kind=kind)).empty
+        f"{title.partition(',')[0]} over {counts}"
+        for title in OURS.values()
+        if (counts := name_counts(columns[title]["n"]))
     ]
     caption = "; ".join(["IoU in %, one-shot characters, with 95 % intervals", *counts])
-    return f"{lay_out(['characters', *columns], lines)}\n\n{caption}.\n"
+    return f"{lay_columns('characters', [*map(str, CLUTTER_LEVELS)], cells)}\n\n{caption}.\n"
 
 
 def head_classification(rows: pd.DataFrame) -> str:
     """Write the README's table of classification: published accuracies, and beside them our best ones.
 
-    With the networks' names where lines stay short enough.
+    With the networks' names where lines stay short enough. Of other images than Omniglot's, with which
+    nothing published compares, all benchmarks.
     """
     rows = choose(rows, further_seed=False)
-    rows = rows[~rows["network"].isin([*BASELINE_TITLES])]
-    names = [name for name in BENCHMARKS if rows["benchmark"].eq(name).any()]
-    ours = {kind: title for kind, title in OURS.items() if rows["kind"].eq(kind).any()}
+    rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
+    known = BENCHMARKS
+    if choose(rows, kind=Kind.PUBLISHED).empty:
+        known = {name: (f"`{name}`", (), {}) for name in dict.fromkeys(rows["benchmark"])}
+    found = {name: choose(rows, benchmark=name) for name in known if rows["benchmark"].eq(name).any()}
+    cells: dict[str, list[str]] = {"Koch's network, published": [], "others, published": []}
+    for name, of_name in found.items():
+        published = choose(of_name, kind=Kind.PUBLISHED)
+        _, koch, others = known[name]
+        beside = [f"{words} {write_best(choose(published, title=other))}" for other, words in others.items()]
+        cells["Koch's network, published"].append(write_best(choose(published, title=[*koch])))
+        cells["others, published"].append(", ".join(beside) or NOTHING)
 
     def lay(with_names: bool) -> str:
-        lines = []
-        for name in names:
-            found = choose(rows, benchmark=name)
-            title, koch, others = BENCHMARKS[name]
-            published = choose(found, kind=PUBLISHED)
-            beside = [
-                f"{words} {write_best(choose(published, title=method))}" for method, words in others.items()
-            ]
-            ours_best = [write_best(choose(found, kind=kind), with_names) for kind in ours]
-            koch_best = write_best(choose(published, title=[*koch]))
-            lines.append([title, koch_best, ", ".join(beside) or NOTHING, *ours_best])
-        return lay_out(["benchmark", "Koch's network, published", "others, published", *ours.values()], lines)
+        ours = {
+            title: [write_best(choose(of_name, kind=kind), with_names) for of_name in found.values()]
+            for kind, title in OURS.items()
+        }
+        return lay_columns("benchmark", [known[name][0] for name in found], cells | ours)
 
-    of_ours = choose(rows, kind=[*ours])
-    counts = [name_counts(choose(of_ours, benchmark=name)["n"]).removeprefix("n = ") for name in names]
+    counts = [name_counts(choose(of_name, kind=[*OURS])["n"]) for of_name in found.values()]
     caption = "Accuracy in %, with 95 % intervals"
-    caption += f"; ours over {' / '.join(counts)} trials or pairs" if len(of_ours) else ""
+    if any(counts):
+        caption += f"; ours over {' / '.join(n.removeprefix('n = ') for n in counts)} trials or pairs"
     table = lay(with_names=True)
     if max(map(len, table.splitlines())) > MOST_COLUMNS:
         table = lay(with_names=False)
     return f"{table}\n\n{caption}.\n"
+
+
+def lay_columns(first: str, lines: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
+    """Lay out those of some columns that have any figure."""
+    shown = {title: cells for title, cells in columns.items() if set(cells) - {NOTHING}}
+    rows = [[line, *(cells[place] for cells in shown.values())] for place, line in enumerate(lines)]
+    return lay_table([first, *shown], rows)
 
 
 def write_best(rows: pd.DataFrame, with_name: bool = True) -> str:
@@ -92,7 +96,7 @@ def write_best(rows: pd.DataFrame, with_name: bool = True) -> str:
     if rows.empty:
         return NOTHING
     best = max(rows.to_dict("records"), key=lambda row: float(row["value"]))
-    named = with_name and best["kind"] != PUBLISHED
+    named = with_name and best["kind"] != Kind.PUBLISHED
     return f"{format_figure(best)} `{best['network']}`" if named else format_figure(best)
 
 

@@ -3,16 +3,27 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-DISTORTIONS = {
+DISTORTED_ENDS = {
     "no distortions": "",
     "affine x 8": "_affine",
 }  # table 1's columns, and ends of networks' names
 TRAINING_SETS = {
     f"pairs_{n}{end}": f"{n:,} pairs, {title}"
     for n in (30_000, 90_000, 150_000)
-    for title, end in DISTORTIONS.items()
+    for title, end in DISTORTED_ENDS.items()
 }
 NET_TITLES = {"siamese_unet": "Siamese-U-Net", "masknet": "MaskNet"}
+ORACLES = {
+    "location_given": "location given",
+    "candidates_given": "candidates given",
+    "choice_given": "choice given",
+}  # answers of a MaskNet for which part of its work is done
+DEFINITIONS = {
+    "location_given": "the decoder gets the proposal at the target's true centre",
+    "candidates_given": "the true visible pixels of every character of the scene are given, among which the "
+    "discriminator has only to choose",
+    "choice_given": "the best of MaskNet's own 144 segmentations",
+}
 BASELINE_TITLES = {
     "cosine": "1-nearest neighbour, cosine",
     "cosine_centred": "1-nearest neighbour, cosine, ink centred",
@@ -53,15 +64,15 @@ PUBLISHED_TABLES = {
     "mixed_20_way_1_shot_percent": "mixed-20-way-1-shot",
 }
 
-Published = Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]
+PublishedFigures = Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]
 
 
-def list_published(task: str, facts: Mapping[str, Any]) -> Published:
+def list_published(task: str, facts: Mapping[str, Any]) -> PublishedFigures:
     """List the published figures by key, with what describes them in fields of rows; facts: the task's."""
     return list_segmentation(facts) if task == "segmentation" else list_classification(facts)
 
 
-def list_segmentation(facts: Mapping[str, Any]) -> Published:
+def list_segmentation(facts: Mapping[str, Any]) -> PublishedFigures:
     for net, by_split in facts["iou_percent"].items():
         for split, percents in by_split.items():
             for level, percent in percents.items():
@@ -69,10 +80,10 @@ def list_segmentation(facts: Mapping[str, Any]) -> Published:
                 yield about, {f"{level}/answer/{split}/iou": {"value": percent / 100}}
 
 
-def list_classification(facts: Mapping[str, Any]) -> Published:
+def list_classification(facts: Mapping[str, Any]) -> PublishedFigures:
     """List accuracies; those of errors are what is left of 1."""
     table_1 = facts["verification_percent"]
-    for distortions, end in DISTORTIONS.items():
+    for distortions, end in DISTORTED_ENDS.items():
         for n_pairs, percent in table_1[distortions].items():
             network = f"pairs_{n_pairs}{end}"
             about = {"network": network, "title": NETWORK_TITLES[network], "source": table_1["source"]}
@@ -106,3 +117,11 @@ def describe_method(method: str, benchmark: str, source: str) -> dict[str, Any]:
     title = NETWORK_TITLES[network] if network else method
     only = network is None and method not in SIMILAR_METHODS
     return {"network": network, "title": title, "published_only": only, "source": source}
+
+
+def title_answer(name: str) -> str:
+    """Name an answer, such as best 4 proposals for top_4; the network's own has no title."""
+    if name.startswith("top_"):
+        k = name.removeprefix("top_")
+        return "best proposal alone" if k == "1" else f"best {k} proposals"
+    return ORACLES.get(name, "")

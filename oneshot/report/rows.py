@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
+from oneshot.params import CLASSIFICATION
 from oneshot.records.results import RISING_WAYS
 from oneshot.records.run import Run, list_strange_sets
 from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_published
 
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
-PUBLISHED, RECORDED, RECHECKED, HERE = "published", "recorded", "rechecked", "here"
 OMNIGLOT = "omniglot"
 ALL_INK = "all_ink"  # in place of a network: marking every character
 ALL, WITH, WITHOUT = "all", "with_same_class", "without_same_class"
@@ -38,6 +38,16 @@ SEGMENTATION_KEY = re.compile(
 )
 RECIPE_ORDER = ("published", "fast")
 
+
+class Kind(StrEnum):
+    """Way in which a figure was obtained; figures of different kinds share no column of a table."""
+
+    PUBLISHED = "published"
+    RECORDED = "recorded"
+    RECHECKED = "rechecked"
+    HERE = "here"
+
+
 Figures = Mapping[str, Mapping[str, Any]]  # figures by key, each with value, low, high and n
 
 
@@ -59,23 +69,23 @@ def collect_rows(
     runs = sort_runs(runs)
     if metrics.get("source", OMNIGLOT) == OMNIGLOT:
         for about, figures in list_published(task, published):
-            rows += list_rows(figures, {"kind": PUBLISHED} | about)
+            rows += list_rows(figures, {"kind": Kind.PUBLISHED} | about)
         for run in runs:
             figures = {key: asdict(figure) for key, figure in run.figures.items()}
-            rows += list_rows(figures, {"kind": RECORDED} | about_run(run, runs))
+            rows += list_rows(figures, {"kind": Kind.RECORDED} | about_run(run, runs))
         found = (rechecked or {}).get("networks", {})
         for run in runs:
             if run.name in found:
                 again = found[run.name]
-                about = {"kind": RECHECKED} | about_run(run, runs)
+                about = {"kind": Kind.RECHECKED} | about_run(run, runs)
                 rows += list_rows(again["figures"], about, again.get("agreement", {}))
     if ALL_INK in metrics:
-        ink = {"kind": HERE, "network": ALL_INK, "title": "every character marked"}
+        ink = {"kind": Kind.HERE, "network": ALL_INK, "title": "every character marked"}
         rows += list_rows(metrics[ALL_INK]["figures"], ink)
     for name, values in {**metrics.get("networks", {}), **metrics.get("baselines", {})}.items():
         rows += list_rows(values["figures"], about_network(task, name, values))
     for benchmark, reason in metrics.get("not_computed", {}).items():
-        about = {"kind": HERE, "title": NOT_COMPUTED, "not_computed": reason}
+        about = {"kind": Kind.HERE, "title": NOT_COMPUTED, "not_computed": reason}
         rows.append(about | split_key(benchmark))
     rows = [DEFAULTS | row for row in rows]
     return pd.DataFrame(rows, columns=list(FIELDS)).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
@@ -188,7 +198,7 @@ def starts_elsewhere(run: Run, runs: Iterable[Run]) -> bool:
 
 def about_network(task: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Describe what was computed here, a network or a baseline, in the fields of its rows."""
-    about = {key: values.get(key) for key in ABOUT} | {"kind": HERE, "network": name}
+    about = {key: values.get(key) for key in ABOUT} | {"kind": Kind.HERE, "network": name}
     if task == CLASSIFICATION:
         base = values.get("base")
         variant = f"base {base}" if base else ""

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from oneshot.params import SEGMENTATION
 from oneshot.records.run import Run
-from oneshot.report.rows import HERE, SEGMENTATION, choose, get_base, sort_runs
-from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_out, write_section
+from oneshot.report.rows import Kind, choose, get_base, sort_runs
+from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_table, write_section
 
 # In the order of the columns of tables/recorded_runs.csv.
 RUN_FIELDS = (
@@ -82,7 +83,7 @@ def write_runs(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return [NO_RUNS]
     lines = [format_run(row) for row in table.to_dict("records")]
-    return write_section("Recorded runs, and what they cost", lay_out(TITLES, lines), WORDS)
+    return write_section("Recorded runs, and what they cost", lay_table(TITLES, lines), WORDS)
 
 
 def format_run(row: Mapping[Any, Any]) -> list[str]:
@@ -119,7 +120,7 @@ def shorten(revision: str) -> str:
 
 def write_trained(rows: pd.DataFrame) -> list[str]:
     """Write what was trained here, a line a network; rows: of one task."""
-    trained = choose(rows, kind=HERE).drop_duplicates("network")
+    trained = choose(rows, kind=Kind.HERE).drop_duplicates("network")
     trained = trained[trained["recipe"].notna()]
     if trained.empty:
         return []
@@ -127,7 +128,7 @@ def write_trained(rows: pd.DataFrame) -> list[str]:
         [f"`{row['network']}`", describe_size(row), row["recipe"], describe_seen(row), str(row["seed"])]
         for row in trained.to_dict("records")
     ]
-    table = lay_out(("network", "size", "recipe", "learned from", "seed"), lines)
+    table = lay_table(("network", "size", "recipe", "learned from", "seed"), lines)
     return write_section("Networks trained here", table)
 
 

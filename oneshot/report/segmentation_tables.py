@@ -7,10 +7,10 @@ import pandas as pd
 
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.recheck import MEAN_TOLERANCE, SCENE_TOLERANCE, SHARE_APART
-from oneshot.report.published_rows import NET_TITLES
-from oneshot.report.rows import ALL, ALL_INK, HERE, RECORDED, WITH, WITHOUT, choose
+from oneshot.records.run import OWN_ANSWER
+from oneshot.report.published_rows import DEFINITIONS, NET_TITLES, ORACLES, title_answer
+from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
 from oneshot.report.tables import KIND_TITLES, pivot, write_section
-from oneshot.segment.answers import DEFINITIONS, ORACLES, OWN, title_answer
 
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
 METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
@@ -51,17 +51,17 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
 
     Alike is what was obtained in the same way: recorded or here, by the same recipe, joint or not.
     """
-    chosen = choose(rows, metric="iou", subset=ALL, kind=[RECORDED, HERE])
+    chosen = choose(rows, metric="iou", subset=ALL, kind=[Kind.RECORDED, Kind.HERE])
     chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["column"])
     sections = []
     for source in dict.fromkeys(choose(chosen, answer=[*ORACLES])["source"]):
-        whole = choose(chosen, source=source, answer=[OWN, *ORACLES])
+        whole = choose(chosen, source=source, answer=[OWN_ANSWER, *ORACLES])
         like = whole.iloc[0]
-        alike = choose(chosen, answer=OWN, net="siamese_unet")
+        alike = choose(chosen, answer=OWN_ANSWER, net="siamese_unet")
         alike = choose(alike, kind=like["kind"], recipe=like["recipe"], joint=like["joint"])
         columns = [title_net("siamese_unet")] * len(alike)
         columns += [
-            title_net(like["net"]) if answer == OWN else ORACLES[answer] for answer in whole["answer"]
+            title_net(like["net"]) if answer == OWN_ANSWER else ORACLES[answer] for answer in whole["answer"]
         ]
         together = pd.concat([alike, whole])
         together = together.assign(column=columns)
@@ -79,7 +79,7 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
     sections = []
     for split, title in SPLIT_TITLES.items():
         found = name_sources(choose(rows, metric="iou", split=split))
-        grouped = choose(found, kind=[RECORDED, HERE], answer=OWN, subset=[WITH, WITHOUT])
+        grouped = choose(found, kind=[Kind.RECORDED, Kind.HERE], answer=OWN_ANSWER, subset=[WITH, WITHOUT])
         if grouped.empty:
             continue
         parts = [count_same_class(found)]
@@ -128,7 +128,7 @@ def name_sources(rows: pd.DataFrame, *, with_answers: bool = True) -> pd.DataFra
     """Name the column of every row: how its figure was obtained, what by, and which answer it is of."""
     names = []
     for kind, network, title, answer in zip(
-        rows["kind"], rows["network"], rows["title"], rows["answer"].fillna(OWN), strict=True
+        rows["kind"], rows["network"], rows["title"], rows["answer"].fillna(OWN_ANSWER), strict=True
     ):
         source = KIND_TITLES[kind] + (f": {title}" if title else "")
         source = title if network == ALL_INK else source

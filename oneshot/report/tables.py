@@ -5,19 +5,19 @@ from typing import Any
 
 import pandas as pd
 
-from oneshot.report.rows import HERE, PUBLISHED, RECHECKED, RECORDED
+from oneshot.report.rows import Kind
 
 NOTHING = "–"
 KIND_TITLES = {
-    PUBLISHED: "published",
-    RECORDED: "recorded",
-    RECHECKED: "recorded weights, evaluated here",
-    HERE: "computed here",
+    Kind.PUBLISHED: "published",
+    Kind.RECORDED: "recorded",
+    Kind.RECHECKED: "recorded weights, evaluated here",
+    Kind.HERE: "computed here",
 }
 TWO_DECIMALS = ("verification",)  # benchmarks whose published figures have them
 
 
-def lay_out(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def lay_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Write a Markdown table."""
     rows = ["| " + " | ".join(cells) + " |" for cells in [titles, *lines]]
     return "\n".join([rows[0], "|" + "---:|" * len(titles), *rows[1:]])
@@ -39,7 +39,7 @@ def pivot(rows: pd.DataFrame, first: str, down: str, lines: Mapping[Any, str], e
     cells = [
         [label, *(column.get(key, NOTHING) for column in columns.values())] for key, label in lines.items()
     ]
-    return lay_out([first, *columns], cells)
+    return lay_table([first, *columns], cells)
 
 
 def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:
@@ -49,7 +49,7 @@ def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:
     if pd.isna(row["low"]):
         return f"{in_percent(row['value'], error):.{2 if row['benchmark'] in TWO_DECIMALS else 1}f}"
     text = format_mean(row, error)
-    if row["kind"] != RECHECKED or pd.isna(row["agreement_agrees"]):
+    if row["kind"] != Kind.RECHECKED or pd.isna(row["agreement_agrees"]):
         return text
     if row["agreement_agrees"]:
         return f"{text}, agrees"

@@ -1,27 +1,40 @@
-"""What is released is what is scored, in half precision where that costs nothing."""
+"""What is released is what is scored, in the smallest form that costs nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from oneshot.segment.weights import WeightsInfo, load_weights, save_weights
+from torch import nn
 
-from oneshot.records.release import LevelSets, evaluate_file, measure_evaluation, release, summarise
+from oneshot.classify.nets import NETS
+from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
+from oneshot.omniglot.drawings import Drawings
+from oneshot.params import load_params
+from oneshot.records import judge_classification, release
+from oneshot.records.judge_classification import Judged, ProtocolJudge, draw_once
+from oneshot.records.judge_segmentation import LevelSets, SceneJudge, score_sets
+from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate
 from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.training.tensors import NetworkInfo, load_network, save_network
+from tests.conftest import ROOT
+from tests.fake_runs import Tiny
 from tests.fake_scenes import fake_scenes
 
-STATISTICS = PixelStatistics(20.0, 50.0)
-INFO = WeightsInfo("siamese_unet", 2, "fast", STATISTICS, 100)
-OTHERS = PixelStatistics(25.0, 40.0)  # of level 8
+STATISTICS, OTHERS = PixelStatistics(20.0, 50.0), PixelStatistics(25.0, 40.0)  # of levels 4 and 8
 TEST_SETS = {
     4: LevelSets(
         {"test-train": fake_scenes(12, 4, seed=1), "test-one-shot": fake_scenes(9, 4, seed=2)}, STATISTICS
     ),
     8: LevelSets({"test-train": fake_scenes(6, 8, seed=3)}, OTHERS),
 }
+INFO = NetworkInfo("segmentation", "siamese_unet", {"feature_maps": 2})
+SCENES = SceneJudge(TEST_SETS, "cpu", 5, chooses=False)
 
 
 @pytest.fixture
@@ -30,24 +43,22 @@ def net() -> SiameseUNet:
     return SiameseUNet(2).initialise(torch.Generator().manual_seed(3))
 
 
+def assert_equal(found: Any, expected: Any) -> None:
+    assert found.keys() == expected.keys()
+    for key, array in found.items():
+        np.testing.assert_array_equal(array, expected[key])
+
+
 def test_half_precision_that_costs_nothing_is_released_and_scored(net: SiameseUNet, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
-    released = release(net, INFO, path, TEST_SETS, device="cpu", batch_size=5)
-    assert released.dtype == "float16"
-    assert {level: set(lost) for level, lost in released.lost_points.items()} == {
-        "4": {"test-train", "test-one-shot"}, "8": {"test-train"}
-    }  # fmt: skip
-    assert all(abs(points) <= 0.05 for lost in released.lost_points.values() for points in lost.values())
+    released = release.release(net, INFO, path, SCENES)
+    assert released.precision == "float16"
+    assert released.lost_points.keys() == {"4/test-train", "4/test-one-shot", "8/test-train"}
+    assert all(abs(points) <= 0.05 for points in released.lost_points.values())
     assert path.stat().st_size < 0.6 * 4 * sum(p.numel() for p in net.parameters())
     assert list(tmp_path.iterdir()) == [path]
-    loaded, info = load_weights(path)
-    assert info == INFO
-    for level, sets in TEST_SETS.items():
-        for split, scenes in sets.scenes.items():
-            found = released.evaluations[str(level)]["answer"][split]
-            again = evaluate(loaded, scenes, sets.statistics, batch_size=4)
-            np.testing.assert_allclose(found.iou, again.iou, atol=0.02)
-            assert len(found.hits) == len(scenes)
+    assert load_network(path, segment_nets.NETS)[1] == INFO
+    assert_equal(released.scores, SCENES.score_file(path, TEST_SETS))
 
 
 def test_weights_that_half_precision_cannot_hold_stay_whole(net: SiameseUNet, tmp_path: Path) -> None:
@@ -55,51 +66,135 @@ def test_weights_that_half_precision_cannot_hold_stay_whole(net: SiameseUNet, tm
         for block in net.blocks():
             block.weight *= 1e6  # the layer norms take it back, but half precision ends at 65504
     path = tmp_path / "net.safetensors"
-    released = release(net, INFO, path, TEST_SETS, device="cpu", batch_size=5)
-    assert released.dtype == "float32"
-    assert max(abs(points) for lost in released.lost_points.values() for points in lost.values()) > 0.05
-    torch.testing.assert_close(load_weights(path)[0].state_dict(), net.state_dict(), atol=0, rtol=0)
+    released = release.release(net, INFO, path, SCENES)
+    assert released.precision == "float32"
+    assert set(released.lost_points.values()) == {0.0}
+    loaded = load_network(path, segment_nets.NETS)[0]
+    torch.testing.assert_close(loaded.state_dict(), net.state_dict(), atol=0, rtol=0)
     assert list(tmp_path.iterdir()) == [path]
-    again = evaluate_file(path, TEST_SETS, "cpu", 5)
-    for level, answers in released.evaluations.items():
-        for split, found in answers["answer"].items():
-            np.testing.assert_array_equal(found.iou, again[level]["answer"][split].iou)
+    assert_equal(released.scores, SCENES.score_file(path, TEST_SETS))
 
 
-def test_every_level_is_normalised_by_its_own_statistics(net: SiameseUNet, tmp_path: Path) -> None:
-    path = tmp_path / "net.safetensors"
-    save_weights(path, net, INFO)
-    found = evaluate_file(path, TEST_SETS, "cpu", 5)["8"]["answer"]["test-train"]
+def test_of_a_network_that_chooses_some_scenes_decide_and_chance_is_no_loss(
+    net: SiameseUNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oneshot.records.judge_segmentation.DECIDING_SCENES", 5)
+    judge = SceneJudge(TEST_SETS, "cpu", 5, chooses=True)
+    whole = judge.score_file(write(net, tmp_path), judge.compared)
+    assert {len(scores) for scores in whole.values()} == {5}
+    released = release.release(net, INFO, tmp_path / "net.safetensors", judge)
+    assert len(released.scores["4/answer/test-train/iou"]) == 12
+    assert released.lost_points.keys() == {"4/test-train", "4/test-one-shot", "8/test-train"}
+    moved = dict(whole)
+    moved["4/answer/test-train/iou"] = whole["4/answer/test-train/iou"] + np.float32([0.3, -0.2, 0, 0, 0])
+    assert judge.is_as_good(whole, moved)
+    assert not SCENES.is_as_good(whole, moved)
+
+
+def write(net: nn.Module, folder: Path) -> Path:
+    save_network(folder / "whole.safetensors", net, INFO)
+    return folder / "whole.safetensors"
+
+
+def test_every_level_is_normalised_by_its_own_statistics(net: SiameseUNet) -> None:
+    found = score_sets(net, TEST_SETS, device="cpu", batch_size=5)["8/answer/test-train/iou"]
     scenes = TEST_SETS[8].scenes["test-train"]
     own, others = (evaluate(net, scenes, statistics) for statistics in (OTHERS, STATISTICS))
-    np.testing.assert_allclose(found.iou, own.iou, atol=1e-6)
-    assert abs(found.iou - others.iou).max() > 1e-3
+    np.testing.assert_allclose(found, own.iou, atol=1e-6)
+    assert abs(found - others.iou).max() > 1e-3
 
 
-def test_the_speed_of_evaluation_is_measured(net: SiameseUNet) -> None:
-    seconds = measure_evaluation(net, TEST_SETS[4], device="cpu", batch_size=4)
-    assert 1e-6 < seconds < 10
+# ------------------------------------------------------------------------------------------- classification
 
 
-def test_a_summary_has_means_intervals_and_the_number_of_scenes_of_all_groups(net: SiameseUNet) -> None:
-    found = evaluate(net, TEST_SETS[4].scenes["test-train"], STATISTICS)
-    same_class = np.arange(12) < 5
-    whole = summarise(found, same_class)
-    assert whole.with_same_class is not None
-    assert whole.without_same_class is not None
-    for score, which in (
-        (whole, slice(None)),
-        (whole.with_same_class, same_class),
-        (whole.without_same_class, ~same_class),
-    ):
-        assert score.n == len(found.iou[which])
-        assert score.iou == pytest.approx(found.iou[which].mean())
-        assert score.localisation == pytest.approx(found.hits[which].mean())
-        assert score.iou_interval[0] <= score.iou <= score.iou_interval[1]
-        assert score.localisation_interval[0] <= score.localisation <= score.localisation_interval[1]
+@pytest.fixture(scope="module")
+def protocols(synthetic_drawings: Drawings) -> Protocols:
+    sizes = load_params(ROOT / "params.yaml").other_images
+    few = sizes.model_copy(update={"n_episodes": 8, "n_verification_pairs": 40})
+    return draw_once(find_protocols(synthetic_drawings, few))
 
 
-def test_a_summary_leaves_out_a_group_without_scenes(net: SiameseUNet) -> None:
-    found = evaluate(net, TEST_SETS[4].scenes["test-train"], STATISTICS)
-    assert summarise(found, np.zeros(12, bool)).with_same_class is None
-    assert summarise(found, np.ones(12, bool)).without_same_class is None
+@pytest.fixture
+def tiny() -> Iterator[Tiny]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETS, "tiny", Tiny)
+        yield Tiny().initialise(torch.Generator().manual_seed(0))
+
+
+TINY = NetworkInfo("classification", "tiny")
+
+
+@pytest.fixture
+def judge(protocols: Protocols, tiny: Tiny) -> ProtocolJudge:
+    return ProtocolJudge(Judged(protocols, {}, find_pairs(NetworkScorer(tiny), protocols, "own")), "cpu")
+
+
+@pytest.mark.parametrize(("bad", "chosen"), [(0, "int8"), (1, "float16"), (2, "float32")])
+def test_the_smallest_form_that_loses_little_is_released(
+    bad: int, chosen: Any, tiny: Tiny, judge: ProtocolJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+
+    def is_as_good(whole: Any, smaller: Any) -> bool:
+        asked.append(set(smaller))
+        return len(asked) > bad
+
+    monkeypatch.setattr(judge, "is_as_good", is_as_good)
+    path = tmp_path / "released"
+    released = release.release(tiny, TINY, path, judge)
+    assert released.precision == chosen
+    assert asked[0] == {"selection"}
+    save_network(tmp_path / "same", tiny, TINY, chosen)
+    assert path.read_bytes() == (tmp_path / "same").read_bytes()
+    assert {file.name for file in tmp_path.iterdir()} == {"released", "same"}
+    assert set(released.scores) == {*judge.judged.protocols.lists, "validation", "selection", "verification"}
+    assert released.lost_points.keys() == {"within-alphabet", "validation", "selection", "verification"}
+    scorer = NetworkScorer(load_network(path, NETS)[0])
+    assert_equal(released.scores, score_everything(scorer, judge.judged.protocols, {}, judge.judged.pairs))
+
+
+def test_no_form_larger_than_git_bears_is_released_however_much_better_it_is(
+    tiny: Tiny, judge: ProtocolJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_network(tmp_path / "eight", tiny, TINY, "int8")
+    monkeypatch.setattr(release, "LARGEST_BYTES", (tmp_path / "eight").stat().st_size)
+    monkeypatch.setattr(judge, "is_as_good", lambda *_: False)
+    assert release.release(tiny, TINY, tmp_path / "released", judge).precision == "int8"
+    assert (tmp_path / "released").read_bytes() == (tmp_path / "eight").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("n", "n_more", "good"),
+    [(320, 1, True), (320, -1, True), (320, 2, False), (10_000, 20, True), (10_000, -21, False)],
+)
+def test_a_form_is_as_good_if_it_moves_a_protocol_by_one_answer_or_little(
+    n: int, n_more: int, good: bool, judge: ProtocolJudge
+) -> None:
+    whole = {"one": (np.arange(n) < n // 2).astype(np.uint8), "other": np.ones((20, 20), np.uint8)}
+    smaller = {"one": (np.arange(n)[::-1] < n // 2 + n_more).astype(np.uint8)}
+    assert judge.is_as_good(whole, smaller) == good
+
+
+def test_evaluation_is_estimated_from_images_and_episodes(
+    tiny: Tiny, judge: ProtocolJudge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a second an image, and none for comparing: every image of every protocol, as often as it may be."""
+    readings = iter([float(judge_classification.MEASURED_IMAGES)])
+    monkeypatch.setattr(judge_classification, "fastest", lambda work: next(readings, 0.0))
+    protocols = judge.judged.protocols
+
+    def n_images(*names: str) -> int:
+        of_names = [episodes.needed() for name in names for episodes in protocols.lists[name]()]
+        return len(np.unique(np.concatenate(of_names)))
+
+    n_validation = len(protocols.validation.needed())
+    trials = 2 * n_validation  # to validate and to select by are the same here
+    n_judged = len(np.unique(protocols.verification.drawings))
+    expected = n_images(*protocols.lists) + trials + n_judged  # the released file
+    expected += n_images("within-alphabet") + trials + n_judged  # as float32
+    expected += 2 * n_validation  # to choose among smaller ones
+    assert judge.measure_seconds(tiny) == pytest.approx(expected)
+
+
+def test_the_speed_of_segmentation_is_measured(net: SiameseUNet) -> None:
+    assert 1e-5 < SCENES.measure_seconds(net) < 60

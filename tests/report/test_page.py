@@ -10,6 +10,7 @@ from tests.report.fakes import (
     cells,
     class_run,
     classification_rows,
+    figure,
     lines_of,
     segmentation_rows,
     titles_of,
@@ -51,6 +52,13 @@ def test_what_nobody_has_gets_no_column() -> None:
     assert titles_of(text)[-1] == "MaskNet, published"
     text = head_classification(collect_rows("classification", KOCH, {}))
     assert titles_of(text) == ["benchmark", "Koch's network, published", "others, published"]
+
+
+def test_other_images_have_their_own_benchmarks_and_nothing_published() -> None:
+    networks = {"own": {"recipe": "own", "figures": {"mixed-5-way-1-shot": figure(0.5)}}}
+    table = head_classification(classification_rows(source="synthetic", networks=networks))
+    assert titles_of(table) == ["benchmark", "trained here, best"]
+    assert cells(table, "`mixed-5-way-1-shot`")["trained here, best"] == "50.0 (48.8 to 52.5) `own`"
 
 
 def test_the_page_of_results_says_where_its_figures_are_from() -> None:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from oneshot.report.published_rows import DEFINITIONS, ORACLES, title_answer
 from oneshot.report.segmentation_tables import write_segmentation
 from tests.report.fakes import (
+    ORACLE_ANSWERS,
     PUBLISHED,
     cells,
     find_table,
@@ -75,3 +77,10 @@ def test_a_new_kind_of_network_goes_by_its_own_name() -> None:
     paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
     table = find_table(paragraphs, "matcher: IoU, known")
     assert cells(table, 8)["computed here: `matcher`, n = 1,000"] == "50.0 (48.8 to 52.5)"
+
+
+def test_answers_are_named_and_explained() -> None:
+    assert [title_answer(name) for name in ("answer", "top_1", "top_16", "choice_given")] == [
+        "", "best proposal alone", "best 16 proposals", "choice given",
+    ]  # fmt: skip
+    assert set(DEFINITIONS) == set(ORACLES) == set(ORACLE_ANSWERS) - {"answer", "top_4"}

@@ -20,7 +20,6 @@ import torch
 
 from oneshot import library
 from oneshot.classify.nets import NETS
-from oneshot.classify.nets.koch import Koch
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.records import check
@@ -36,6 +35,7 @@ from stages.record.data import render_test_sets
 from stages.record.form import save_curve
 from tests.archives import flip_bit
 from tests.conftest import ROOT
+from tests.fake_runs import Tiny
 
 # What a machine that only computes may lack.
 ABSENT = ("dvc", "zarr", "numcodecs", "pooch", "beartype", "matplotlib", "pandas", "joblib")
@@ -50,13 +50,6 @@ SMALL = {
 N_STEPS = {"segmentation": 5, "classification": 12}
 FILES = sorted((RUN, CURVE, SCORES, WEIGHTS))
 TASKS = pytest.mark.parametrize("task", SMALL)
-
-
-class Tiny(Koch):
-    """Koch's network with next to no channels."""
-
-    def __init__(self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8) -> None:
-        super().__init__(channels, n_code)
 
 
 @pytest.fixture(autouse=True, scope="module")

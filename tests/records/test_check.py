@@ -1,0 +1,71 @@
+"""A recorded run against the published facts: what may be kept."""
+
+from typing import Any
+
+import pytest
+
+from oneshot.published import read_facts
+from oneshot.records.check import check_published, check_run
+from oneshot.records.run import RecordError
+from tests.conftest import ROOT
+from tests.fake_runs import SHA256, fake_classification_run, fake_run
+
+DRAWINGS = read_facts("omniglot")["drawings"]["sha256"]
+
+
+def published_protocols() -> dict[str, Any]:
+    facts = read_facts("episodes")
+    sums = {name: about["sha256"] for name, about in facts["benchmarks"].items()}
+    sums["validation"] = sums.pop("within-alphabet-validation")
+    sums["selection"] = sums.pop("within-alphabet-validation-10000")
+    episodes = {"n_way": 20, "n_shot": 1, "n_episodes": 20, "n_queries": 400}
+    pairs = {"verification": {"n_pairs": 10_000, "sha256": facts["pairs"]["verification"]["sha256"]}}
+    return {name: episodes | {"sha256": sha256} for name, sha256 in sums.items()} | pairs
+
+
+def own(protocols: dict[str, Any], **more: Any) -> Any:
+    body = {"protocols": protocols, "not_computed": more.pop("not_computed", {})}
+    return fake_classification_run(drawings_sha256=DRAWINGS, body=body, **more)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("recorded/*/*/run.json")), ids=lambda path: path.parent.name
+)
+def test_what_the_project_has_recorded_is_whole(path: Any) -> None:
+    assert check_run(path.parent).complete
+
+
+def test_published_scenes_and_lists_are_kept() -> None:
+    check_published(fake_run(drawings_sha256=DRAWINGS), "run")
+    check_published(own(published_protocols()), "run")
+    alone = published_protocols()
+    del alone["verification"]
+    check_published(own(alone, not_computed={"verification": "it judges no pairs"}), "run")
+
+
+def test_other_drawings_are_refused() -> None:
+    with pytest.raises(RecordError, match=f"run is of drawings with the SHA-256 {SHA256}, not of Omniglot's"):
+        check_published(fake_run(), "run")
+
+
+@pytest.mark.parametrize(
+    "verdicts", [{"32/test-train": "yes", "32/test-one-shot": "no"}, {"32/test-train": "yes"}]
+)
+def test_other_scenes_are_refused(verdicts: dict[str, str]) -> None:
+    run = fake_run(drawings_sha256=DRAWINGS)
+    body = run.segmentation.model_copy(update={"test_sets_as_published": verdicts})
+    with pytest.raises(RecordError, match=r"on other scenes than the published ones \(32/test-one-shot\)"):
+        check_published(run.model_copy(update={"body": body}), "run")
+
+
+def test_other_lists_and_missing_ones_are_refused() -> None:
+    strange = published_protocols()
+    strange["within-alphabet"]["sha256"] = SHA256
+    with pytest.raises(RecordError, match=r"by other lists than the published ones \(within-alphabet\)"):
+        check_published(own(strange), "run")
+    few = published_protocols()
+    del few["rising-ways"], few["verification"]
+    with pytest.raises(RecordError, match=r"lacks protocols .*: rising-ways, verification"):
+        check_published(own(few), "run")
+    with pytest.raises(RecordError, match=r"lacks protocols .*: background-verification/test"):
+        check_published(own(published_protocols(), recipe="background"), "run")
