@@ -79,7 +79,7 @@ def server(no_proxy: None) -> Iterator[Server]:
     httpd.shutdown()
     httpd.server_close()
     thread.join()
-    gc.collect()
+    gc.collect(1)  # of young objects alone: with PyTorch loaded, all would take two seconds
 
 
 @dataclass
