@@ -26,8 +26,8 @@ LONG = (
 # What `make check` leaves out, by a part of the test's name or file, besides the tests on real data.
 SLOW = (
     *LONG[:-1], "test_cli.py", "test_training.py", "test_distributed", "test_speed", "test_masknet",
-    "test_evaluate_masknet", "test_release", "killed", "stopped_at_any_step", "overfitted", "same_bytes_twice",
-    "learn_from_episodes", "test_hausdorff_equals",
+    "test_evaluate_masknet", "test_release", "killed", "stopped_at_any_step", "overfitted",
+    "same_bytes_twice", "learn_from_episodes", "test_hausdorff_equals",
 )  # fmt: skip
 
 
