@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,17 +20,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import obvious_masknet
 from bench.harness import Bench, Readings
 from bench.rates import synchronise
-from oneshot.library import RELEASED_WEIGHTS
 from oneshot.segment.batches import Batch, code, decode, pick_locations
 from oneshot.segment.evaluate_masknet import TOP_K, Judge, segment_batch, segment_masknet
 from oneshot.segment.losses import Objective
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss, near_target
 from oneshot.segment.metrics import iou
+from oneshot.segment.nets import NETS
 from oneshot.segment.nets.masknet import MaskNet, decode_proposals, share_steps
-from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import make_recipe
-from oneshot.segment.weights import load_weights
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training.fit import train_step
+from oneshot.training.tensors import load_network
 from stages.command import run
 
 ROUNDS = 2
@@ -38,16 +37,9 @@ N_LOCATIONS = 144
 
 
 def find_net(bench: Bench, path: Path | None) -> MaskNet:
-    """Trained, if there are weights; of a released Siamese-U-Net's else, or of an untrained one."""
-    if path is not None:
-        net, _ = load_weights(path)
-        return net if isinstance(net, MaskNet) else MaskNet(net.feature_maps).start_from(net, generator())
-    released = RELEASED_WEIGHTS / "siamese_unet/fast/4.safetensors"
-    if released.is_file():
-        siamese, info = load_weights(released)
-        if info.feature_maps == bench.feature_maps:
-            return MaskNet(info.feature_maps).start_from(cast(SiameseUNet, siamese), generator())
-    return MaskNet(bench.feature_maps).start_from(bench.new_net(), generator())
+    """Load a trained one if there are weights, or build one on a Siamese-U-Net's; else an untrained one."""
+    net = bench.new_net() if path is None else load_network(path, NETS)[0]
+    return net if isinstance(net, MaskNet) else MaskNet(net.feature_maps).start_from(net, generator())
 
 
 def generator() -> torch.Generator:
@@ -183,14 +175,14 @@ def obvious_step(
 
 
 def our_step(bench: Bench, loss: Objective, batch: Batch) -> Callable[[], Any]:
-    recipe = make_recipe("published", 1e-5, len(batch), 0.0, trained_before=True)
+    recipe = SegmentationRecipe("published", 1e-5, len(batch), 0.0, trained_before=True)
     bench.speed.place(loss).train()
-    optimizers = recipe.optimizers(loss, recipe.lr, bench.speed.fused)
+    optimizers = recipe.optimizers(loss, bench.speed.fused)
     forward = bench.speed.compile(loss)
 
     def step() -> None:
         with bench.speed.running():
-            train_step(forward, batch, optimizers, 1.0, bench.speed)
+            train_step(forward, batch, optimizers, bench.speed)
 
     return step
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
-from scipy import ndimage
 
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.classes import Classes
@@ -113,8 +112,10 @@ def distort_image(
     image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "h w"]:
     """Distort a copy at random about the middle, as Koch does; paper moves in."""
-    chance = generator.random((2, N_COMPONENTS))
-    inverse = inverse_transforms(choose_components(chance)).astype(float)[::-1]  # of (row, column) now
+    from scipy import ndimage  # here, since it takes long to load
+
+    chance = generator.random((1, 2, N_COMPONENTS))
+    inverse = inverse_transforms(choose_components(chance))[0, ::-1].astype(float)  # of (row, column) now
     matrix, move = inverse[:, 1::-1], inverse[:, 2]
     middle = (np.array(image.shape) - 1) / 2
     grey = ndimage.affine_transform(

@@ -18,7 +18,7 @@ TOP = "top_"
 
 
 def title_answer(name: str) -> str:
-    """In words: "best 4 proposals" of top_4; the network's own answer has no title."""
+    """Say in words: "best 4 proposals" of top_4; the network's own answer has no title."""
     if name.startswith(TOP):
         k = name.removeprefix(TOP)
         return "best proposal alone" if k == "1" else f"best {k} proposals"
