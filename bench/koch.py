@@ -58,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="of the obvious DataLoader")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each reading")
-    parser.add_argument("--drawings", type=Path, help="drawings.npz; else invented alphabets")
+    parser.add_argument("--drawings", type=Path, help="drawings.npz; else synthetic alphabets")
     return parser.parse_args()
 
 

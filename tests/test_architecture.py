@@ -44,7 +44,10 @@ LIGHT = {
     "stages.download": HEAVY,
     "stages.prepare": HEAVY,
     "stages.render": HEAVY - {"numba"},
-    "stages.tables": {"torch"},
+    "stages.train": HEAVY,
+    "stages.evaluate": HEAVY,
+    "stages.recheck": HEAVY,
+    "stages.tables": {"torch", "numba"},
 }
 # Names that several modules define, each with its reason.
 SHARED_NAMES = {

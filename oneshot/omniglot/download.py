@@ -62,7 +62,7 @@ def fetch_files(
     """Put files into `folder`: those already there and right are kept, without any network.
 
     mirror: a folder or an http(s) address where the files lie side by side; None: `from_upstream` fetches to
-    a path. is_right: tells whether a path holds the file of a name. advice: what an error message asks for.
+    a path. is_right: checks whether a path holds the file of a name. advice: what an error message asks for.
     progress: draw a bar on stderr while downloading. A wrong file is never put into `folder`.
 
     Raises:

@@ -116,7 +116,7 @@ def test_a_mirror_folder_is_copied(download: Download, upstream: Path) -> None:
     assert_same_files(download.folder, upstream)
 
 
-def test_archives_packed_again_are_known_by_their_drawings(
+def test_repacked_archives_are_known_by_their_drawings(
     download: Download, repacked: Path, server: Server
 ) -> None:
     server.serve(repacked, "mirror/")
@@ -127,7 +127,7 @@ def test_archives_packed_again_are_known_by_their_drawings(
 
 
 @pytest.mark.usefixtures("no_network")
-def test_what_is_there_and_right_needs_no_network_and_no_decoding(
+def test_right_files_are_not_decoded(
     download: Download, upstream: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(upstream, download.folder, dirs_exist_ok=True)
@@ -137,9 +137,7 @@ def test_what_is_there_and_right_needs_no_network_and_no_decoding(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_a_wrong_file_is_fetched_again(
-    download: Download, upstream: Path, server: Server, name: str
-) -> None:
+def test_only_wrong_files_are_fetched(download: Download, upstream: Path, server: Server, name: str) -> None:
     shutil.copytree(upstream, download.folder, dirs_exist_ok=True)
     (download.folder / name).write_bytes((upstream / name).read_bytes()[:-100])
     server.serve(upstream)
@@ -148,7 +146,7 @@ def test_only_a_wrong_file_is_fetched_again(
     assert_same_files(download.folder, upstream)
 
 
-def test_upstreams_pinned_revision_is_asked_first(
+def test_the_pinned_revision_is_first(
     download: Download, upstream: Path, server: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server.serve(upstream, "pinned/python/")
@@ -161,9 +159,7 @@ def test_upstreams_pinned_revision_is_asked_first(
 
 
 @pytest.mark.parametrize("pinned", ["not found", "other file"])
-def test_upstreams_branch_is_asked_second(
-    download: Download, upstream: Path, server: Server, pinned: str
-) -> None:
+def test_the_branch_is_asked_second(download: Download, upstream: Path, server: Server, pinned: str) -> None:
     if pinned == "other file":
         server.contents = {f"/pinned/python/{name}": b"something else" for name in NAMES}
     server.serve(upstream, "master/python/")
@@ -172,7 +168,7 @@ def test_upstreams_branch_is_asked_second(
     assert_same_files(download.folder, upstream)
 
 
-def test_upstream_is_known_by_its_md5_alone(
+def test_upstream_is_known_by_its_md5(
     download: Download, repacked: Path, upstream: Path, server: Server
 ) -> None:
     shutil.copy(upstream / "all_runs.zip", download.folder)
@@ -198,7 +194,7 @@ def test_a_transfer_that_was_cut_off_is_tried_again_and_poochs_own_log_is_silent
 
 
 @pytest.mark.parametrize("from_upstream", [False, True])
-def test_a_transfer_cut_off_for_good_is_one_sentence(
+def test_a_cut_off_transfer_is_refused(
     download: Download, upstream: Path, server: Server, from_upstream: bool
 ) -> None:
     (download.folder / "all_runs.zip").write_bytes(b"wrong, and kept")
@@ -210,7 +206,7 @@ def test_a_transfer_cut_off_for_good_is_one_sentence(
 
 
 @pytest.mark.parametrize(("status", "contents"), [(404, False), (503, True)])
-def test_an_http_error_is_one_sentence(
+def test_an_http_error_is_refused(
     download: Download, upstream: Path, server: Server, status: int, contents: bool
 ) -> None:
     if contents:
@@ -228,9 +224,7 @@ def test_no_network_is_one_sentence(download: Download) -> None:
     assert "set OMNIGLOT_MIRROR to a folder" in sentence
 
 
-def test_a_mirror_that_is_no_folder_or_lacks_an_archive_is_one_sentence(
-    download: Download, upstream: Path, tmp_path: Path
-) -> None:
+def test_a_mirror_without_archives_is_refused(download: Download, upstream: Path, tmp_path: Path) -> None:
     assert "'/nowhere/at/all' is no folder" in download.refused(DownloadError, "/nowhere/at/all")
     assert "is no folder" in download.refused(DownloadError, upstream / "all_runs.zip")
     mirror = shutil.copytree(upstream, tmp_path / "mirror")
@@ -241,7 +235,7 @@ def test_a_mirror_that_is_no_folder_or_lacks_an_archive_is_one_sentence(
 
 @pytest.mark.parametrize("name", NAMES[:2])
 @pytest.mark.parametrize("how", ["cut off", "web page", "other content"])
-def test_a_wrong_file_in_the_mirror_is_refused(
+def test_a_wrong_mirror_is_refused(
     download: Download, upstream: Path, tmp_path: Path, name: str, how: str
 ) -> None:
     mirror = shutil.copytree(upstream, tmp_path / "mirror")
