@@ -12,7 +12,7 @@ from oneshot.files import save_arrays, write_json
 from oneshot.intervals import Figure
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
-from oneshot.records.results import RISING_WAYS, Scores, summarise_classification, summarise_segmentation
+from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
 from oneshot.segment.answers import OWN
 from stages.command import run
 from stages.places import MANIFESTS, METRICS, MODELS, PREDICTIONS, SCENES
@@ -134,6 +134,8 @@ def describe_classification(about: Mapping[str, Any]) -> dict[str, Any]:
 
 def choose_benchmarks(baseline: str, names: Iterable[str], of_hausdorff: Iterable[str]) -> list[str]:
     """Choose all benchmarks but those that would take long and nobody asks for."""
+    from oneshot.classify.protocols import RISING_WAYS
+
     if baseline == "hausdorff":
         return [name for name in names if name in of_hausdorff]
     return [name for name in names if baseline in PLOTTED or name not in RISING_WAYS]

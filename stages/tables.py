@@ -14,10 +14,10 @@ from oneshot.published import CLUTTER_LEVELS, read_facts
 from oneshot.records.run import Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
-from oneshot.report.curves import CHARACTERS, draw_iou_over_clutter, draw_oracles, draw_rising_ways
+from oneshot.report.curves import draw_iou_over_clutter, draw_oracles, draw_rising_ways
 from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
 from oneshot.report.page import head_classification, head_segmentation, replace_block, write_results
-from oneshot.report.rows import Kind, choose, collect_rows
+from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
@@ -85,9 +85,9 @@ def in_percents(rows: pd.DataFrame) -> pd.DataFrame:
 
 def spread_rising_ways(rows: pd.DataFrame) -> str:
     """Write a column for every line of accuracy over N, such as own_evaluation, as DVC's plots want them."""
-    points = choose(rows, benchmark=[*CHARACTERS], kind=Kind.HERE)
+    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
     names = [
-        f"{network}_{CHARACTERS[benchmark]}"
+        f"{network}_{RISING_CHARACTERS[benchmark]}"
         for network, benchmark in zip(points["network"], points["benchmark"], strict=True)
     ]
     points = points.assign(line=names, percent=100 * points["value"].astype(float))

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from oneshot.report.published_rows import KOCH_NAMES, NETWORK_TITLES, TRAINING_SETS
-from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, RISING_WAYS, Kind, choose, find_place
+from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, RISING_CHARACTERS, Kind, choose, find_place
 from oneshot.report.tables import KIND_TITLES, join_words, pivot, write_section
 
 OTHER_DRAWERS = "background-verification/"
@@ -54,7 +54,7 @@ def write_classification(
     rows = choose(rows, further_seed=False)
     for family in list_families(rows, metrics.get("protocols", {})):
         sections += write_family(rows, family, on_omniglot)
-    for name in RISING_WAYS:
+    for name in RISING_CHARACTERS:
         sections += [
             f"*Not computed* (`{name}`): {text}" for text in list_reasons(choose(rows, benchmark=name))
         ]
@@ -68,7 +68,7 @@ def write_classification(
 
 def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]) -> list[Family]:
     """List the tables in order: those of which there is any figure, or a reason why not."""
-    names = set(rows["benchmark"].dropna()) - set(RISING_WAYS)
+    names = set(rows["benchmark"].dropna()) - set(RISING_CHARACTERS)
 
     def way(name: str) -> str:
         n_way = protocols.get(name, {}).get("n_way", USUAL_WAYS.get(name, 20))
@@ -161,7 +161,7 @@ def list_reasons(rows: pd.DataFrame) -> list[str]:
 def explain_published(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
     """Say what the published figures are, and where no row of ours is known to be their like."""
     koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
-    tutorial = choose(rows, benchmark=[*RISING_WAYS], kind=Kind.PUBLISHED).to_dict("records")
+    tutorial = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.PUBLISHED).to_dict("records")
     return [
         f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}",
         *NOTES[1:],

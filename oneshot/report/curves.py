@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES
-from oneshot.report.rows import ALL, ALL_INK, Kind, choose, find_place
+from oneshot.report.rows import ALL, ALL_INK, RISING_CHARACTERS, Kind, choose, find_place
 from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
 
 COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
@@ -18,10 +18,6 @@ GREY = "#8a8f9c"
 MOST_LINES = 6  # of a legend
 HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
-CHARACTERS = {
-    "rising-ways": "evaluation",
-    "rising-ways-training": "training",
-}  # whose these benchmarks are of
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
 LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
@@ -87,14 +83,14 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
 
     As in a well-known tutorial, in one plot. Lines are labelled at their ends.
     """
-    points = choose(rows, benchmark=[*CHARACTERS], kind=Kind.HERE)
+    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
     names = sorted(dict.fromkeys(points["network"]), key=lambda name: find_place(NETWORK_TITLES, name))
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axis = figure.subplots()
     labels = {}
     for number, name in enumerate(names):
         colour = GREY if name in BASELINE_TITLES else COLOURS[number % len(COLOURS)]
-        for benchmark, characters in CHARACTERS.items():
+        for benchmark, characters in RISING_CHARACTERS.items():
             line = choose(points, network=name, benchmark=benchmark).sort_values("n_way")
             if line.empty:
                 continue

@@ -13,12 +13,12 @@ from typing import Any, cast
 from torch import nn
 
 from oneshot.classify import training as classify_training
-from oneshot.classify.protocols import find_protocols
+from oneshot.classify.protocols import draw_once, find_protocols
 from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Params
-from oneshot.records.judge_classification import Judged, ProtocolJudge, draw_once
+from oneshot.records.judge_classification import Judged, ProtocolJudge
 from oneshot.records.judge_segmentation import SceneJudge, is_chooser
 from oneshot.records.release import Judge
 from oneshot.segment import training as segment_training

@@ -8,6 +8,7 @@ from oneshot.intervals import Figure
 from oneshot.published import read_facts
 from oneshot.records.run import Run
 from oneshot.report.rows import collect_rows
+from tests.fake_runs import fake_classification_run, fake_run
 
 SPLITS = ("test-train", "test-one-shot")
 PUBLISHED = {
@@ -21,14 +22,6 @@ PUBLISHED = {
 KOCH = read_facts("koch")
 ORACLE_ANSWERS = {"answer": 0.5, "top_4": 0.375, "location_given": 0.75, "candidates_given": 0.625,
                   "choice_given": 0.875}  # fmt: skip
-RUN_FIELDS: dict[str, Any] = {
-    "seed": 1803, "scale": "paper", "n_parameters": 1_234_567, "settings": {}, "start_from": None,
-    "budget_minutes": None,
-    "seconds": {"training": 1500.0, "waiting": 15.0, "evaluation": 60.0, "total": 1650.0},
-    "device": "a GPU", "machine": "a computer", "n_processes": 1, "speed": ["bf16"], "versions": {},
-    "git_revision": "0123456789abcdef", "date": "2026-11-22", "drawings_sha256": "0" * 64,
-    "weights": {"sha256": "0" * 64, "precision": "float16", "lost_points": {"4/test-train": 0.25}},
-}  # fmt: skip
 
 
 def figure(value: float, n: int = 1000) -> dict[str, Any]:
@@ -68,35 +61,25 @@ def segmentation(**changes: Any) -> dict[str, Any]:
 
 
 def scene_run(name: str, levels: tuple[int, ...], iou: float, recipe: str = "fast", **changes: Any) -> Run:
-    """Make the record of a run, whose network and kind are in its name."""
-    figures = scene_figures(levels, 10_000, answer=iou)
-    published = {f"{level}/{split}": "yes" for level in levels for split in SPLITS}
-    body = {"feature_maps": 24, "levels": levels, "pixel_mean": 10.0, "pixel_std": 50.0}
-    body["test_sets_as_published"] = published
-    network, net = name.partition(f"-{recipe}")[0], name.partition("-")[0]
-    return fake_run("segmentation", name, network, figures, body, recipe=recipe, net=net, **changes)
+    """Make the record of a run, whose network is in its name."""
+    run = fake_run(name.partition(f"-{recipe}")[0], recipe)
+    body = run.segmentation.model_dump() | {"levels": levels}
+    figures = make_figures(scene_figures(levels, 10_000, answer=iou))
+    return fake_run(run.network, recipe, name=name, figures=figures, body=body, **changes)
 
 
-def class_run(name: str, value: float, base: str | None = "koch", **changes: Any) -> Run:
+def class_run(name: str, value: float, base: str = "koch", **changes: Any) -> Run:
     names = ("validation", "within-alphabet", "within-alphabet-10000", "all_runs", "verification")
-    figures = {key: figure(value, 400) for key in names}
-    body = {"protocols": {}, "not_computed": {}}
-    network, changes = name.partition("-")[0], {"settings": {"base": base}} | changes
-    return fake_run("classification", name, network, figures, body, recipe="own", net="siamese", **changes)
+    fields = {"name": name, "settings": {"base": base}, "figures": make_figures(means(value, *names))}
+    return fake_classification_run(name.partition("-")[0], base, scores={}, **fields | changes)
 
 
-def fake_run(
-    task: str, name: str, network: str, figures: dict[str, Any], body: dict[str, Any], **changes: Any
-) -> Run:
-    training = {
-        "name": "segmentation" if task == "segmentation" else "episodes", "settings": {}, "n_seen": 4_000_000,
-        "n_steps": 16_000, "n_steps_planned": 16_000, "stopped_early": False, "best_step": 16_000,
-        "seconds": 1500.0, "seconds_waiting": 15.0,
-    }  # fmt: skip
-    made = {key: Figure(**values) for key, values in figures.items()}
-    training |= changes.pop("training", {})
-    fields = RUN_FIELDS | {"task": task, "name": name, "network": network, "trainings": [training]}
-    return Run.model_validate(fields | {"figures": made, "body": body} | changes)
+def means(value: float, *names: str) -> dict[str, dict[str, Any]]:
+    return {name: figure(value, 400) for name in names}
+
+
+def make_figures(figures: dict[str, dict[str, Any]]) -> dict[str, Figure]:
+    return {key: Figure(**values) for key, values in figures.items()}
 
 
 def small_runs() -> list[Run]:

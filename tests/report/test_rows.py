@@ -4,6 +4,7 @@ import pytest
 
 from oneshot.records.run import Run
 from oneshot.report.rows import choose, collect_rows, name_group, sort_runs, split_key, starts_elsewhere
+from tests.fake_runs import fake_training
 from tests.report.fakes import (
     KOCH,
     PUBLISHED,
@@ -99,7 +100,7 @@ def test_a_masknet_starts_from_the_released_network_of_its_recipe_and_level() ->
 
 
 def test_a_classifier_says_what_it_is_built_on() -> None:
-    small = class_run("own-koch_small", 0.5, "koch_small", training={"n_steps": 5})
+    small = class_run("own-koch_small", 0.5, "koch_small", trainings=[fake_training("episodes", n_steps=5)])
     rows = choose(classification_rows(class_run("own", 0.9), small), kind="recorded").drop_duplicates("run")
     assert [*rows["variant"]] == ["base koch", "base koch_small, stopped early"]
     assert set(rows["title"]) == {"siamese net, own recipe"}

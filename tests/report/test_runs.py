@@ -18,12 +18,12 @@ def test_a_run_says_what_it_cost_and_whether_it_was_confirmed() -> None:
     paragraphs = write_runs(collect_runs(small_runs(), rechecked_scenes()))
     table = find_table(paragraphs, "Recorded runs")
     found = cells(table, "`siamese_unet-4-fast`")
-    assert found["recipe, size"] == "fast, 24 feature maps, 1,234,567 parameters"
+    assert found["recipe, size"] == "fast, 24 feature maps, 3,223,922 parameters"
     assert found["minutes of training (in all)"] == "25.0 (27.5)"
     assert (found["waiting"], found["seen"], found["complete"]) == ("1.0 %", "4,000,000", "yes")
     assert found["recorded"] == "87.5 (86.2 to 90.0)"
     assert found["figure"] == "`4/answer/test-one-shot/iou`, n = 10,000"
-    assert (found["precision, points lost"], found["Git revision"]) == ("float16, 0.25", "`0123456789`")
+    assert (found["precision, points lost"], found["Git revision"]) == ("float16, –", "`0123456789`")
     assert found["rechecked here"] == "agrees"
     differs = cells(table, "`siamese_unet-4-published`")["rechecked here"]
     assert differs == "DIFFERS on `4/answer/test-one-shot/iou`"
@@ -32,11 +32,13 @@ def test_a_run_says_what_it_cost_and_whether_it_was_confirmed() -> None:
 
 
 def test_a_classifier_shows_its_most_trials_and_several_gpus_are_counted() -> None:
-    runs = [class_run("own", 0.5, n_processes=8)]
+    weights = {"sha256": "0" * 64, "precision": "int8", "lost_points": {"validation": -0.5, "all_runs": 0.25}}
+    runs = [class_run("own", 0.5, n_processes=8, weights=weights)]
     rechecked = {"networks": {"own": {"figures": {}, "agreement": {"all_runs": agreement(True, 0.5)}}}}
     found = cells(find_table(write_runs(collect_runs(runs, rechecked)), "Recorded"), "`own`")
     assert found["figure"] == "`within-alphabet-10000`, n = 400"
     assert (found["device"], found["rechecked here"]) == ("8 x a GPU", "agrees")
+    assert found["precision, points lost"] == "int8, 0.25"
 
 
 def test_a_run_that_nothing_could_be_compared_with_says_so() -> None:

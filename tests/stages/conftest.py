@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from oneshot.classify.nets.koch import Koch
 from oneshot.clutter.scenes import Scenes
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.run import TEST_SPLITS
@@ -15,13 +14,6 @@ from tests.fake_scenes import fake_scenes
 
 N_RENDERED = 30
 SETS = {name: fake_scenes(N_RENDERED, 4, seed) for seed, name in enumerate(TEST_SPLITS)}
-
-
-class Tiny(Koch):
-    """Koch's network with next to no channels."""
-
-    def __init__(self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8) -> None:
-        super().__init__(channels, n_code)
 
 
 def unet() -> SiameseUNet:

@@ -23,7 +23,8 @@ from oneshot.training.tensors import NetworkInfo, save_network
 from stages import evaluate as stage
 from stages import prepare_classes
 from tests.conftest import ROOT
-from tests.stages.conftest import N_RENDERED, SETS, Tiny, unet
+from tests.fake_runs import Tiny
+from tests.stages.conftest import N_RENDERED, SETS, unet
 from tests.tiny_masknet import make_masknet
 
 N_EVALUATED = 12

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,46 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.classify.protocols import Protocols, find_protocols
 from oneshot.classify.scoring import NetworkScorer, describe_everything, find_pairs, score_everything
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Recheck, load_params
-from oneshot.records.results import SUMMARISE, save_scores
-from oneshot.records.run import SCORES, WEIGHTS, RecordError, Run, save_run
+from oneshot.records.run import WEIGHTS, RecordError, Run, save_run
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate
-from oneshot.training.tensors import NetworkInfo, file_sha256, save_network
 from stages import images, recheck
 from tests.archives import flip_bit
 from tests.conftest import ROOT
-from tests.report.fakes import fake_run
-from tests.stages.conftest import N_RENDERED, SETS, Tiny, unet, write_manifests
+from tests.fake_runs import Tiny, fake_classification_run, fake_run, put_run
+from tests.stages.conftest import N_RENDERED, SETS, unet, write_manifests
 
 N_EVALUATED = 12
 PROTOCOLS = ("within-alphabet", "verification")
 
 Scores = Mapping[str, np.ndarray]
-
-
-def record(task: str, name: str, net: nn.Module, scores: Scores, body: dict[str, Any], **changes: Any) -> Run:
-    """Put a network and a record of such scores into the folder of a run."""
-    folder = Path("recorded") / task / name
-    about = {"recipe": "fast", "seed": 1803, "n_seen": 4_000_000, "n_seen_before": 0}
-    registered, settings = ("siamese_unet", {"feature_maps": 2}) if task == "segmentation" else ("tiny", {})
-    folder.mkdir(parents=True)
-    save_network(folder / WEIGHTS, net, NetworkInfo(task, registered, settings, about))
-    save_scores(folder / SCORES, scores)
-    figures = {key: asdict(figure) for key, figure in SUMMARISE[task](scores).items()}
-    weights = {"sha256": file_sha256(folder / WEIGHTS), "precision": "float32", "lost_points": {}}
-    network = name.removesuffix("-fast")
-    run = fake_run(
-        task, name, network, figures, body, net=registered, recipe="fast", weights=weights, **changes
-    )
-    save_run(folder, run)
-    return run
 
 
 def scene_scores(*levels: int, turned: bool = False) -> dict[str, np.ndarray]:
@@ -69,10 +48,12 @@ def scene_scores(*levels: int, turned: bool = False) -> dict[str, np.ndarray]:
 
 
 def record_scenes(name: str, *levels: int, turned: bool = False, verdict: str = "yes") -> Run:
+    scores = scene_scores(*levels, turned=turned)
+    run = fake_run(name.removesuffix("-fast"), scores=scores)
     published = {f"{level}/{split}": verdict for level in levels for split in SETS}
-    body = {"feature_maps": 2, "levels": levels, "pixel_mean": 10.0, "pixel_std": 50.0}
-    body["test_sets_as_published"] = published
-    return record("segmentation", name, unet(), scene_scores(*levels, turned=turned), body)
+    body = run.segmentation.model_dump() | {"levels": levels, "test_sets_as_published": published}
+    run = Run.model_validate(run.model_dump() | {"body": body})
+    return put_run(Path("recorded"), run, scores, unet(), {"feature_maps": 2})
 
 
 def set_params(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
@@ -200,7 +181,7 @@ def record_classifier(protocols: Protocols, *, turned: bool = False, without: st
     scores = {name: 1 - found if turned else found for name, found in scores.items() if name != without}
     described = describe_everything(protocols, {}, pairs)
     body = {"protocols": {name: described[name] for name in scores}, "not_computed": {}}
-    record("classification", "own", net, scores, body)
+    put_run(Path("recorded"), fake_classification_run(net="tiny", scores=scores, body=body), scores, net, {})
     return scores
 
 

@@ -48,8 +48,7 @@ def run(made, path, **settings):
     return fit(loss, feed, recipe, checkpoint=path, identity=identity, **settings)
 
 
-@pytest.mark.parametrize("kill_at", [3, 9, 16])
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(("name", "kill_at"), [("published", 3), ("own", 9), ("published", 16)])
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, kill_at, tmp_path, make_run):
     made = make_run(name)
     whole = run(made, tmp_path / "whole")
@@ -74,21 +73,6 @@ def tensors_of(path):
     tensors, _ = load_tensors(path)
     assert {name.partition(".")[0] for name in tensors} == {"loss", "best", "optimizer"}
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_stopped_at_any_step_and_resumed_equals_uninterrupted_bit_for_bit(name, tmp_path, make_run):
-    made = make_run(name)
-    whole = run(made, tmp_path / "whole", log_every=5, checkpoint_seconds=3600.0)
-    for n_steps in (1, 6, 4, 100):
-        resumed, asked = make_run(name), iter([False] * (n_steps - 1) + [True])
-        progress = run(
-            resumed, tmp_path / "stopped", log_every=5, checkpoint_seconds=3600.0,
-            stop=lambda asked=asked: next(asked, True),
-        )  # fmt: skip
-    assert progress.complete
-    assert without_time(progress.curve) == without_time(whole.curve)
-    torch.testing.assert_close(resumed[0].state_dict(), made[0].state_dict(), atol=0, rtol=0)
 
 
 def test_the_weights_that_validate_best_are_kept_and_patience_ends_training(tmp_path, make_run):
@@ -121,13 +105,11 @@ def test_without_validation_the_last_weights_are_kept(tmp_path, make_run):
     assert progress.best_step == N_STEPS
 
 
-def test_a_checkpoint_of_another_run_is_refused(tmp_path, make_run, synthetic_drawings):
+def test_a_checkpoint_of_another_network_or_feed_is_refused(tmp_path, make_run, synthetic_drawings):
     run(make_run("own"), tmp_path / "run")
     with pytest.raises(TrainingError, match=r"another run \(feed .*'seed': 1.*not .*'seed': 2"):
         run(make_run("own", seed=2), tmp_path / "run")
-    loss, feed, _ = make_run("own")
-    with pytest.raises(TrainingError, match=r"another run \(lr 0.001, not 0.002\)"):
-        run((loss, feed, Own(2e-3)), tmp_path / "run")
+    _, feed, recipe = make_run("own")
     other = PairLoss(KochSmall((2, 2, 2, 4), 9), synthetic_drawings)
     with pytest.raises(TrainingError, match="another network"):
-        run((other, feed, Own()), tmp_path / "run")
+        run((other, feed, recipe), tmp_path / "run")
