@@ -11,8 +11,8 @@ import numpy as np
 
 from oneshot.classify.all_runs import error_percent, read_all_runs
 from oneshot.classify.baselines import Hausdorff
-from oneshot.classify.episode_scores import score_episodes
 from oneshot.classify.hausdorff_kernels import hausdorff_distances
+from oneshot.classify.scoring import score_episodes
 from tests.oracle.baselines_numpy import hausdorff_distances as plain_distances
 
 N_PAIRS = 4 * 20  # that both measure, a reading

@@ -19,7 +19,7 @@ from oneshot.clutter.scenes import Scenes
 from oneshot.params import load_params
 from oneshot.segment.batches import PixelStatistics, pixel_statistics
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import Recipe, make_recipe
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.training_set import TrainingSet
 from oneshot.training.speed import choose_speed
 
@@ -98,9 +98,9 @@ class Bench:
     def new_net(self) -> SiameseUNet:
         return SiameseUNet(self.feature_maps).initialise(torch.Generator().manual_seed(0))
 
-    def recipe(self, name: str) -> Recipe:
-        numbers = load_params().siamese_unet.recipes[name]
-        return make_recipe(name, numbers.lr, self.batch_size, numbers.matching_weight)
+    def recipe(self, name: str) -> SegmentationRecipe:
+        numbers: Any = load_params().segmentation.recipes["siamese_unet"][name]  # type: ignore[index]
+        return SegmentationRecipe(name, numbers.lr, self.batch_size, numbers.matching_weight)
 
     def section(self, name: str, measure: Callable[["Bench"], Any]) -> None:
         """Run one section, report its error if any, and write all results so far."""

@@ -17,15 +17,16 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from bench import obvious_koch
-from oneshot.classify.nets.bases import BASES
-from oneshot.classify.nets.koch import SiamesePair, set_order
-from oneshot.classify.pair_feeds import EndlessPairs, PairLoss
-from oneshot.classify.pairs import koch_source
+from oneshot.classify.feeds import PairFeed, PairLoss
+from oneshot.classify.nets import NETS
+from oneshot.classify.nets.koch import SiamesePair
+from oneshot.classify.nets.network import set_order
+from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.recipes import Own
-from oneshot.classify.scorers import SiameseScorer
-from oneshot.classify.training import train_step
+from oneshot.classify.scoring import NetworkScorer
 from oneshot.omniglot.drawings import Drawings, load_drawings
 from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.training.fit import train_step
 from oneshot.training.speed import Speed, choose_speed
 
 N_WAYS = (5, 20)
@@ -36,7 +37,7 @@ def main() -> None:
     arguments = parse()
     speed = choose_speed(arguments.device, arguments.speed)
     drawings = find_drawings(arguments.drawings)
-    net = SiamesePair(BASES[arguments.base]()).initialise(torch.Generator().manual_seed(0))
+    net = NETS[arguments.base]().initialise(torch.Generator().manual_seed(0))
     theirs = obvious_koch.with_weights_of(net).to(speed.device)
     print(
         f"{arguments.base} on {speed.device}, {', '.join(speed.parts) or 'plain'}; "
@@ -50,12 +51,14 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--speed", default="auto")
-    parser.add_argument("--base", default="koch_small", choices=list(BASES))
+    parser.add_argument(
+        "--base", default="koch_small", choices=[name for name, net in NETS.items() if net.judges_pairs]
+    )
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--workers", type=int, default=1, help="of the obvious DataLoader")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each reading")
-    parser.add_argument("--drawings", type=Path, help="drawings.npz; else invented alphabets")
+    parser.add_argument("--drawings", type=Path, help="drawings.npz; else synthetic alphabets")
     return parser.parse_args()
 
 
@@ -91,19 +94,18 @@ def compare_training(
     net: SiamesePair, theirs: torch.nn.Module, drawings: Drawings, speed: Speed, arguments: argparse.Namespace
 ) -> None:
     print("training, pairs with distortions")
-    feed = EndlessPairs(
-        koch_source(drawings, "train"), batch_size=arguments.batch_size, seed=0, n_epoch=30_000
-    )
+    pairs = draw_set(koch_source(drawings, "train"), 30_000, seed=0)
+    feed = PairFeed(pairs, batch_size=arguments.batch_size, seed=0, n_copies=8)
     set_order(net, speed.memory_format)
     loss, recipe, steps = speed.place(PairLoss(net, drawings)), Own(), itertools.count()
-    forward, optimizer = speed.compile(loss), recipe.optimizer(net, speed.fused)
+    forward, optimizers = speed.compile(loss), recipe.optimizers(loss, speed.fused)
     their_optimizer = Adam(theirs.parameters(), lr=recipe.lr)
     characters = np.flatnonzero(drawings.character_sets == "train").tolist()
     batches = obvious_koch.batches(drawings.unpack(), characters, arguments.batch_size, arguments.workers)
 
     def our_step() -> int:
         with speed.running():
-            train_step(forward, feed.batch(next(steps)), optimizer, speed)
+            train_step(forward, feed.batch(next(steps)), optimizers, speed)
         return arguments.batch_size
 
     def their_step() -> int:
@@ -123,7 +125,7 @@ def compare_scoring(
 ) -> None:
     """Compare scoring of as many queries as ways, as in the paper's trials: 20 x 20."""
     images = drawings.unpack()
-    scorer = SiameseScorer(net, speed)
+    scorer = NetworkScorer(net, speed)
     for n_way in N_WAYS:
         print(f"scoring, {n_way} queries against {n_way} supports")
         queries, supports = images[:n_way, 0], images[:n_way, 1]

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,17 +20,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import obvious_masknet
 from bench.harness import Bench, Readings
 from bench.rates import synchronise
-from oneshot.library import RELEASED_WEIGHTS
 from oneshot.segment.batches import Batch, code, decode, pick_locations
 from oneshot.segment.evaluate_masknet import TOP_K, Judge, segment_batch, segment_masknet
 from oneshot.segment.losses import Objective
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss, near_target
 from oneshot.segment.metrics import iou
+from oneshot.segment.nets import NETS
 from oneshot.segment.nets.masknet import MaskNet, decode_proposals, share_steps
-from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import make_recipe
-from oneshot.segment.weights import load_weights
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training.fit import train_step
+from oneshot.training.tensors import load_network
 from stages.command import run
 
 ROUNDS = 2
@@ -38,16 +37,9 @@ N_LOCATIONS = 144
 
 
 def find_net(bench: Bench, path: Path | None) -> MaskNet:
-    """Load a trained network if there are weights, else build one from a Siamese-U-Net, trained or not."""
-    if path is not None:
-        net, _ = load_weights(path)
-        return net if isinstance(net, MaskNet) else MaskNet(net.feature_maps).start_from(net, generator())
-    released = RELEASED_WEIGHTS / "siamese_unet/fast/4.safetensors"
-    if released.is_file():
-        siamese, info = load_weights(released)
-        if info.feature_maps == bench.feature_maps:
-            return MaskNet(info.feature_maps).start_from(cast(SiameseUNet, siamese), generator())
-    return MaskNet(bench.feature_maps).start_from(bench.new_net(), generator())
+    """Load a trained one if there are weights, or build one on a Siamese-U-Net's; else an untrained one."""
+    net = bench.new_net() if path is None else load_network(path, NETS)[0]
+    return net if isinstance(net, MaskNet) else MaskNet(net.feature_maps).start_from(net, generator())
 
 
 def generator() -> torch.Generator:
@@ -55,7 +47,7 @@ def generator() -> torch.Generator:
 
 
 def batch_of(bench: Bench, n: int, n_locations: int = 4) -> Batch:
-    """Make a batch of the first scenes of a level-4 job, with random locations."""
+    """The first scenes of a level-4 job, with random locations."""
     scenes = code(bench.scenes[:n]).to(bench.device)
     batch = decode(scenes, slice(0, n), bench.statistics, bench.speed.memory_format)
     picked = pick_locations(n, n_locations, N_LOCATIONS, np.random.default_rng(0))
@@ -70,7 +62,7 @@ def some_of(batch: Batch, which: slice) -> Batch:
 
 
 def in_turns(bench: Bench, works: dict[str, Callable[[], Any]], n_scenes: dict[str, int]) -> dict[str, Any]:
-    """Measure every way in turns, after one call each to warm up."""
+    """Readings of every way, the ways in turns, after one call each to warm up."""
     rates: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
@@ -91,7 +83,7 @@ def in_turns(bench: Bench, works: dict[str, Callable[[], Any]], n_scenes: dict[s
 
 
 def same_answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
-    """Compare both answers: masks of the same scenes, in plain float32 and as the overlay runs it."""
+    """Whether both answer alike: masks of the same scenes, in plain float32 and as the overlay runs it."""
     n = 64 if bench.cuda else 8
     batch, true = batch_of(bench, n), torch.from_numpy(bench.scenes.masks[:n])
     mean, std = bench.statistics.mean, bench.statistics.std
@@ -112,7 +104,7 @@ def same_answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
 
 
 def answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
-    """Measure answers with all 144 proposals, and with only those that match best."""
+    """All 144 proposals, and only those that match best."""
     n = 32 if bench.cuda else 4
     batch = batch_of(bench, n)
     theirs = obvious_masknet.with_weights_of(net).to(bench.device).eval()
@@ -142,7 +134,7 @@ def answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
 
 
 def training(bench: Bench, net: MaskNet) -> dict[str, Any]:
-    """Measure a step of both trainings, scenes already decoded; the same Adam, batches of the recipe."""
+    """A step of each of the two trainings, scenes already decoded; the same Adam, batch of the recipe."""
     found = {}
     sizes = {"proposals": 50 if bench.cuda else 8, "discriminator": 250 if bench.cuda else 8}
     for name, make_loss in {"proposals": ProposalLoss, "discriminator": DiscriminatorLoss}.items():
@@ -183,20 +175,20 @@ def obvious_step(
 
 
 def our_step(bench: Bench, loss: Objective, batch: Batch) -> Callable[[], Any]:
-    recipe = make_recipe("published", 1e-5, len(batch), 0.0, trained_before=True)
+    recipe = SegmentationRecipe("published", 1e-5, len(batch), 0.0, trained_before=True)
     bench.speed.place(loss).train()
-    optimizers = recipe.optimizers(loss, recipe.lr, bench.speed.fused)
+    optimizers = recipe.optimizers(loss, bench.speed.fused)
     forward = bench.speed.compile(loss)
 
     def step() -> None:
         with bench.speed.running():
-            train_step(forward, batch, optimizers, 1.0, bench.speed)
+            train_step(forward, batch, optimizers, bench.speed)
 
     return step
 
 
 def arithmetic(bench: Bench, net: MaskNet) -> dict[str, float]:
-    """Count the operations of a scene's answer: 144 decoded whole, and with the shared steps done once."""
+    """Of a scene's answer, in operations: 144 decoded whole, and with the steps that they share done once."""
     batch = batch_of(bench, 1)
     every = torch.arange(N_LOCATIONS, device=bench.device)[None]
     decoder = bench.speed.plain().place(net).siamese.decoder

@@ -1,4 +1,4 @@
-"""Parts of the speed overlay one by one, each beside the plain path, and a profile of a step."""
+"""The parts of the speed overlay one by one, each beside the plain path; where the time of a step goes."""
 
 import copy
 import math
@@ -16,7 +16,7 @@ from bench.rates import synchronise
 from oneshot.segment.batches import Batch, code, decode
 from oneshot.segment.evaluate import evaluate
 from oneshot.segment.losses import SegmentationLoss
-from oneshot.segment.recipes import Recipe
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training.fit import train_step
 from oneshot.training.speed import Speed
 
@@ -26,7 +26,7 @@ HELD_OUT_JOB = 999
 
 
 def variants(bench: Bench) -> Iterator[Speed]:
-    """List the plain path, the parts that are measured elsewhere, then each part; the slow ones last."""
+    """The plain path, what is measured elsewhere, then part by part; last the dear ones."""
     plain = bench.speed.plain()
     yield plain
     if not bench.cuda:  # bf16 and compiled take minutes on most CPUs: asked for by --speed only
@@ -47,7 +47,7 @@ def variants(bench: Bench) -> Iterator[Speed]:
 
 
 def overlay(bench: Bench) -> dict[str, Any]:
-    """Measure steps without a feed; compare first losses and IoU with the plain path's."""
+    """Steps without a feed; the first losses and the IoU of the same weights beside the plain path's."""
     recipe, found = bench.recipe("published"), {}
     held_out = bench.training_set.render_job(LEVEL, HELD_OUT_JOB)
     plain_losses = np.zeros(FIRST_LOSSES)
@@ -80,24 +80,24 @@ def overlay(bench: Bench) -> dict[str, Any]:
     return found
 
 
-def time_steps(bench: Bench, recipe: Recipe, speed: Speed) -> tuple[np.ndarray, Readings]:
-    """Compute the first losses of a fresh network, then time further steps."""
+def time_steps(bench: Bench, recipe: SegmentationRecipe, speed: Speed) -> tuple[np.ndarray, Readings]:
+    """The first losses of a fresh network, then readings of further steps."""
     torch._dynamo.reset()  # else code compiled for other settings counts towards a limit
     loss = speed.place(SegmentationLoss(bench.new_net())).train()
-    optimizers, forward = recipe.optimizers(loss, recipe.lr, speed.fused), speed.compile(loss)
+    optimizers, forward = recipe.optimizers(loss, speed.fused), speed.compile(loss)
     batches = fixed_batches(bench, speed)
     with speed.running():
         started = time.perf_counter()
-        losses = [train_step(forward, batches[0], optimizers, 1.0, speed).item()]
+        losses = [train_step(forward, batches[0], optimizers, speed).item()]
         start_seconds = time.perf_counter() - started
         for number in range(1, FIRST_LOSSES):
-            losses.append(train_step(forward, batches[number % N_BATCHES], optimizers, 1.0, speed).item())
+            losses.append(train_step(forward, batches[number % N_BATCHES], optimizers, speed).item())
         rates, begun = [], time.perf_counter()
         n_steps = max(1, bench.steps_a_reading // 5)
         while time.perf_counter() - begun < bench.seconds / 2:
             started = time.perf_counter()
             for number in range(n_steps):
-                train_step(forward, batches[number % N_BATCHES], optimizers, 1.0, speed)
+                train_step(forward, batches[number % N_BATCHES], optimizers, speed)
             synchronise(bench.device)
             rates.append(n_steps * bench.batch_size / (time.perf_counter() - started))
     return np.array(losses), Readings(rates, start_seconds=start_seconds)
@@ -110,17 +110,17 @@ def fixed_batches(bench: Bench, speed: Speed) -> list[Batch]:
 
 
 def profile(bench: Bench) -> list[dict[str, Any]]:
-    """Profile a step of ours, kernel by kernel."""
+    """Where the time of a step of ours goes, kernel by kernel."""
     recipe, speed = bench.recipe("published"), bench.speed
     loss = speed.place(SegmentationLoss(bench.new_net())).train()
-    optimizers, forward = recipe.optimizers(loss, recipe.lr, speed.fused), speed.compile(loss)
+    optimizers, forward = recipe.optimizers(loss, speed.fused), speed.compile(loss)
     batches, n_steps = fixed_batches(bench, speed), 5 if bench.cuda else 1
     with speed.running():
         for _ in range(3):
-            train_step(forward, batches[0], optimizers, 1.0, speed).item()
+            train_step(forward, batches[0], optimizers, speed).item()
         with torch.profiler.profile() as profiler:
             for number in range(n_steps):
-                train_step(forward, batches[number % N_BATCHES], optimizers, 1.0, speed)
+                train_step(forward, batches[number % N_BATCHES], optimizers, speed)
             synchronise(bench.device)
     key = "self_device_time_total" if bench.cuda else "self_cpu_time_total"
     events = sorted(profiler.key_averages(), key=lambda event: -getattr(event, key))

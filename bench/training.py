@@ -26,12 +26,14 @@ from bench.overlay import overlay, profile
 from bench.rates import PASSES, measure_rates, memory_traffic, operations
 from oneshot.segment.batches import code, decode
 from oneshot.segment.evaluate import evaluate
-from oneshot.segment.feed import Feed, Phase
+from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
-from oneshot.segment.recipes import Recipe
+from oneshot.segment.memory import count_threads
+from oneshot.segment.phases import N_WINDOW_JOBS, Phase
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
-from oneshot.segment.training import N_WINDOW_JOBS, count_threads
-from oneshot.training.fit import LogPoint, fit
+from oneshot.training.fit import fit
+from oneshot.training.progress import LogPoint
 from stages.command import run
 
 ROUNDS = 2  # in which the obvious and ours take turns
@@ -80,7 +82,7 @@ def train_obviously(bench: Bench, trainer: obvious.Trainer, seconds: float) -> R
 
 
 def train_ours(
-    bench: Bench, loss: SegmentationLoss, recipe: Recipe, level: int, seconds: float, n_jobs: int,
+    bench: Bench, loss: SegmentationLoss, recipe: SegmentationRecipe, level: int, seconds: float, n_jobs: int,
     n_scenes: int = 2_000_000,
 ) -> Readings:  # fmt: skip
     """Train as a recorded run does; time before the first log point (compilation, first scenes) is apart."""
@@ -93,7 +95,7 @@ def train_ours(
         bench.training_set.render_job, memory_bytes=STOCK_BYTES, n_ahead=2 * N_WINDOW_JOBS,
         n_threads=count_threads(bench.device), device=bench.device,
     ) as stock:  # fmt: skip
-        feed = Feed(
+        feed = SceneFeed(
             stock, [Phase((level,), n_scenes)], bench.statistics, batch_size=recipe.batch_size, seed=0,
             n_jobs=n_jobs, n_window_jobs=N_WINDOW_JOBS, speed=bench.speed,
             render_targets=bench.training_set.render_targets if recipe.matching_weight else None,
@@ -104,7 +106,7 @@ def train_ours(
             on_log=lambda point: marks.append((point, feed.seconds_waited)),
         )  # fmt: skip
     pairs = list(itertools.pairwise(marks))
-    rates = [(b.n_scenes - a.n_scenes) / (b.seconds - a.seconds) for (a, _), (b, _) in pairs]
+    rates = [(b.n_seen - a.n_seen) / (b.seconds - a.seconds) for (a, _), (b, _) in pairs]
     waiting = (marks[-1][1] - marks[0][1]) / (marks[-1][0].seconds - marks[0][0].seconds)
     return Readings(rates, waiting, marks[0][0].seconds)
 

@@ -77,7 +77,7 @@ def train_to_the_end(
     run_folder = RUNS / f"train-{name}" / fingerprint(task, resolved)
     with (
         stopping_on_signals() as stop,
-        tqdm(desc=f"{name}, {plan.recipe}", unit="seen", smoothing=0.05) as bar,
+        tqdm(total=plan.n_planned, desc=f"{name}, {plan.recipe}", unit="seen", smoothing=0.05) as bar,
     ):
         seen: dict[str, int] = {}
 

@@ -20,35 +20,27 @@ from tests.archives import members, write_zip
 ROOT = Path(__file__).parent.parent
 # Files of tests that take long, the longest first, so that none is left over when the others are done.
 LONG = (
-    "test_pipeline",
-    "test_golden",
-    "test_wheel",
-    "test_record",
-    "test_adding_a_network",
-    "stages/",
+    "test_pipeline", "test_golden", "test_wheel", "test_adding_a_network", "test_record", "tests/stages/",
     "test_docs",
-)
+)  # fmt: skip
+# What `make check` leaves out, by a part of the test's name or file, besides the tests on real data.
 SLOW = (
-    *LONG[:-1],
-    "test_training.py",
-    "test_distributed",
-    "test_speed",
-    "test_masknet",
-    "test_evaluate_masknet",
-)
+    *LONG[:-1], "test_cli.py", "test_training.py", "test_distributed", "test_speed", "test_masknet",
+    "test_evaluate_masknet", "test_release", "killed", "stopped_at_any_step", "overfitted",
+    "same_bytes_twice", "learn_from_episodes", "test_hausdorff_equals",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put long files first, and mark what `make check` leaves out."""
+    """Put long files first, and mark the tests that `make check` leaves out."""
 
     def place(item: pytest.Item) -> int:
-        return next((k for k, name in enumerate(LONG) if name in str(item.path)), len(LONG))
+        return next((k for k, name in enumerate(LONG) if name in item.nodeid), len(LONG))
 
     items.sort(key=place)
     for item in items:
-        if any(name in str(item.path) for name in SLOW) or {"omniglot", "mnist"} & {
-            mark.name for mark in item.iter_markers()
-        }:
+        marks = {mark.name for mark in item.iter_markers()}
+        if marks & {"omniglot", "mnist"} or any(name in item.nodeid for name in SLOW):
             item.add_marker(pytest.mark.slow)
 
 

@@ -1,4 +1,4 @@
-"""The page docs/adding_a_network.md, done in a copy of the project: one file, one line, one section suffice."""
+"""The page docs/adding_a_network.md, followed in a copy: one file, one line, one section suffice."""
 
 import json
 import os

@@ -54,16 +54,12 @@ def draw_sums(drawings: Drawings, recipe: SceneRecipe, seed: int, n_scenes: int)
     return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
 
 
-def test_render_prints_the_checksums_of_the_raw_arrays(
-    file: Path, synthetic_drawings: Drawings, render: Callable
-) -> None:
+def test_render_prints_checksums(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
     found = render(file, "--characters eval --drawers 3:9 --clutter-level 5 --seed 12 --scenes 6")
     assert found == draw_sums(synthetic_drawings, SceneRecipe(5, "eval", (3, 9)), 12, 6)
 
 
-def test_every_option_of_render_reaches_the_scenes(
-    file: Path, synthetic_drawings: Drawings, render: Callable
-) -> None:
+def test_every_option_reaches_the_scenes(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
     options = "--occluders 2 --empty 0.5 --scene-size 130 97 --target-size 20 40"
     found = render(
         file, f"--characters test --drawers 19:20 --distractors 2 --seed 4294967295 --scenes 8 {options}"
@@ -144,9 +140,7 @@ def test_an_error_exits_with_status_1_and_no_traceback(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_words_that_cannot_be_parsed_exit_with_the_usage(
-    words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unparsable_words_exit_with_the_usage(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words.split())
     assert caught.value.code == 2
@@ -171,9 +165,7 @@ def test_write_renders_the_jobs_asked_for_and_keeps_them(
     assert [path.stat().st_mtime_ns for path in paths] == times
 
 
-def test_verify_stops_at_scenes_that_are_not_there_or_not_the_published_ones(
-    file: Path, tmp_path: Path
-) -> None:
+def test_verify_stops_at_missing_and_at_other_scenes(file: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*4/val-train/part-0\.zarr\.zip is missing"):
         main(["verify", str(tmp_path)])
     words = ["write", "--split", "val-train", "--clutter-level", "4"]
@@ -182,9 +174,7 @@ def test_verify_stops_at_scenes_that_are_not_there_or_not_the_published_ones(
         main(["verify", str(tmp_path)])
 
 
-def test_load_scenes_gives_the_first_scenes_of_a_split_over_the_borders_of_its_jobs(
-    synthetic_drawings: Drawings,
-) -> None:
+def test_load_scenes_crosses_the_borders_of_jobs(synthetic_drawings: Drawings) -> None:
     scenes = load_scenes("val-one-shot", 3, 2005, synthetic_drawings)
     assert len(scenes) == 2005
     split = find_split("val-one-shot")
@@ -199,9 +189,7 @@ def test_load_scenes_gives_the_first_scenes_of_a_split_over_the_borders_of_its_j
 
 
 @pytest.mark.parametrize("n_scenes", [10_001, 0, -5])
-def test_load_scenes_refuses_numbers_that_a_split_does_not_have(
-    synthetic_drawings: Drawings, n_scenes: int
-) -> None:
+def test_load_scenes_refuses_impossible_numbers(synthetic_drawings: Drawings, n_scenes: int) -> None:
     with pytest.raises(ParameterError, match=r"val-train has 10,000 scenes at every clutter level, not "):
         load_scenes("val-train", 4, n_scenes, synthetic_drawings)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from oneshot.errors import ParameterError
-from oneshot.params import check_params, load_params
+from oneshot.params import PairAmount, apply_overrides, check_params, load_params, read_values
 from tests.conftest import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -42,8 +42,9 @@ def test_the_projects_own_parameters_load() -> None:
     assert params.scales["smoke"].source == "synthetic"
     assert {params.scales[name].source for name in ("laptop", "paper")} == {"omniglot"}
     # What was published of the training: 40 million scenes in 20 epochs, at a learning rate of 5e-4.
-    assert params.siamese_unet.recipes["published"].lr == 0.0005
-    assert params.scales["paper"].siamese_unet.nets["level_32"][0].n_scenes == 20 * 2_000_000
+    assert params.segmentation.recipes["siamese_unet"]["published"].lr == 0.0005
+    paper = params.segmentation.networks["siamese_unet-32"].paper
+    assert paper.phases["segmentation"][0].n_scenes == 20 * 2_000_000
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
@@ -51,10 +52,24 @@ def test_every_scale_can_be_chosen(scale: str) -> None:
     assert check_params(change("scale", scale)).scale == load_params(PARAMS).scales[scale]
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
-def test_every_scale_has_the_nets_of_the_pipelines_matrix(scale: str) -> None:
-    matrix = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train_siamese_unet"]["matrix"]["net"]
-    assert list(load_params(PARAMS).scales[scale].siamese_unet.nets) == matrix
+def test_table_1s_cells_at_full_scale_are_the_published_ones() -> None:
+    networks = load_params(PARAMS).classification.networks
+    for n_pairs in (30_000, 90_000, 150_000):
+        for ending, n_copies in (("", 0), ("_affine", 8)):
+            paper = networks[f"pairs_{n_pairs}{ending}"].paper
+            assert paper == PairAmount(n_pairs=n_pairs, n_copies=n_copies, n_epochs=200)
+
+
+def test_networks_are_found_by_task_and_name() -> None:
+    params = load_params(PARAMS, ["scale=smoke"])
+    assert params.find_network("segmentation", "masknet-4").starts_from == "siamese_unet-4"
+    assert params.find_network("segmentation", "siamese_unet-4").starts_from is None
+    assert params.amount_of("segmentation", "siamese_unet-8") is None
+    assert params.amount_of("classification", "own").n_epochs == 2
+    with pytest.raises(ParameterError, match="no network 'mine' for segmentation; there are siamese_unet-4"):
+        params.find_network("segmentation", "mine")
+    with pytest.raises(ParameterError, match="no task 'detection'; choose segmentation or classification"):
+        params.networks_of("detection")
 
 
 def test_the_learning_rate_may_be_left_to_the_recipe() -> None:
@@ -79,8 +94,11 @@ def test_parameters_cannot_be_changed_once_read() -> None:
     "place",
     [
         "foo",
-        "siamese_unet.foo",
-        "siamese_unet.recipes.fast.foo",
+        "segmentation.foo",
+        "segmentation.recipes.siamese_unet.fast.foo",
+        "segmentation.recipes.masknet.fast.proposals.foo",
+        "segmentation.networks.masknet-joint.smoke.foo",
+        "classification.networks.own.smoke.n_pairs",
         "scales.smoke.render.foo",
         "scales.paper.foo",
     ],
@@ -103,18 +121,19 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
         ("lr", float("inf")),
         ("render.n_workers", None),
         ("omniglot.mirror", 3),
-        ("siamese_unet.log_every", 0),
-        ("siamese_unet.recipes.fast.batch_size", 0),
-        ("siamese_unet.recipes.fast.matching_weight", -1),
+        ("log_every", 0),
+        ("segmentation.recipes.siamese_unet.fast.batch_size", 0),
+        ("segmentation.recipes.masknet.fast.proposals.matching_weight", -1),
         ("scales.laptop.source", "mnist"),
         ("scales.laptop.render.n_jobs", 6),
         ("scales.laptop.render.job_scenes", 2001),
-        ("scales.laptop.siamese_unet.recipe", "slow"),
-        ("scales.laptop.siamese_unet.n_jobs", 1001),
-        ("scales.laptop.siamese_unet.n_epochs", 0),
+        ("scales.laptop.segmentation.recipe", "slow"),
+        ("scales.laptop.segmentation.n_jobs", 1001),
+        ("segmentation.networks.siamese_unet-joint.laptop.n_epochs", 0),
         ("scales.laptop.evaluate.n_scenes", 1),
         ("scales.smoke.synthetic.n_characters", 1),
-        ("scales.smoke.siamese_unet.nets.joint", "all"),
+        ("segmentation.networks.siamese_unet-joint.smoke", "all"),
+        ("classification.networks.own.recipe", "mine"),
     ],
 )
 def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
@@ -124,10 +143,14 @@ def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
 def test_an_unknown_clutter_level_of_a_phase_is_quoted() -> None:
     phases = [{"clutter_levels": [4, 5], "n_scenes": 10}]
     assert_refused(
-        change("scales.smoke.siamese_unet.nets.joint", phases), "joint.0.clutter_levels.1 is 5, but "
+        change("segmentation.networks.siamese_unet-joint.smoke.phases.segmentation", phases),
+        "segmentation.0.clutter_levels.1 is 5, but ",
     )
     phases = [{"clutter_levels": [], "n_scenes": 10}]
-    assert_refused(change("scales.smoke.siamese_unet.nets.joint", phases), "joint.0.clutter_levels is")
+    assert_refused(
+        change("segmentation.networks.siamese_unet-joint.smoke.phases.segmentation", phases),
+        "segmentation.0.clutter_levels is",
+    )
 
 
 def test_a_missing_parameter_is_named() -> None:
@@ -150,6 +173,73 @@ def test_synthetic_alphabets_need_their_sizes() -> None:
     values = change("scale", "smoke")
     values["scales"]["smoke"]["synthetic"] = None
     assert_refused(values, "scales.smoke.synthetic is empty, but its source is synthetic")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "segmentation.networks.masknet-4.net=mine",
+            "networks.masknet-4 is a 'mine', for which there are no",
+        ),
+        ("segmentation.networks.masknet-4.needs=models/segmentation/mine", "is none of the networks"),
+        (
+            "segmentation.networks.siamese_unet-4.smoke.phases="
+            "{proposals: [{clutter_levels: [4], n_scenes: 8}]}",
+            "siamese_unet-4.smoke.phases are of proposals, but recipe published of siamese_unet trains segm",
+        ),
+    ],
+)
+def test_a_network_is_checked_by_its_kind(override: str, message: str) -> None:
+    assert_refused(apply_overrides(read_values(PARAMS), [override]), message)
+
+
+def test_a_new_network_is_a_section_of_the_parameters_alone() -> None:
+    values = read_values(PARAMS)
+    amount = {"n_epochs": None, "phases": {"segmentation": [{"clutter_levels": [4], "n_scenes": 8}]}}
+    values["segmentation"]["recipes"]["mine"] = values["segmentation"]["recipes"]["siamese_unet"]
+    values["segmentation"]["networks"]["mine-4"] = {
+        "net": "mine", "needs": "data/manifests/drawings.json", "smoke": amount, "laptop": None,
+        "paper": None,
+    }  # fmt: skip
+    values["classification"]["networks"]["mine"] = values["classification"]["networks"]["own"] | {
+        "net": "mine"
+    }
+    params = check_params(apply_overrides(values, ["scale=smoke"]))
+    assert params.amount_of("segmentation", "mine-4").phases["segmentation"][0].n_scenes == 8
+    assert params.find_network("classification", "mine").net == "mine"
+
+
+def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:
+    values = read_values(PARAMS)
+    changed = apply_overrides(
+        values,
+        ["lr=1e-5", "classification.recipes.published.lrs=[0.1, 0.2]",
+         "classification.networks.own.laptop=null",
+         "segmentation.networks.siamese_unet-4.paper.phases.segmentation.0.n_scenes=7", "speed=bf16,fused"],
+    )  # fmt: skip
+    assert values == read_values(PARAMS)
+    assert check_params(changed).lr == 1e-5
+    assert changed["classification"]["recipes"]["published"]["lrs"] == [0.1, 0.2]
+    assert changed["classification"]["networks"]["own"]["laptop"] is None
+    phases = changed["segmentation"]["networks"]["siamese_unet-4"]["paper"]["phases"]["segmentation"]
+    assert (phases[0]["n_scenes"], changed["speed"]) == (7, "bf16,fused")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "-S seed lacks a value: write it as seed=VALUE"),
+        ("sede=1", "-S sede=1: sede is not a known parameter"),
+        ("scales.tiny.evaluate=1", "scales.tiny is not a known parameter"),
+        ("seed.more=1", "seed.more is not a known parameter"),
+        ("lr=[1", "'[1' is not readable as YAML"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=re.escape(message)) as caught:
+        apply_overrides(read_values(PARAMS), [override])
+    assert "\n" not in str(caught.value)
 
 
 FILES: dict[str, tuple[Callable[[Path], Any], str]] = {

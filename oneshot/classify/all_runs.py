@@ -22,7 +22,7 @@ ADVICE = "delete it and run the stage download again"
 
 
 def read_all_runs(path: Path) -> tuple[UInt8[np.ndarray, "800 105 105"], Episodes]:
-    """The drawings of all runs, ink 1, and the runs as 20-way one-shot episodes over them, 20 queries each.
+    """Read all runs' drawings, ink 1, and the runs as 20-way one-shot episodes over them, 20 queries each.
 
     A run's 20 training drawings come first, class01 to class20, then its test drawings, item01 to item20.
 
@@ -47,12 +47,12 @@ def read_all_runs(path: Path) -> tuple[UInt8[np.ndarray, "800 105 105"], Episode
 
 
 def error_percent(hits: Bool[np.ndarray, "episodes queries"]) -> float:
-    """Wrong answers in %, as Lake reports them; runs are of equal size, so it is the mean of their errors."""
+    """Count wrong answers in %, as Lake reports them: runs are of equal size, so it is their mean."""
     return 100 * int((~hits).sum()) / hits.size
 
 
 def _find_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Every file by its name, but hidden ones; more or fewer than 20 runs of 41 files are refused."""
+    """Find every file by its name, but hidden ones; more or fewer than 20 runs of 41 files are refused."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         check_member(member, path)
@@ -81,7 +81,7 @@ def _tests() -> list[str]:
 def _read_run(
     archive: zipfile.ZipFile, path: Path, found: dict[str, zipfile.ZipInfo], run: str
 ) -> tuple[UInt8[np.ndarray, "40 105 14"], list[int]]:
-    """A run's packed drawings, and the class of every test drawing, from 0."""
+    """Read a run's packed drawings, and the class of every test drawing, from 0."""
     names = [f"{run}/{name}" for name in (*_training(), *_tests())]
     rows = b"".join(read_png(archive.read(found[name]), path, name) for name in names)
     lines = archive.read(found[f"{run}/{LABELS}"]).decode("ascii", "replace").split("\n")

@@ -26,7 +26,7 @@ class NearestNeighbour:
         self.centred = centred
 
     def encode(self, images: UInt8[np.ndarray, "n h w"]) -> UInt8[Tensor, "n h w"]:
-        """The pixels themselves, as bytes: an eighth of what distances are computed in."""
+        """Give the pixels themselves, as bytes: an eighth of what distances are computed in."""
         return torch.from_numpy(centre_ink(images) if self.centred else images.copy())
 
     def compare(
@@ -48,7 +48,7 @@ class Hausdorff:
     """
 
     def encode(self, images: UInt8[np.ndarray, "n h w"]) -> UInt8[Tensor, "n h w"]:
-        """The images themselves: their points, of differing number, are found again faster than padded."""
+        """Give the images themselves: their points, differing in number, are found faster than padded."""
         return torch.from_numpy(images.copy())
 
     def compare(
@@ -71,7 +71,7 @@ class Guess:
 
 
 def make_baselines(seed: int) -> dict[str, NearestNeighbour | Hausdorff | Guess]:
-    """All of them by the names that tables use; seed: what is guessed by."""
+    """Make all of them by the names that tables use; seed: what is guessed by."""
     return {
         "cosine": NearestNeighbour("cosine"),
         "cosine_centred": NearestNeighbour("cosine", centred=True),
@@ -83,7 +83,7 @@ def make_baselines(seed: int) -> dict[str, NearestNeighbour | Hausdorff | Guess]
 
 
 def centre_ink(images: UInt8[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w"]:
-    """Images moved by whole pixels so that the ink's centre of mass lies in the middle; paper moves in.
+    """Move images by whole pixels so that the ink's centre of mass lies in the middle; paper moves in.
 
     Ink that leaves the image is cut off. An image without ink stays.
     """
@@ -101,5 +101,5 @@ def centre_ink(images: UInt8[np.ndarray, "n h w"]) -> UInt8[np.ndarray, "n h w"]
 
 
 def _overlap(length: int, shift: int) -> tuple[slice, slice]:
-    """Where the pixels that stay inside go, and where they come from."""
+    """Find where the pixels that stay inside go, and where they come from."""
     return slice(max(shift, 0), length + min(shift, 0)), slice(max(-shift, 0), length - max(shift, 0))

@@ -20,7 +20,7 @@ N_EPISODES = 40  # of 10 queries each: 400 trials, as on Omniglot
 
 
 def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
-    """The episodes of one benchmark of oneshot/published/episodes.json: one list, or one for every N-way.
+    """Draw a benchmark of oneshot/published/episodes.json: one list of episodes, or one for every N-way.
 
     drawings: all of Omniglot, or other alphabets with the same names.
 
@@ -60,7 +60,7 @@ def draw_mnist(labels: UInt8[np.ndarray, " n"]) -> Episodes:
 
 
 def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:
-    """The characters and drawers that a benchmark draws from.
+    """Find the characters and drawers that a benchmark draws from.
 
     Quirk: the test alphabets are those of Lake's all_runs, and validation has the other ten of
     images_evaluation. The paper does not list either.
@@ -74,7 +74,7 @@ def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:
 
 
 def sha256_of_lists(lists: Iterable[Episodes]) -> str:
-    """Of the lists' own checksums, one after another; of a single list its own."""
+    """Hash the lists' own checksums, one after another; of a single list its own."""
     sums = [episodes.sha256() for episodes in lists]
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 

@@ -7,7 +7,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def uniforms(n_values: int, *keys: int | Int[np.ndarray, " n"]) -> Float[np.ndarray, "n n_values"]:
-    """`n_values` numbers in [0, 1) for every row of the keys, such as a seed and the numbers of pairs.
+    """Give `n_values` numbers in [0, 1) for every row of the keys, such as a seed and the numbers of pairs.
 
     So any part of an endless stream can be had at once, in any order, by any number of processes, and is the
     same under every version of NumPy.
@@ -22,7 +22,7 @@ def uniforms(n_values: int, *keys: int | Int[np.ndarray, " n"]) -> Float[np.ndar
 
 
 def mix(z: UInt64[np.ndarray, "*n"]) -> UInt64[np.ndarray, "*n"]:
-    """SplitMix64's finaliser; products wrap around."""
+    """Apply SplitMix64's finaliser; products wrap around."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

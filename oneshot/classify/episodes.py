@@ -37,7 +37,7 @@ class Episodes:
         return len(self.support)
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of n_way, n_shot and the three arrays; the protocol's name is left out."""
+        """Give the hexadecimal SHA-256 of n_way, n_shot and the three arrays, not of the protocol's name."""
         digest = hashlib.sha256()
         for array in (np.array([self.n_way, self.n_shot]), self.support, self.queries, self.answers):
             digest.update(np.array(array.shape, "<i4").tobytes())
@@ -45,11 +45,11 @@ class Episodes:
         return digest.hexdigest()
 
     def needed(self) -> Int32[np.ndarray, " n"]:
-        """The numbers of all images that occur, ascending."""
+        """List the numbers of all images that occur, ascending."""
         return np.unique(np.concatenate([self.support.ravel(), self.queries.ravel()]))
 
     def renumbered(self, numbers: Int32[np.ndarray, " n"]) -> "Episodes":
-        """The same episodes over a choice of the images: numbers, ascending, says which were kept.
+        """Give the same episodes over a choice of the images: numbers, ascending, says which were kept.
 
         So ``pick_drawings(drawings, numbers)`` stands in for 358 MB of all drawings.
         """
@@ -68,7 +68,7 @@ def within_alphabets(
     n_queries: int = 20,
     protocol: str = "within alphabets",
 ) -> Episodes:
-    """One-shot episodes within each alphabet, n_times: the support set by one drawer, the queries by another.
+    """Draw one-shot episodes within each alphabet: the support set by one drawer, queries by another.
 
     Each episode draws its characters and its two drawers anew; n_queries of its characters are asked once
     each. Classes without drawers in common (a user's own) give two images each, whosever they are.
@@ -102,7 +102,7 @@ def mixed_classes(
     n_queries: int | None = None,
     protocol: str = "mixed classes",
 ) -> Episodes:
-    """Episodes over all classes, whatever their alphabet: the unstructured protocol, also MNIST's.
+    """Draw episodes over all classes, whatever their alphabet: the unstructured protocol, also MNIST's.
 
     n_queries: so many of an episode's classes are asked once each; all of them without it. Every class draws
     its own images, so that drawers mix as well; a query is none of the images shown.
@@ -126,7 +126,7 @@ def mixed_classes(
 def rising_ways(
     classes: Classes, ways: Sequence[int], n_trials: int, generator: np.random.Generator, protocol: str
 ) -> list[Episodes]:
-    """One-shot episodes with one query each, n_trials for every N-way of `ways`, such as 2 to 60.
+    """Draw one-shot episodes with one query each, n_trials for every N-way of `ways`, such as 2 to 60.
 
     Source: a well-known tutorial on Koch's network, that plots accuracy over N.
     """
@@ -136,7 +136,7 @@ def rising_ways(
 def _draw_images(
     classes: Classes, chosen: list[int], n: int, generator: np.random.Generator
 ) -> Int32[np.ndarray, "chosen {n}"]:
-    """n different images of each chosen class."""
+    """Draw n different images of each chosen class."""
     members = [classes.images[k] for k in chosen]
     return np.stack([images[generator.permutation(len(images))[:n]] for images in members])
 

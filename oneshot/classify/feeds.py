@@ -59,7 +59,7 @@ class EpochFeed:
         return -(-self.n_steps * self.batch_size // self.n_epoch)
 
     def about(self) -> dict[str, Any]:
-        """Tell this feed from others."""
+        """Give what tells this feed from others."""
         raise NotImplementedError
 
 

@@ -29,7 +29,7 @@ def centred_ink(image):
 
 @njit(cache=True)
 def mean_nearest(rows, columns, other_rows, other_columns):
-    """The mean distance from a point of one drawing to the nearest of the other; rows ascend in both."""
+    """Compute the mean distance from a point of one drawing to the other's nearest; rows ascend in both."""
     total = 0.0
     start = 0
     for i in range(rows.size):
@@ -50,7 +50,7 @@ def mean_nearest(rows, columns, other_rows, other_columns):
 
 @njit(cache=True)
 def ink_distance(rows, columns, other_rows, other_columns):
-    """The larger of the two mean distances from a point of one drawing to the nearest of the other."""
+    """Compute the larger of both mean distances from a point of one drawing to the other's nearest."""
     if rows.size == 0 or other_rows.size == 0:
         return np.inf
     there = mean_nearest(rows, columns, other_rows, other_columns)
@@ -59,7 +59,7 @@ def ink_distance(rows, columns, other_rows, other_columns):
 
 @njit(cache=True, nogil=True)
 def hausdorff_distances(queries, supports):
-    """Of every query's drawing to every one of the support set; infinite where either has no ink."""
+    """Compute those of every query to every one of the support set; infinite where either has no ink."""
     distances = np.empty((queries.shape[0], supports.shape[0]))
     inks = [centred_ink(support) for support in supports]
     for q in range(queries.shape[0]):

@@ -24,12 +24,12 @@ class PackedImages(nn.Module):
 
     @classmethod
     def of(cls, images: Images) -> "PackedImages":
-        """Whatever form they are in."""
+        """Pack images, whatever form they are in."""
         if isinstance(images, Drawings):
             return cls(images.bits.reshape(-1, *images.bits.shape[2:]))
         return cls(pack_rows(images) if images.shape[-1] == SIDE else images)
 
     def forward(self, numbers: Int[Tensor, " b"]) -> Float[Tensor, "b 105 105"]:
-        """The images of these numbers, ink 1, paper 0."""
+        """Unpack the images of these numbers, ink 1, paper 0."""
         bits = self.bits[numbers][..., None] >> self.places & 1  # the first pixel is in the lowest bit
         return bits.flatten(2)[..., :SIDE].float()

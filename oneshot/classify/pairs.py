@@ -29,7 +29,7 @@ class Pairs:
         return len(self.drawings)
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of the drawings' numbers, little-endian, row by row."""
+        """Give the hexadecimal SHA-256 of the drawings' numbers, little-endian, row by row."""
         return hashlib.sha256(self.drawings.astype("<i4").tobytes()).hexdigest()
 
 
@@ -45,7 +45,7 @@ class PairSource:
     n_characters: Int[np.ndarray, " alphabets"]
 
     def draw(self, numbers: Int[np.ndarray, " n"], seed: int) -> Pairs:
-        """The pairs of these numbers, from 0 up, of the endless stream that belongs to the seed.
+        """Draw the pairs of these numbers, from 0 up, of the endless stream that belongs to the seed.
 
         Even numbers are pairs of the same character in two drawings, odd ones of two characters of one
         alphabet. Every two pairs it is the next alphabet's turn. Drawn with repeats.
@@ -67,7 +67,7 @@ class PairSource:
 def pick_two(
     chance: np.ndarray, n_choices: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Two different ones of each number of choices; chance: two numbers in [0, 1) each."""
+    """Pick two different ones of each number of choices; chance: two numbers in [0, 1) each."""
     first = (chance[:, 0] * n_choices).astype(np.int64)
     step = 1 + (chance[:, 1] * (n_choices - 1)).astype(np.int64)
     return first, (first + step) % n_choices
@@ -78,7 +78,7 @@ def first_places(sizes: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
 
 
 def draw_set(source: PairSource, n_pairs: int, seed: int) -> Pairs:
-    """A fixed set: the first pairs of the seed's stream, so a larger set begins with the smaller ones.
+    """Draw a fixed set: the first pairs of the seed's stream, so a larger set begins with the smaller ones.
 
     Half are the same character, and alphabets have the same number each (if 2 x alphabets divides n_pairs).
     """
@@ -86,7 +86,7 @@ def draw_set(source: PairSource, n_pairs: int, seed: int) -> Pairs:
 
 
 def make_source(characters: Sequence[Sequence[int]], alphabets: Sequence[str]) -> PairSource:
-    """From the numbers of each character's drawings, and its alphabet; an alphabet's characters are adjacent.
+    """Make one of each character's drawings and its alphabet; an alphabet's characters are adjacent.
 
     Raises:
         ParameterError: a character has fewer than two drawings, or an alphabet fewer than two characters.
@@ -110,7 +110,7 @@ def source_of(
     *,
     within_alphabets: bool = True,
 ) -> PairSource:
-    """Of Omniglot's chosen characters; drawers: the first, and one past the last, counted from 0.
+    """Make one of Omniglot's chosen characters; drawers: the first, and one past the last, counted from 0.
 
     Without `within_alphabets` different characters may be of any two alphabets.
     """
@@ -122,12 +122,12 @@ def source_of(
 
 
 def koch_source(drawings: Drawings, split: str) -> PairSource:
-    """The paper's train, validation or test split, in which neither alphabets nor drawers are shared.
+    """Give the paper's train, validation or test split, in which neither alphabets nor drawers are shared.
 
     Source: Koch et al. 2015, section 4. Quirk: test alphabets are those of Lake's trials, not the character
     set 'test' of the segmentation task; drawings other than Omniglot's go by the character sets.
     """
-    facts = find_split("splits", split)
+    facts = find_pair_split("splits", split)
     chosen = drawings.character_sets == facts["character_set"]
     if drawings.source == "omniglot" and "alphabets" in facts:
         chosen = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"][facts["alphabets"]])
@@ -135,17 +135,17 @@ def koch_source(drawings: Drawings, split: str) -> PairSource:
 
 
 def background_source(drawings: Drawings, split: str) -> PairSource:
-    """The easier split of a well-known repository: images_background alone, drawers 12 / 4 / 4.
+    """Give the easier split of a well-known repository: images_background alone, drawers 12 / 4 / 4.
 
     The characters of all three parts are the same, and different characters are of any two alphabets.
     """
-    facts = find_split("background_splits", split)
+    facts = find_pair_split("background_splits", split)
     chosen = drawings.character_sets == facts["character_set"]
     return source_of(drawings, chosen, tuple(facts["drawers"]), within_alphabets=False)
 
 
-def find_split(protocol: str, split: str) -> dict[str, Any]:
-    """Its facts. Raises ParameterError if there is no such split."""
+def find_pair_split(protocol: str, split: str) -> dict[str, Any]:
+    """Find a split's facts. Raises ParameterError if there is no such split."""
     names = ("train", "validation", "test")
     if split not in names:
         raise ParameterError(f"there is no split {split!r}; there are {', '.join(names)}.")

@@ -1,4 +1,4 @@
-"""All that networks are trained and judged on: Omniglot as published, invented alphabets, own images."""
+"""All that networks are trained and judged on: Omniglot as published, synthetic alphabets, own images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from oneshot.published import read_facts
 VALIDATION, SELECTION = "within-alphabet-validation", "within-alphabet-validation-10000"
 RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 VERIFICATION_SEED, OTHER_SEED = 20, 30
-CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of invented alphabets
+CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of synthetic alphabets
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Protocols:
     lists: Mapping[str, Callable[[], list[Episodes]]]
 
     def describe(self) -> dict[str, Any]:
-        """Every protocol's size and checksum, as metrics hold them."""
+        """Give every protocol's size and checksum, as metrics hold them."""
         described: dict[str, Any] = {name: describe_lists(draw()) for name, draw in self.lists.items()}
         described["validation"] = describe_lists([self.validation])
         described["selection"] = describe_lists([self.selection])
@@ -72,12 +72,12 @@ def describe_lists(lists: list[Episodes]) -> dict[str, Any]:
 
 
 def find_protocols(drawings: Drawings, sizes: OtherImages) -> Protocols:
-    """Those of Omniglot as published; invented alphabets have smaller ones of their own."""
+    """Find those of Omniglot as published; synthetic alphabets have smaller ones of their own."""
     return omniglot_protocols(drawings) if drawings.source == "omniglot" else other(drawings, sizes)
 
 
 def omniglot_protocols(drawings: Drawings) -> Protocols:
-    """Koch's splits, and all benchmarks of oneshot/published/episodes.json.
+    """Make Koch's splits, and all benchmarks of oneshot/published/episodes.json.
 
     Raises:
         ParameterError, ChecksumError: these are not all of Omniglot's drawings.
@@ -99,7 +99,7 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
 
 
 def other(drawings: Drawings, sizes: OtherImages) -> Protocols:
-    """Of invented alphabets, by character set."""
+    """Make those of synthetic alphabets, by character set."""
     classes = {
         split: omniglot_classes(drawings, drawings.character_sets == name)
         for split, name in CHARACTER_SETS.items()
@@ -110,7 +110,7 @@ def other(drawings: Drawings, sizes: OtherImages) -> Protocols:
 
 
 def own_protocols(images: OwnImages, sizes: OtherImages) -> Protocols:
-    """Of own images: copies are trained on, but never shown or asked in a test.
+    """Make those of own images: copies are trained on, but never shown or asked in a test.
 
     Raises:
         ParameterError: a split has too few classes, with two images each, for N-way or for pairs.
@@ -128,7 +128,7 @@ def from_classes(
     background: Mapping[str, PairSource] | None,
     sizes: OtherImages,
 ) -> Protocols:
-    """One-shot episodes over mixed classes, and within those alphabets that have enough classes."""
+    """Draw one-shot episodes over mixed classes, and within those alphabets that have enough classes."""
     for split in ("validation", "test"):
         if len(classes[split]) < sizes.n_way:
             raise ParameterError(
@@ -169,14 +169,14 @@ def from_classes(
 
 
 def draw_rising(classes: Classes, n_trials: int, seed: tuple[int, int], name: str) -> list[Episodes]:
-    """As many N-ways of the tutorial's plot as there are classes for."""
+    """Draw as many N-ways of the tutorial's plot as there are classes for."""
     first, last = read_facts("episodes")["benchmarks"][name]["ways"]
     ways = range(first, min(last, len(classes)) + 1)
     return rising_ways(classes, ways, n_trials, np.random.default_rng(seed), name)
 
 
 def source_of_classes(classes: Classes) -> PairSource:
-    """Pairs within alphabets; over all classes if any alphabet has but one, which has none to differ from."""
+    """Pair within alphabets; over all classes if any alphabet has but one, with none to differ from."""
     alphabets = list(classes.alphabets)
     if any(alphabets.count(name) == 1 for name in alphabets):
         alphabets = ["all"] * len(alphabets)

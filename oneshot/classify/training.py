@@ -99,6 +99,12 @@ class ClassificationPlan(TrainingPlan):
         return RECIPES[self.recipe]
 
     @property
+    def n_planned(self) -> int:
+        amount = self.amount
+        n_epoch = amount.n_pairs * (1 + amount.n_copies) if self.teaching.pairs else amount.n_episodes
+        return int(n_epoch * amount.n_epochs)
+
+    @property
     def training(self) -> str:
         """The name of its one training."""
         return "pairs" if self.teaching.pairs else "episodes"

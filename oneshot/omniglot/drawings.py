@@ -165,7 +165,7 @@ def read_archives(
 
 
 def read_archive(path: Path, folder: str) -> Drawings:
-    """Read the drawings of one archive; folder: the one that they all lie in, which tells the archives apart.
+    """Read the drawings of one archive; folder: the one that they all lie in, which differs between archives.
 
     images_background is the character set train; of images_evaluation the first ten alphabets are eval and
     the others test.

@@ -72,7 +72,7 @@ class CodedScenes:
         return sum(tensor.nbytes for tensor in self.tensors().values())
 
     def tensors(self) -> dict[str, Tensor]:
-        """By name, those that are there."""
+        """Give by name those that are there."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
@@ -80,7 +80,7 @@ class CodedScenes:
         return replace(self, **tensors)
 
     def to(self, device: str) -> "CodedScenes":
-        """On another device; the copy to a GPU neither waits for the work queued there nor delays it."""
+        """Copy to another device; the copy to a GPU neither waits for the work queued there nor delays it."""
         if torch.device(device).type != "cuda":
             return self.with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
         if all(tensor.is_cuda for tensor in self.tensors().values()):
@@ -125,7 +125,7 @@ class Batch:
 
 
 def pixel_statistics(scenes: Scenes) -> PixelStatistics:
-    """Of the first 1,000 scene images: of the training set when training, of `test-train` when evaluating."""
+    """Compute them of the first 1,000 scenes: the training set's to train, `test-train`'s to evaluate."""
     first = scenes[:STATISTICS_SCENES]
     n, n_labels, _ = first.palette.shape
     # How often each colour occurs says all; no image needs decoding.
@@ -141,7 +141,7 @@ def pixel_statistics(scenes: Scenes) -> PixelStatistics:
 def statistics_of_scenes(
     statistics: Sequence[PixelStatistics], n_each: int, device: str | torch.device
 ) -> SceneStatistics:
-    """Of several parts, the same number of scenes each, one after the other."""
+    """Join those of several parts, the same number of scenes each, one after the other."""
     means, stds = ([getattr(part, name) for part in statistics] for name in ("mean", "std"))
     return SceneStatistics(
         *(torch.tensor(values, device=device).repeat_interleave(n_each) for values in (means, stds))
@@ -159,7 +159,7 @@ def pick_others(
 def pick_locations(
     n_scenes: int, n_locations: int, n_all: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "{n_scenes} n_locations_plus_1"]:
-    """Of `n_all` locations some of every scene, without repeats; in the last column one of four corners."""
+    """Pick some of `n_all` locations of every scene, without repeats; last comes one of four corners."""
     draws = generator.random((n_scenes, n_all), dtype=np.float32)
     # Sorted, since the order within a partition depends on the processor.
     locations = np.sort(np.argpartition(draws, n_locations - 1, axis=1)[:, :n_locations], axis=1)
@@ -169,7 +169,7 @@ def pick_locations(
 def characters_behind(
     characters: UInt16[np.ndarray, "n n_characters"], labels: Int[np.ndarray, "n k"]
 ) -> UInt16[np.ndarray, "n k"]:
-    """The characters behind some labels of every scene; `characters` are those behind labels from 1 on."""
+    """Find the characters behind some labels of every scene, of those behind labels from 1 on."""
     return np.take_along_axis(characters, labels - 1, axis=1)
 
 
@@ -206,7 +206,7 @@ def narrow(
 
 
 def with_others(coded: CodedScenes, clutter_level: int, others: Others) -> CodedScenes:
-    """The same scenes with what the matching loss needs, which stays on the CPU for `to` to move."""
+    """Give the same scenes with what the matching loss needs, which stays on the CPU for `to` to move."""
     arrays = {
         "matched_labels": np.column_stack([np.full(len(coded), clutter_level), others.labels]).astype(
             np.int16
@@ -217,7 +217,7 @@ def with_others(coded: CodedScenes, clutter_level: int, others: Others) -> Coded
     return coded.with_tensors({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def join(parts: Sequence[CodedScenes]) -> CodedScenes:
+def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
     """Several parts, of different clutter levels too, as one; all on one device."""
     n_labels = max(part.palette.shape[1] for part in parts)
     joined = {}
@@ -225,12 +225,12 @@ def join(parts: Sequence[CodedScenes]) -> CodedScenes:
         tensors = [getattr(part, name) for part in parts]
         if name == "palette":
             tensors = [widen(palette, n_labels) for palette in tensors]
-        joined[name] = concatenate(tensors)
+        joined[name] = join_tensors(tensors)
     return parts[0].with_tensors(joined)
 
 
-def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """As torch.cat; on a CPU without the threads that torch would start.
+def join_tensors(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Join tensors as torch.cat does; on a CPU without the threads that torch would start.
 
     Called beside a training loop, torch.cat made every step take 330 ms instead of 138 (two cores, 8 feature
     maps): its pool of threads and that of the loop then wait for one another.
@@ -241,10 +241,10 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 
 def widen(palette: UInt8[Tensor, "n some_labels 3"], n_labels: int) -> UInt8[Tensor, "n {n_labels} 3"]:
-    """A palette with room for more labels, which stay black."""
+    """Give a palette with room for more labels, which stay black."""
     n, n_before, _ = palette.shape
     black = torch.from_numpy(np.zeros((n, n_labels - n_before, 3), np.uint8)).to(palette.device)
-    return concatenate([palette, black], axis=1)
+    return join_tensors([palette, black], axis=1)
 
 
 def unpack(bits: UInt8[Tensor, "*shape w8"], width: int) -> Bool[Tensor, "*shape {width}"]:
@@ -289,15 +289,15 @@ def normalise(pixels: UInt8[Tensor, "b *shape"], statistics: SceneStatistics) ->
 def visible_shares(
     labels: UInt8[Tensor, "b h w"] | Int[Tensor, "b h w"], matched_labels: Int[Tensor, "b k"]
 ) -> Float[Tensor, "b k h8 w8"]:
-    """Share of every location's 8 x 8 pixels that show the character behind each label."""
+    """Compute the share of every location's 8 x 8 pixels that show the character behind each label."""
     shown = labels[:, None] == matched_labels[:, :, None, None]
     return F.avg_pool2d(shown.float(), LOCATION)
 
 
-def decode_labels(
+def read_labels(
     scenes: CodedScenes, which: slice | Int[Tensor, " b"]
 ) -> tuple[Int[Tensor, "b h w"], Bool[Tensor, "b h w"]]:
-    """The label of every pixel, 0 on the background, and the target's mask."""
+    """Read the label of every pixel, 0 on the background, and the target's mask."""
     labels = scenes.labels[which]
     masks = unpack(scenes.mask_bits[which], labels.shape[-1])
     if labels.dtype == torch.uint8:
@@ -312,11 +312,11 @@ def decode(
     statistics: PixelStatistics | SceneStatistics,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Batch:
-    """The float batch of the chosen scenes, on the device where they lie.
+    """Make the float batch of the chosen scenes, on the device where they lie.
 
     statistics: one for all of them, or one for each.
     """
-    labels, masks = decode_labels(scenes, which)
+    labels, masks = read_labels(scenes, which)
     if isinstance(statistics, PixelStatistics):
         statistics = statistics_of_scenes([statistics], len(labels), labels.device)
     target_inks = unpack(scenes.target_ink_bits[which], scenes.target_width)

@@ -43,7 +43,7 @@ def evaluate_answers(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> dict[str, Evaluation]:
-    """Every answer of a network, by its name in `oneshot.segment.answers`: of a Siamese-U-Net its own alone.
+    """Score every answer of a network, by name (`oneshot.segment.answers`): of a Siamese-U-Net one.
 
     A MaskNet chooses the size of its batches itself.
     """
@@ -60,7 +60,7 @@ def segment(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
-    """The predicted mask of every scene."""
+    """Predict the mask of every scene."""
     if isinstance(net, MaskNet):
         return segment_masknet(net, scenes, statistics, speed=speed)
     batches = segment_batches(net, scenes, statistics, batch_size, speed or Speed())
@@ -70,7 +70,7 @@ def segment(
 def segment_batches(
     net: nn.Module, scenes: Scenes, statistics: PixelStatistics, batch_size: int, speed: Speed
 ) -> Iterator[tuple[Bool[Tensor, "b h w"], Bool[Tensor, "b h w"]]]:
-    """Predicted and true masks, batch by batch, on the device."""
+    """Give predicted and true masks, batch by batch, on the device."""
     forward = speed.compile(speed.place(net).eval())
     coded = code(scenes).to(speed.device)
     for first in range(0, len(coded), batch_size):

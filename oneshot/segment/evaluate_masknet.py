@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from oneshot.clutter.scenes import Scenes
 from oneshot.segment.answers import OWN, TOP
-from oneshot.segment.batches import LOCATION, Batch, CodedScenes, PixelStatistics, code, decode, decode_labels
+from oneshot.segment.batches import LOCATION, Batch, CodedScenes, PixelStatistics, code, decode, read_labels
 from oneshot.segment.metrics import Evaluation, centre, foreground, iou, localised
 from oneshot.segment.nets.masknet import MaskNet, SharedSteps, decode_proposals, share_steps
 from oneshot.segment.proposals import centre_location, crops_of
@@ -98,7 +98,7 @@ class Judge:
     def score(
         self, batch: Batch, codes: Float[Tensor, "b c"], masks: Bool[Tensor, "b k h w"]
     ) -> Float[Tensor, "b k"]:
-        """The scores of some masks of every scene.
+        """Score some masks of every scene.
 
         Many are blank, and all blank ones of a scene score alike: on a CPU they are scored once. On a GPU,
         where the fastest convolution is searched for every number of masks, that would cost more than it
@@ -125,17 +125,17 @@ class Judge:
     def proposals(
         self, batch: Batch, shared: SharedSteps, codes: Float[Tensor, "b c"], locations: Int[Tensor, "b k"]
     ) -> Judged:
-        """What comes of some locations of every scene."""
+        """Judge what comes of some locations of every scene."""
         n_each = max(1, self.n_at_once // len(batch))
         parts = []
         for some in locations.split(n_each, 1):
             parts.append(self.judge(batch, codes, self.propose(shared, some)))
-        return join(parts)
+        return join_judged(parts)
 
     def candidates(
         self, batch: Batch, codes: Float[Tensor, "b c"], labels: Int[Tensor, "b h w"], n: int
     ) -> Judged:
-        """The visible pixels of all n characters, as if they were proposed; what is hidden scores least."""
+        """Judge the visible pixels of all n characters as if proposed; what is hidden scores least."""
         n_parts = -(-n * len(batch) // self.n_at_once)
         parts = []
         # Of equal size, where they can be: see `score`.
@@ -144,15 +144,15 @@ class Judge:
             judged = self.judge(batch, codes, masks)
             seen = masks.flatten(2).any(2)
             parts.append(Judged(judged.scores.where(seen, -torch.inf), judged.ious, judged.hits))
-        return join(parts)
+        return join_judged(parts)
 
 
-def join(parts: Sequence[Judged]) -> Judged:
+def join_judged(parts: Sequence[Judged]) -> Judged:
     return Judged(*(torch.cat([getattr(part, field.name) for part in parts], 1) for field in fields(Judged)))
 
 
 def best_of(shared: SharedSteps, k: int) -> Bool[Tensor, "b n_locations"]:
-    """Which locations are among the k that match their target best."""
+    """Say which locations are among the k that match their target best."""
     correlation = shared.correlation.flatten(1)
     best = correlation.topk(min(k, correlation.shape[1])).indices
     return torch.zeros_like(correlation, dtype=torch.bool).scatter(1, best, True)
@@ -180,8 +180,8 @@ def answer_batch(
 def batches_of(
     scenes: CodedScenes, statistics: PixelStatistics, speed: Speed
 ) -> Iterator[tuple[Batch, Int[Tensor, "b h w"], int]]:
-    """As many scenes at a time as their proposals are decoded at once, their label maps, and how many of them
-    were there before.
+    """Give scenes, as many as their proposals are decoded at once, their label maps, and how many of
+    them were there before.
     """
     h, w = scenes.labels.shape[1:]
     n_locations = (h // LOCATION) * (w // LOCATION)
@@ -191,13 +191,13 @@ def batches_of(
         start = min(first, len(scenes) - size)
         which = slice(start, start + size)
         batch = decode(scenes, which, statistics, speed.memory_format)
-        yield batch, decode_labels(scenes, which)[0], first - start
+        yield batch, read_labels(scenes, which)[0], first - start
 
 
 def evaluate_masknet(
     net: MaskNet, scenes: Scenes, statistics: PixelStatistics, *, speed: Speed | None = None
 ) -> dict[str, Evaluation]:
-    """All answers of a MaskNet and its oracles; `statistics` are those of `test-train` at the same level."""
+    """Score all answers of a MaskNet and its oracles; `statistics` are of `test-train` at the same level."""
     speed = speed or Speed()
     judge, coded = Judge(net, speed), code(scenes).to(speed.device)
     parts = []
@@ -219,7 +219,7 @@ def segment_masknet(
     top_k: int | None = None,
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
-    """The answer to every scene; with `top_k` only so many proposals are decoded, which match best."""
+    """Answer every scene; with `top_k` only so many proposals are decoded, which match best."""
     speed = speed or Speed()
     judge, coded = Judge(net, speed), code(scenes).to(speed.device)
     answers = []
@@ -230,7 +230,7 @@ def segment_masknet(
 
 
 def segment_batch(judge: Judge, batch: Batch, top_k: int | None) -> Bool[Tensor, "b h w"]:
-    """The mask that scores best of every scene."""
+    """Choose the mask that scores best of every scene."""
     shared, codes = judge.encode(batch.images, batch.targets)
     correlation = shared.correlation.flatten(1)
     locations = correlation.topk(top_k or correlation.shape[1]).indices

@@ -29,7 +29,7 @@ from oneshot.segment.batches import (
     SceneStatistics,
     characters_behind,
     decode,
-    join,
+    join_coded,
     pick_locations,
     pick_others,
     statistics_of_scenes,
@@ -42,7 +42,7 @@ from oneshot.segment.windows import (
     OTHERS,
     Slot,
     Window,
-    deal_out,
+    deal_windows,
     plan_windows,
     window_order,
 )
@@ -117,7 +117,7 @@ class SceneFeed:
         windows = plan_windows(
             phases, seed=seed, n_jobs=n_jobs, n_window_jobs=n_window_jobs, n_job_scenes=n_job_scenes
         )
-        self.windows = deal_out(windows, world.rank, world.size)
+        self.windows = deal_windows(windows, world.rank, world.size)
         if not self.windows:
             raise ParameterError(f"{phases!r} holds too few scenes for {world.size} processes.")
         steps = [math.ceil(window.n_scenes / self.batch_size) for window in self.windows]
@@ -237,7 +237,7 @@ class SceneFeed:
             job = self.stock.take(first_place + number)
             return self.complete(job, window.slots[number])
 
-        return join(list(helpers.map(fetch, range(len(window.slots)))))
+        return join_coded(list(helpers.map(fetch, range(len(window.slots)))))
 
     def complete(self, job: Job, slot: Slot) -> CodedScenes:
         """Put a job on the device, with targets of some of its distractors: other ones in every epoch."""

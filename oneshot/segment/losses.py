@@ -1,4 +1,4 @@
-"""What segmentation networks are trained to make small."""
+"""Losses of segmentation networks."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from oneshot.segment.nets.siamese_unet import Block, Blocks, SiameseUNet, weight
 
 
 def pixel_loss(logits: Float[Tensor, "b 2 h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
-    """Softmax cross-entropy, the mean over all pixels."""
+    """Compute softmax cross-entropy, the mean over all pixels."""
     # With two classes it is the softplus of how far the wrong class is ahead.
     ahead = logits[:, 0].float() - logits[:, 1].float()
     return F.softplus(torch.where(masks, ahead, -ahead)).mean()
@@ -72,17 +72,17 @@ class Objective(nn.Module):
         return self.matching is not None
 
     def trained(self) -> Blocks:
-        """The part of the network that learns."""
+        """Give the part of the network that learns."""
         return self.net
 
     def ends(self) -> list[Block]:
-        """Its first and last blocks, whose weights are no maps from features to features."""
+        """Give its first and last blocks, whose weights are no maps from features to features."""
         raise NotImplementedError
 
     def encode(
         self, siamese: SiameseUNet, batch: Batch
     ) -> tuple[Float[Tensor, "b c"], list[Float[Tensor, "b _ _ _"]], Float[Tensor, ""]]:
-        """The targets' codes, the scenes' layers, and the matching loss, weighted; 0 without one."""
+        """Give the targets' codes, the scenes' layers, and the matching loss, weighted; 0 without one."""
         if self.matching is None:
             codes = siamese.encode_target(batch.targets)
             return codes, siamese.encode_scene(batch.images), codes.new_zeros(())

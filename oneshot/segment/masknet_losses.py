@@ -1,4 +1,4 @@
-"""What MaskNet's two training steps make small.
+"""Losses of MaskNet's two trainings.
 
 Source: Michaelis, Bethge, Ecker 2018, section 4; github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 """
@@ -19,7 +19,7 @@ SAME_IOU = 0.5  # of a proposal's mask with the true one, from which on it count
 
 
 def near_target(batch: Batch) -> Int[Tensor, "b 4"]:
-    """The four locations around the centre of mass of every target."""
+    """Give the four locations around the centre of mass of every target."""
     h, w = batch.masks.shape[1:]
     return near_locations(centre(batch.masks), h // LOCATION, w // LOCATION)
 
@@ -109,7 +109,7 @@ class DiscriminatorLoss(Objective):
     def propose(
         self, batch: Batch
     ) -> tuple[Float[Tensor, "b c"], Bool[Tensor, "b*4 h w"], Bool[Tensor, "b*4"]]:
-        """The targets' codes, the masks of four proposals, and which of them are to score 1."""
+        """Give the targets' codes, the masks of four proposals, and which of them are to score 1."""
         siamese = self.net.siamese
         codes, skips = self.net.encode(batch.images, batch.targets)
         elsewhere, corners = random_locations(batch)

@@ -72,7 +72,7 @@ def centre(masks: Bool[Tensor, "b h w"]) -> Int[Tensor, "b 2"]:
 
 
 def localised(predicted: Bool[Tensor, "b h w"], true: Bool[Tensor, "b h w"]) -> Bool[Tensor, " b"]:
-    """Whether the predicted centre of mass lies less than 5 px from the true one.
+    """Say if the predicted centre of mass lies less than 5 px from the true one.
 
     Quirk: both centres are floored to whole pixels first. An empty mask has no centre: a miss.
     """
@@ -89,7 +89,7 @@ def iou_of_all_ink(scenes: Scenes) -> Float[np.ndarray, " n"]:
 
 
 def has_same_class_distractor(scenes: Scenes, target_label: int | None = None) -> Bool[np.ndarray, " n"]:
-    """Whether a scene holds another instance of the character that is searched, target image aside.
+    """Say if a scene holds another instance of the character that is searched, target image aside.
 
     target_label: the target's own label, which is the clutter level; without it the last one, as in scenes
     without occluders.

@@ -15,7 +15,7 @@ CROP_SHARE = 1 / 3  # of the scene's height and width
 
 
 def near_locations(centres: Int[Tensor, "b 2"], n_rows: int, n_columns: int) -> Int[Tensor, "b 4"]:
-    """The four locations around a centre (row, column) in whole pixels: floor and ceiling of an eighth.
+    """Give the four locations around a centre (row, column) in whole pixels: floor and ceiling of an eighth.
 
     Order: upper left, upper right, lower left, lower right. A location that would lie beyond the last row or
     column is that last one.
@@ -32,7 +32,7 @@ def near_locations(centres: Int[Tensor, "b 2"], n_rows: int, n_columns: int) -> 
 
 
 def centre_location(centres: Int[Tensor, "b 2"], n_rows: int, n_columns: int) -> Int[Tensor, " b"]:
-    """The location whose 8 x 8 pixels hold a centre."""
+    """Give the location whose 8 x 8 pixels hold a centre."""
     rows = (centres[:, 0] // LOCATION).clamp(max=n_rows - 1)
     return rows * n_columns + (centres[:, 1] // LOCATION).clamp(max=n_columns - 1)
 
@@ -56,7 +56,7 @@ def sampling_matrix(
 def crop(
     masks: Bool[Tensor, "n h w"], centres: Int[Tensor, "n 2"], size: int = TARGET_SIZE
 ) -> Float[Tensor, "n {size} {size}"]:
-    """A third of the scene around each mask's centre, bilinearly sampled; in 0..1."""
+    """Cut a third of the scene around each mask's centre, bilinearly sampled; in 0..1."""
     _, h, w = masks.shape
     with torch.autocast(masks.device.type, enabled=False):
         rows = sampling_matrix(centres[:, 0], h, size)
@@ -70,7 +70,7 @@ def crops_of(
     pixel_stds: Float[Tensor, " n"],
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Float[Tensor, "n 3 32 32"]:
-    """What the discriminator reads of masks: white on black, normalised as their scenes are.
+    """Make what the discriminator reads of masks: white on black, normalised as their scenes are.
 
     A mask without any pixel gives a crop without any.
     """

@@ -70,7 +70,7 @@ class Stock:
             thread.join()
 
     def plan(self, visits: Sequence[Visit]) -> None:
-        """All visits to come, in order, instead of those before; what is held is kept if it recurs."""
+        """Take all visits to come, in order, instead of those before; what is held is kept if it recurs."""
         with self.changed:
             self.visits = list(visits)
             self.places: dict[Visit, list[int]] = defaultdict(list)
@@ -84,7 +84,7 @@ class Stock:
             self.changed.notify_all()
 
     def take(self, place: int) -> Job:
-        """The job of the visit at a place of the plan, once it is there; each place once.
+        """Give the job of the visit at a place of the plan, once it is there; each place once.
 
         Raises whatever rendering it raised.
         """
@@ -109,7 +109,7 @@ class Stock:
         self.n_bytes -= self.held.pop(visit).n_bytes
 
     def work(self) -> None:
-        """What every thread does."""
+        """Render, as every thread does."""
         while (visit := self.wait_for_work()) is not None:
             try:
                 scenes = self.render_job(*visit)
@@ -129,7 +129,7 @@ class Stock:
                 self.changed.notify_all()
 
     def wait_for_work(self) -> Visit | None:
-        """The next visit to render, now being made; None at the end."""
+        """Give the next visit to render, now being made; None at the end."""
         with self.changed:
             while not self.closed:
                 visit = self.next_wanted()

@@ -70,6 +70,10 @@ class SegmentationPlan(TrainingPlan):
         return tuple(sorted({level for phase in phases for level in phase.clutter_levels}))
 
     @property
+    def n_planned(self) -> int:
+        return sum(phase.n_scenes for training in self.trainings for phase in training.phases)
+
+    @property
     def last_level(self) -> int:
         """The level that training ends with, whose statistics a file of weights names."""
         return self.trainings[-1].phases[-1].clutter_levels[-1]
@@ -92,8 +96,11 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Segment
     by_recipe = params.segmentation.recipes[network.net]
     if scale.recipe not in by_recipe:
         raise ParameterError(f"segmentation.recipes.{network.net} has no recipe {scale.recipe!r}.")
-    trainings = []
-    for training, numbers in list_trainings(by_recipe[scale.recipe]).items():
+    trainings, by_training = [], list_trainings(by_recipe[scale.recipe])
+    for training in cast(Any, NETS[network.net]).trainings:
+        if training not in by_training:
+            raise ParameterError(f"recipe {scale.recipe} of {network.net} lacks its training {training!r}.")
+        numbers = by_training[training]
         only = isinstance(numbers, OnlyTrainingNumbers)
         recipe = SegmentationRecipe(
             scale.recipe, (params.lr if only else None) or numbers.lr, numbers.batch_size,

@@ -33,15 +33,15 @@ class TrainingSet:
         return SceneRecipe(clutter_level, self.split.characters, self.split.drawers)
 
     def render_job(self, clutter_level: int, job: int) -> Scenes:
-        """Job 0..999. Raises ParameterError beyond."""
+        """Render job 0..999. Raises ParameterError beyond."""
         if not 0 <= job < len(self.seeds):
             raise ParameterError(f"the training set has jobs 0 to {len(self.seeds) - 1}, not {job}.")
         return render_job(self.pens, self.recipe(clutter_level), self.seeds[job])
 
     def statistics(self, clutter_levels: Iterable[int]) -> dict[int, PixelStatistics]:
-        """Of each level's first 1,000 scenes, as published."""
+        """Compute them of each level's first 1,000 scenes, as published."""
         return {level: pixel_statistics(self.render_job(level, 0)) for level in sorted(set(clutter_levels))}
 
     def render_targets(self, clutter_level: int, characters: UInt16[np.ndarray, "n k"], seed: int) -> Targets:
-        """Further target images, for the matching loss: from a stream of their own."""
+        """Render further target images, for the matching loss: from a stream of their own."""
         return render_targets(self.pens, self.recipe(clutter_level), characters, seed)

@@ -55,7 +55,7 @@ def window_order(seed: int, window: int, n_scenes: int) -> Int[np.ndarray, " n_s
     return np.random.default_rng([seed, SCENE_ORDER, window]).permutation(n_scenes)
 
 
-def deal_out(windows: Sequence[Window], rank: int, size: int) -> list[Window]:
+def deal_windows(windows: Sequence[Window], rank: int, size: int) -> list[Window]:
     """Give one process its share of every window, as large as any other's: whole jobs where possible.
 
     Otherwise every process renders all of the window's jobs and takes its share of their scenes. Up to

@@ -22,14 +22,14 @@ class World:
     device: str = "cpu"
 
     def share(self, module: nn.Module) -> nn.Module:
-        """The module with its gradients averaged over all processes; alone it stays as it is."""
+        """Give the module with its gradients averaged over all processes; alone it stays as it is."""
         if self.size == 1:
             return module
         ids = [torch.device(self.device)] if self.device.startswith("cuda") else None
         return DistributedDataParallel(module, device_ids=ids)
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean of a scalar over all processes, the same on each."""
+        """Give the mean of a scalar over all processes, the same on each."""
         if self.size > 1:
             value = value.clone()
             dist.all_reduce(value)
@@ -37,7 +37,7 @@ class World:
         return value
 
     def agree(self, wish: bool) -> bool:
-        """Whether any process wishes it; all must ask at the same step."""
+        """Say if any process wishes it; all must ask at the same step."""
         if self.size == 1:
             return wish
         wishes = torch.tensor(float(wish), device=self.device)
@@ -45,7 +45,7 @@ class World:
         return bool(wishes.item())
 
     def same_for_all(self, value: float) -> float:
-        """Process 0's value."""
+        """Give process 0's value."""
         if self.size == 1:
             return value
         told = torch.tensor(value, dtype=torch.float64, device=self.device)

@@ -18,8 +18,8 @@ from oneshot.training.progress import (
     LogPoint,
     Progress,
     State,
+    as_json,
     load_checkpoint,
-    normalise,
     save_checkpoint,
 )
 from oneshot.training.speed import Speed
@@ -104,7 +104,7 @@ def fit(
     speed.place(loss).train()
     optimizers = recipe.optimizers(loss, speed.fused)
     whole = {"recipe": recipe.name} | dict(identity or {}) | {"n_processes": world.size}
-    progress = Progress(normalise(whole), feed.n_steps)
+    progress = Progress(as_json(whole), feed.n_steps)
     losses: list[Tensor] = []
     best: State = {}
     if checkpoint.exists():

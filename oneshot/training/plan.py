@@ -26,6 +26,11 @@ class TrainingPlan:
     checkpoint_seconds: float
 
     @property
+    def n_planned(self) -> int:
+        """Scenes, pairs or episodes in all."""
+        raise NotImplementedError
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What two commands must have in common for one to go on with the other's training."""
         return {

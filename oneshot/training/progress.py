@@ -100,7 +100,7 @@ def checkpoint_of(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
-def normalise(identity: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Give what JSON makes of it, so that it can be compared with what a checkpoint holds."""
     return dict(json.loads(json.dumps(identity)))
 

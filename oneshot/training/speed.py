@@ -53,7 +53,7 @@ class Speed:
         return tuple(part for part in PARTS if getattr(self, part))
 
     def plain(self) -> "Speed":
-        """The path that all others are checked against, on the same device."""
+        """Give the path that all others are checked against, on the same device."""
         return Speed(self.device)
 
     def autocast(self) -> torch.autocast:
@@ -62,7 +62,7 @@ class Speed:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """For a whole training loop, backward passes and updates included, or a whole evaluation.
+        """Set precision for a whole training loop, updates included, or a whole evaluation.
 
         Precision is as asked: without bf16 or tf32, float32 is float32 throughout, where cuDNN would take
         TF32. The settings are the process's own, and are put back.
@@ -91,7 +91,7 @@ class Speed:
         return module.to(self.device)
 
     def compile(self, module: nn.Module) -> nn.Module:
-        """What to call instead of a module: itself, or its compiled form with the same weights."""
+        """Give what to call instead of a module: itself, or its compiled form with the same weights."""
         if not self.compiled:
             return module
         options: dict[str, Any] = {}
@@ -102,13 +102,13 @@ class Speed:
         return cast(nn.Module, torch.compile(module, dynamic=False, fullgraph=whole, options=options))
 
     def begin_step(self) -> None:
-        """Before a compiled module is called: what CUDA graphs gave back may be overwritten from here on."""
+        """Begin a call of a compiled module: what CUDA graphs gave back may be overwritten from here on."""
         if self.cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()
 
 
 def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
-    """The settings for a device: auto (a GPU if there is one), cpu, cuda or cuda:N.
+    """Choose the settings for a device: auto (a GPU if there is one), cpu, cuda or cuda:N.
 
     `parts` names what to turn on, joined by commas; "plain" is nothing, "auto" what helps on that device.
 

@@ -8,7 +8,7 @@ import torch
 
 from oneshot.classify.all_runs import error_percent, read_all_runs
 from oneshot.classify.baselines import Guess, Hausdorff, NearestNeighbour, centre_ink
-from oneshot.classify.episode_scores import Scorer, score_episodes
+from oneshot.classify.scoring import Scorer, score_episodes
 from oneshot.omniglot.drawings import Drawings
 from tests.oracle.baselines_numpy import hausdorff_distances
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.distortions import REACHES, distort, draw_distortions, inverse_transforms
+from oneshot.classify.distortions import distort, draw_distortions
+from oneshot.omniglot.distortions import REACHES, choose_components, inverse_transforms
+from oneshot.omniglot.image_folder import distort_image
 from tests.oracle import koch_numpy as oracle
 
 
@@ -77,3 +79,15 @@ def test_components_are_there_half_the_time_and_within_their_reach():
     assert np.linalg.det(transforms).max() < 1.2**2 * (1 + np.tan(0.3) ** 2)
     unchanged = (abs(transforms - np.eye(2)) < 1e-6).all((1, 2)).mean()
     assert unchanged == pytest.approx(1 / 32, abs=0.004)
+
+
+def test_own_images_are_distorted_by_the_same_transforms(images):
+    """Both axes sheared, as in training: numbers that are drawn in turn stand in for those looked up."""
+    drawing = images[0]
+    for seed in range(20):
+        copy = distort_image(drawing, np.random.default_rng(seed))
+        parts = choose_components(np.random.default_rng(seed).random((2, 7)))
+        inverse = torch.from_numpy(inverse_transforms(parts[None]))
+        expected = distort(torch.from_numpy(drawing[None]).float(), inverse)[0].numpy()
+        sure = abs(expected - 0.5) > 1e-2
+        np.testing.assert_array_equal(copy[sure], (expected >= 0.5)[sure])

@@ -1,27 +1,129 @@
-"""Scores on all protocols: the same as list by list and pair by pair, in one pass over the images."""
+"""Scoring against plain loops, and what may not change an answer; protocols in one pass over the images."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from oneshot.classify.baselines import NearestNeighbour
-from oneshot.classify.episode_scores import score_episodes
-from oneshot.classify.episodes import Episodes
-from oneshot.classify.nets.koch import KochSmall, SiamesePair
+from oneshot.classify.episodes import Episodes, mixed_classes
+from oneshot.classify.nets.koch import KochSmall
+from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.pairs import Pairs
 from oneshot.classify.protocols import Protocols, find_protocols
-from oneshot.classify.scorers import SiameseScorer
 from oneshot.classify.scoring import (
+    NetworkScorer,
     Outside,
+    describe_everything,
+    find_pairs,
+    judge_pairs,
+    score_episodes,
+    score_everything,
     score_list,
+    score_lists,
     score_protocols,
-    score_verification,
-    summarise,
-    summarise_hits,
-    summarise_rising,
+    score_queries,
 )
+from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.drawings import Drawings, unpack_rows
 from tests.classify.test_protocols import SIZES
+
+N_CLASSES, N_IMAGES = 12, 6
+
+
+class Projection:
+    """Random codes of images, compared by their negative distance; counts what it encodes."""
+
+    def __init__(self) -> None:
+        self.weights = torch.randn(9, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        self.batches: list[int] = []
+
+    def encode(self, images: np.ndarray) -> Tensor:
+        self.batches.append(len(images))
+        return torch.from_numpy(images).double().flatten(1) @ self.weights
+
+    def compare(self, queries: Tensor, supports: Tensor) -> Tensor:
+        return -torch.cdist(queries, supports)
+
+
+class WithPrototypes(Projection):
+    def represent(self, supports: Tensor) -> Tensor:
+        return supports.mean(1, keepdim=True)
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (N_CLASSES * N_IMAGES, 3, 3), dtype=np.uint8)
+
+
+def draw(n_shot: int, seed: int = 0, n_way: int = 5) -> Episodes:
+    numbers = np.arange(N_CLASSES * N_IMAGES, dtype=np.int32).reshape(N_CLASSES, -1)
+    classes = Classes(tuple(numbers), ("",) * N_CLASSES)
+    return mixed_classes(classes, n_way, n_shot, 30, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("n_shot", [1, 3])
+@pytest.mark.parametrize("scorer", [Projection(), WithPrototypes()], ids=["mean", "prototypes"])
+def test_answers_equal_those_of_plain_loops(images: np.ndarray, scorer: Projection, n_shot: int) -> None:
+    episodes = draw(n_shot)
+    weights = scorer.weights.numpy()
+    expected = np.zeros(episodes.answers.shape, bool)
+    for e in range(len(episodes)):
+        for q, query in enumerate(episodes.queries[e]):
+            code = images[query].reshape(-1) @ weights
+            scores = []
+            for k in range(episodes.n_way):
+                shots = (
+                    images[episodes.support[e, k * n_shot : (k + 1) * n_shot]].reshape(n_shot, -1) @ weights
+                )
+                if isinstance(scorer, WithPrototypes):
+                    shots = shots.mean(0, keepdims=True)
+                scores.append(-np.mean([np.linalg.norm(code - shot) for shot in shots]))
+            expected[e, q] = np.argmax(scores) == episodes.answers[e, q]
+    hits = score_episodes(scorer, images, episodes)
+    assert 0 < hits.mean() < 1
+    np.testing.assert_array_equal(hits, expected)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_permuting_the_support_set_permutes_the_scores_and_changes_no_answer(
+    images: np.ndarray, seed: int
+) -> None:
+    episodes, scorer, n_shot = draw(2, seed), Projection(), 2
+    order = np.random.default_rng(seed).permutation(5)
+    support = episodes.support.reshape(-1, 5, n_shot)[:, order].reshape(-1, 5 * n_shot)
+    answers = np.argsort(order)[episodes.answers].astype(np.int32)
+    permuted = replace(episodes, support=support, answers=answers)
+    codes = scorer.encode(images)
+    scores, permuted_scores = (
+        score_queries(scorer, codes[which.queries[0]], codes[which.support[0]], 5, n_shot)
+        for which in (episodes, permuted)
+    )
+    torch.testing.assert_close(permuted_scores, scores[:, order], rtol=0, atol=1e-9)
+    assert (score_episodes(scorer, images, permuted) == score_episodes(scorer, images, episodes)).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_each_image_is_encoded_once_in_batches(images: np.ndarray, batch_size: int) -> None:
+    scorer, lists = Projection(), [draw(1, n_way=3), draw(2, seed=1)]
+    more = np.concatenate([images, images])  # the second half is never needed
+    hits = score_lists(scorer, more, lists, batch_size)
+    needed = len(np.unique(np.concatenate([episodes.needed() for episodes in lists])))
+    assert sum(scorer.batches) == needed
+    assert max(scorer.batches) <= batch_size
+    for found, episodes in zip(hits, lists, strict=True):
+        np.testing.assert_array_equal(found, score_episodes(Projection(), images, episodes))
+
+
+def test_a_tie_goes_to_the_first_class(images: np.ndarray) -> None:
+    class Alike(Projection):
+        def compare(self, queries: Tensor, supports: Tensor) -> Tensor:
+            return torch.zeros(len(queries), len(supports))
+
+    episodes = draw(1)
+    np.testing.assert_array_equal(score_episodes(Alike(), images, episodes), episodes.answers == 0)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +140,8 @@ def outside(synthetic_drawings: Drawings) -> Outside:
     return Outside(images, Episodes("outside", 2, 1, support, query, answer))
 
 
-def make_net() -> SiamesePair:
-    return SiamesePair(KochSmall((2, 2, 2, 4), 8)).initialise(torch.Generator().manual_seed(0))
+def make_net() -> KochSmall:
+    return KochSmall((2, 2, 2, 4), 8).initialise(torch.Generator().manual_seed(0))
 
 
 def test_lists_scored_together_are_scored_as_each_alone(protocols: Protocols) -> None:
@@ -81,7 +183,7 @@ def test_verification_is_the_sign_of_every_pairs_logit(protocols: Protocols) -> 
         logits = net(first, second)
         net.output.bias -= logits.median()  # else all would be on one side
         expected = (net(first, second) > 0).numpy() == protocols.verification.same
-    found = score_verification(SiameseScorer(net), protocols)
+    found = judge_pairs(NetworkScorer(net), protocols.bits, protocols.verification)
     np.testing.assert_array_equal(found, expected)
     assert 0.2 < found.mean() < 0.8
 
@@ -92,28 +194,57 @@ def test_other_pairs_are_verified_in_their_place(protocols: Protocols) -> None:
     with torch.no_grad():
         net.output.weight.fill_(-1.0)
         net.output.bias.fill_(1e-6)  # so that only an image and itself are the same
-    found = score_verification(SiameseScorer(net), protocols, Pairs(drawings, np.array([True, False, False])))
+    found = judge_pairs(NetworkScorer(net), protocols.bits, Pairs(drawings, np.array([True, False, False])))
     assert found.tolist() == [True, False, True]
 
 
-def test_means_have_their_n_and_leave_rising_ways_to_the_plot(protocols: Protocols) -> None:
-    hits = score_protocols(NearestNeighbour("cosine"), protocols, {}, protocols.lists)
-    means = summarise(hits)
-    assert set(means) == {"within-alphabet", "mixed-3-way-1-shot"}
-    within = hits["within-alphabet"][0]
-    assert means["within-alphabet"]["value"] == within.mean()
-    assert means["within-alphabet"]["n"] == within.size == 60
-    rows = summarise_rising("cosine", hits)
-    assert [row["n_way"] for row in rows] == [*range(2, 13), *range(2, 19)]
-    assert {row["characters"] for row in rows} == {"evaluation", "training"}
-    first = hits["rising-ways"][0]
-    assert rows[0]["percent"] == pytest.approx(100 * first.mean())
-    assert rows[0]["low"] < rows[0]["percent"] < rows[0]["high"]
-    assert rows[0]["n"] == 20
+def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings: Drawings) -> None:
+    """Not by the mean of the squared distances from the shots, which is something else."""
+    scorer = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
+    codes = scorer.encode(synthetic_drawings.unpack()[:8, 0])
+    supports, queries = codes[:6], codes[6:]
+    found = score_queries(scorer, queries, supports, n_way=2, n_shot=3)
+    prototypes = supports.view(2, 3, -1).mean(1)
+    expected = -(queries[:, None] - prototypes).square().sum(2)
+    torch.testing.assert_close(found, expected)
+    means = scorer.compare(queries, supports).view(2, 2, 3).mean(2)
+    assert (found - means).abs().max() > 1e-3
 
 
-def test_a_mean_of_hits_is_plain_numbers() -> None:
-    summary = summarise_hits(np.array([True, True, False, True]))
-    assert summary["value"] == 0.75
-    assert summary["n"] == 4
-    assert 0.3 < summary["low"] < 0.75 < summary["high"] < 1
+def test_a_siamese_network_is_scored_by_the_mean_over_shots(synthetic_drawings: Drawings) -> None:
+    scorer = NetworkScorer(make_net())
+    codes = scorer.encode(synthetic_drawings.unpack()[:8, 0])
+    found = score_queries(scorer, codes[6:], codes[:6], n_way=2, n_shot=3)
+    torch.testing.assert_close(found, scorer.compare(codes[6:], codes[:6]).view(2, 2, 3).mean(2))
+
+
+def test_everything_is_scored_and_described_under_the_same_names(
+    protocols: Protocols, outside: Outside
+) -> None:
+    scorer = NetworkScorer(make_net())
+    pairs = find_pairs(scorer, protocols, "background")
+    assert list(pairs) == [
+        "verification", "background-verification/validation", "background-verification/test",
+    ]  # fmt: skip
+    pairs = {"verification": pairs["verification"]}
+    names = ["theirs", "within-alphabet", "rising-ways", "validation", "verification"]
+    scores = score_everything(scorer, protocols, {"theirs": outside}, pairs, names)
+    assert list(scores) == [name for name in describe_everything(protocols, {"theirs": outside}, pairs)
+                            if name in names]  # fmt: skip
+    assert {scores[name].dtype for name in names} == {np.dtype(np.uint8)}
+    assert scores["rising-ways"].shape == (11, 20)
+    assert scores["verification"].shape == (len(protocols.verification),)
+    hits = score_list(scorer, protocols, protocols.validation)
+    np.testing.assert_array_equal(scores["validation"], hits)
+
+
+def test_pairs_are_judged_by_networks_that_can_and_background_ones_are_of_their_drawers(
+    protocols: Protocols,
+) -> None:
+    proto = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
+    assert find_pairs(proto, protocols, "protonet") == find_pairs(NearestNeighbour("cosine"), protocols) == {}
+    scorer = NetworkScorer(make_net())
+    assert list(find_pairs(scorer, protocols, "own")) == ["verification"]
+    pairs = find_pairs(scorer, protocols, "background")
+    assert set(np.unique(pairs["background-verification/validation"].drawings % 20)) == {12, 13, 14, 15}
+    assert set(np.unique(pairs["background-verification/test"].drawings % 20)) == {16, 17, 18, 19}

@@ -1,341 +1,234 @@
-"""Training on pairs learns, resumes bit for bit, keeps what validates best, and stops when it diverges."""
+"""Plans by the parameters, what they train, and runs cut to the time there is."""
 
-import json
-import subprocess
-import sys
-import time
-from dataclasses import replace
-from functools import cache
+import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.nets.koch import KochBase, KochSmall, SiamesePair, set_order
-from oneshot.classify.pair_feeds import EndlessPairs, FixedPairs, PairLoss
-from oneshot.classify.pairs import draw_set, koch_source
-from oneshot.classify.recipes import Constant, Halving, Own, Plan, Published
-from oneshot.classify.training import fit_pairs
-from oneshot.errors import ParameterError, TrainingError
+from oneshot.classify import training
+from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
+from oneshot.classify.nets import NETS
+from oneshot.classify.nets.koch import KochSmall, SiamesePair
+from oneshot.classify.nets.protonet import ProtoNet
+from oneshot.classify.pairs import draw_set
+from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
+from oneshot.classify.recipes import Constant, Halving, Own, Published
+from oneshot.classify.training import (
+    ClassificationPlan,
+    build_net,
+    choose_plan_speed,
+    fit_episodes,
+    make_training,
+    make_validation,
+    measure_step,
+    plan_training,
+    train,
+)
+from oneshot.errors import ParameterError
+from oneshot.omniglot.drawings import Drawings, unpack_rows
+from oneshot.params import load_params
+from oneshot.training.distributed import World
 from oneshot.training.speed import Speed, choose_speed
-from oneshot.training.tensors import WeightsError, load_tensors
+from tests.classify.test_protocols import SIZES
 from tests.conftest import ROOT
-from tests.first_pair_steps import KINDS, pair_figures
-
-RECIPES = {"published": Published(), "own": Own()}
-N_STEPS = 24  # of 4 pairs, in 3 epochs
-
-
-class KilledError(Exception):
-    """Stands for a power cut."""
-
-
-@pytest.fixture
-def make_run(synthetic_drawings):
-    def make(name: str, seed: int = 1):
-        net = SiamesePair(KochSmall((2, 2, 2, 4), 8)).initialise(torch.Generator().manual_seed(0))
-        source = koch_source(synthetic_drawings, "train")
-        if name == "published":
-            feed = FixedPairs(draw_set(source, 16, seed=0), batch_size=4, seed=seed, n_copies=1)
-        else:
-            feed = EndlessPairs(source, batch_size=4, seed=seed, n_epoch=32)
-        return PairLoss(net, synthetic_drawings), feed, RECIPES[name]
-
-    return make
-
-
-def error_of(loss):
-    """Something that depends on the weights."""
-    return lambda: loss.net.base.connected.bias.sum().sin().item()
-
-
-def without_time(points):
-    return [replace(point, seconds=0.0) for point in points]
-
-
-def run(made, path, **settings):
-    loss, feed, recipe = made
-    settings = {
-        "n_epochs": 3,
-        "log_every": 3,
-        "checkpoint_seconds": 0.0,
-        "validate": error_of(loss),
-    } | settings
-    return fit_pairs(loss, feed, recipe, checkpoint=path, **settings)
-
-
-@pytest.mark.parametrize("kill_at", [3, 9, 16])
-@pytest.mark.parametrize("name", RECIPES)
-def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, kill_at, tmp_path, make_run):
-    made = make_run(name)
-    whole = run(made, tmp_path / "whole")
-    assert whole.step == N_STEPS
-    assert [point.step for point in whole.curve if point.error is not None] == [8, 16, 24]
-
-    def kill(point):
-        if point.step == kill_at:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        run(make_run(name), tmp_path / "killed", on_log=kill)
-    resumed, points = make_run(name), []
-    progress = run(resumed, tmp_path / "killed", on_log=points.append)
-    assert without_time(points) == without_time(progress.curve) == without_time(whole.curve)
-    torch.testing.assert_close(resumed[0].state_dict(), made[0].state_dict(), atol=0, rtol=0)
-    assert tensors_of(tmp_path / "killed") == tensors_of(tmp_path / "whole")
-
-
-def tensors_of(path):
-    """Raw bytes of every tensor of a checkpoint, the optimiser's state included."""
-    tensors, _ = load_tensors(path)
-    assert {name.partition(".")[0] for name in tensors} == {"net", "best", "optimizer"}
-    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_stopped_at_any_step_and_resumed_equals_uninterrupted_bit_for_bit(name, tmp_path, make_run):
-    made = make_run(name)
-    whole = run(made, tmp_path / "whole", log_every=5, checkpoint_seconds=3600.0)
-    for n_steps in (1, 6, 4, 100):
-        resumed, asked = make_run(name), iter([False] * (n_steps - 1) + [True])
-        progress = run(
-            resumed, tmp_path / "stopped", log_every=5, checkpoint_seconds=3600.0,
-            stop=lambda asked=asked: next(asked, True),
-        )  # fmt: skip
-    assert progress.complete
-    assert without_time(progress.curve) == without_time(whole.curve)
-    torch.testing.assert_close(resumed[0].state_dict(), made[0].state_dict(), atol=0, rtol=0)
-
-
-def test_the_weights_that_validate_best_are_kept_and_patience_ends_training(tmp_path, make_run):
-    loss, feed, recipe = make_run("published")
-    errors, seen = iter([0.5, 0.2, 0.4, 0.2, 0.3, 0.1]), []
-
-    def validate():
-        seen.append({name: tensor.clone() for name, tensor in loss.net.state_dict().items()})
-        return next(errors)
-
-    patient = replace(recipe, patience=3)
-    progress = run((loss, feed, patient), tmp_path / "run", n_epochs=6, validate=validate)
-    assert progress.stopped_early
-    assert (progress.step, progress.best_step, progress.best_error) == (40, 16, 0.2)
-    torch.testing.assert_close(loss.net.state_dict(), seen[1], atol=0, rtol=0)
-    again = make_run("published")
-    finished = run((again[0], again[1], patient), tmp_path / "run", n_epochs=6, validate=validate)
-    assert finished == progress
-    torch.testing.assert_close(again[0].net.state_dict(), seen[1], atol=0, rtol=0)
-
-
-def test_without_validation_the_last_weights_are_kept(tmp_path, make_run):
-    loss, feed, recipe = make_run("own")
-    progress = run((loss, feed, recipe), tmp_path / "run", validate=None)
-    tensors, _ = load_tensors(tmp_path / "run")
-    for name, tensor in loss.net.state_dict().items():
-        assert torch.equal(tensor, tensors[f"net.{name}"])
-    assert progress.best_step == N_STEPS
-
-
-def test_pairs_are_learnt(tmp_path, synthetic_drawings):
-    net = SiamesePair(KochSmall((8, 8, 8, 16), 32)).initialise(torch.Generator().manual_seed(0))
-    pairs = draw_set(koch_source(synthetic_drawings, "train"), 8, seed=0)
-    feed = FixedPairs(pairs, batch_size=8, seed=0)
-    loss = PairLoss(net, synthetic_drawings)
-    progress = fit_pairs(loss, feed, Own(3e-3), checkpoint=tmp_path / "run", n_epochs=150, log_every=50)
-    assert progress.curve[-1].loss < 0.1
-
-
-def test_a_time_budget_is_kept_and_the_network_starts_as_it_was(tmp_path, make_run):
-    loss, feed, recipe = make_run("own")
-    before = {name: tensor.clone() for name, tensor in loss.net.state_dict().items()}
-    started, first = time.monotonic(), []
-    step_of = feed.batch
-
-    def batch(step):
-        first.append({name: tensor.clone() for name, tensor in loss.net.state_dict().items()})
-        return step_of(step)
-
-    feed.batch = batch
-    progress = run((loss, feed, recipe), tmp_path / "run", n_epochs=10**6, seconds=3.0)
-    assert 1.5 < time.monotonic() - started < 4.5
-    assert progress.complete
-    torch.testing.assert_close(first[-progress.n_steps], before, atol=0, rtol=0)
-    with pytest.raises(ParameterError, match="too few to train in"):
-        run(make_run("own"), tmp_path / "none", seconds=1e-4)
-
-
-def test_training_ends_before_its_deadline_and_goes_on_later(tmp_path, make_run):
-    made = make_run("own")
-    deadline = time.monotonic() + 0.5
-    progress = run(made, tmp_path / "run", deadline=deadline, on_log=lambda point: time.sleep(0.2))
-    assert 0 < progress.step < N_STEPS
-    assert run(make_run("own"), tmp_path / "run").complete
-
-
-def test_divergence_ends_in_one_sentence_and_keeps_the_last_good_checkpoint(tmp_path, make_run):
-    loss, feed, recipe = make_run("own")
-
-    def spoil(point):
-        if point.step == 6:
-            loss.net.output.weight.register_hook(lambda gradient: gradient * torch.nan)
-
-    with pytest.raises(TrainingError, match=r"'own' diverged by step 8 of 24 .*lower the learning rate"):
-        run((loss, feed, recipe), tmp_path / "run", on_log=spoil)
-    assert run(make_run("own"), tmp_path / "run").complete
-
-
-def test_full_memory_is_one_sentence(tmp_path, make_run):
-    made = make_run("own")
-
-    def fail(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    made[0].register_forward_hook(fail)
-    with pytest.raises(TrainingError, match="memory ran out on cpu at batches of 4; lower batch_size"):
-        run(made, tmp_path / "run")
-
-
-def test_a_checkpoint_of_another_run_is_refused(tmp_path, make_run, synthetic_drawings):
-    run(make_run("own"), tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"another run \(feed .*'seed': 1.*not .*'seed': 2"):
-        run(make_run("own", seed=2), tmp_path / "run")
-    loss, feed, _ = make_run("own")
-    with pytest.raises(TrainingError, match=r"another run \(lr 0.001, not 0.002\)"):
-        run((loss, feed, Own(2e-3)), tmp_path / "run")
-    other = PairLoss(SiamesePair(KochSmall((2, 2, 2, 4), 9)), synthetic_drawings)
-    with pytest.raises(TrainingError, match="another network"):
-        run((other, feed, Own()), tmp_path / "run")
-    (tmp_path / "run").write_bytes(b"half")
-    with pytest.raises(WeightsError, match="damaged"):
-        run(make_run("own"), tmp_path / "run")
-
-
-def test_published_updates_equal_the_ordinary_rule_written_out(make_run):
-    """Rate, momentum and L2 of each layer, over three epochs of which each is one step."""
-    loss, feed, _ = make_run("published")
-    recipe = Published(
-        lrs=(0.1, 0.05, 0.02, 0.01, 0.005, 0.001), momenta=(0.9, 0.8, 0.7, 0.6, 0.5, 0.4),
-        l2s=(0.1, 0.05, 0.02, 0.01, 0.005, 0.0),
-    )  # fmt: skip
-    optimizer, plan = recipe.optimizer(loss.net), Plan(n_steps=3, batch_size=4, n_epoch=4)
-    expected = {name: p.detach().clone().double() for name, p in loss.net.named_parameters()}
-    velocity = {name: torch.zeros_like(value) for name, value in expected.items()}
-    layer_of = {"base.convolutions": 0, "base.connected": 4, "output": 5}
-    for step in range(3):
-        recipe.set_rates(optimizer, step, plan)
-        loss(*feed.batch(step)).backward()
-        for name, parameter in loss.net.named_parameters():
-            place = next(layer for start, layer in layer_of.items() if name.startswith(start))
-            layer = place or (int(name.split(".")[2]) if "convolutions" in name else 0)
-            momentum = 0.5 + step / 2 * (recipe.momenta[layer] - 0.5)
-            l2 = recipe.l2s[layer] if name.endswith("weight") else 0.0
-            gradient = parameter.grad.double() + 2 * l2 * expected[name]
-            velocity[name] = momentum * velocity[name] + gradient
-            expected[name] -= recipe.lrs[layer] * 0.99**step * velocity[name]
-        optimizer.step()
-        optimizer.zero_grad()
-        for name, parameter in loss.net.named_parameters():
-            torch.testing.assert_close(parameter.detach().double(), expected[name], atol=1e-6, rtol=1e-5)
-
-
-def test_the_published_rate_falls_by_a_hundredth_every_epoch_not_every_step(make_run):
-    loss, _, _ = make_run("published")
-    recipe = Published()
-    optimizer, plan = recipe.optimizer(loss.net), Plan(n_steps=8, batch_size=4, n_epoch=16)
-    falls = []
-    for step in range(8):
-        recipe.set_rates(optimizer, step, plan)
-        falls.append(optimizer.param_groups[0]["lr"] / recipe.lrs[0])
-    assert falls == pytest.approx([1.0] * 4 + [0.99] * 4)
-
-
-def test_numbers_out_of_range_or_for_other_layers_are_refused(make_run):
-    with pytest.raises(ParameterError, match=r"lrs holds 0\.2; the published range is 0\.0001 to 0\.1"):
-        Published(lrs=(0.2,) * 6)
-    with pytest.raises(ParameterError, match=r"has 5 rates, .* but the network has 6 layers"):
-        Published(lrs=(0.01,) * 5).optimizer(make_run("own")[0].net)
-    with pytest.raises(ParameterError, match="the learning rate is -1"):
-        Own(lr=-1.0)
-
-
-def test_rates_of_prototypical_networks_are_halved():
-    net = torch.nn.Linear(1, 1)
-    recipe, plan = Halving(), Plan(10_000, 1, 100)
-    optimizer = recipe.optimizer(net)
-    rates = []
-    for step in (0, 1999, 2000, 4000):
-        recipe.set_rates(optimizer, step, plan)
-        rates.append(optimizer.param_groups[0]["lr"])
-    assert rates == [1e-3, 1e-3, 5e-4, 2.5e-4]
-
-
-def test_our_own_rate_falls_with_the_inputs_of_the_widest_layer():
-    rates = {}
-    for name, net in (
-        ("small", KochSmall()),
-        ("published", KochBase()),
-        ("tiny", KochSmall((2, 2, 2, 4), 8)),
-    ):
-        optimizer = Own(lr=2e-3).optimizer(net)
-        Own(lr=2e-3).set_rates(optimizer, 100, Plan(1000, 1, 100))  # the end of the warm-up
-        rates[name] = optimizer.param_groups[0]["lr"]
-    assert rates == pytest.approx({"small": 2e-3, "published": 2e-3 / 4, "tiny": 2e-3}, rel=0.02)
-
-
-def test_adam_at_a_constant_rate_keeps_it():
-    net = torch.nn.Linear(1, 1)
-    optimizer = Constant(0.01).optimizer(net)
-    assert type(optimizer) is torch.optim.Adam
-    for step in (0, 5, 99):
-        Constant(0.01).set_rates(optimizer, step, Plan(100, 1, 10))
-        assert optimizer.param_groups[0]["lr"] == 0.01
-    with pytest.raises(ParameterError, match="must be within 0 and 1"):
-        Constant(1.5)
-
-
-plain_figures = cache(lambda device, kind: pair_figures(Speed(device), kind))
-DEVICES = [
-    "cpu",
-    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")),
-]
-
-
-def check(found, expected, bf16):
-    assert np.std(expected["scores"]) > 0.01  # else all might agree on nothing
-    assert found["losses"] == pytest.approx(expected["losses"], abs=3e-2 if bf16 else 1e-4)
-    np.testing.assert_allclose(found["scores"], expected["scores"], atol=5e-2 if bf16 else 5e-4)
-    if bf16:
-        assert found["losses"] != pytest.approx(expected["losses"], abs=1e-6), "no trace of bfloat16"
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("parts", ["fused", "channels_last", "bf16", "bf16,channels_last,fused"])
-def test_first_losses_and_scores_are_those_of_the_plain_path(device, kind, parts):
-    speed = choose_speed(device, parts)
-    check(pair_figures(speed, kind), plain_figures(device, kind), speed.bf16)
-
-
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_channels_lie_as_asked(channels_last):
-    net = SiamesePair(KochSmall((2, 2, 2, 4), 8)).initialise(torch.Generator().manual_seed(0))
-    set_order(net, Speed(channels_last=channels_last).memory_format)
-    orders = []
-    net.base.convolutions[2].register_forward_hook(
-        lambda module, inputs, output: orders.append(
-            [x.is_contiguous(memory_format=torch.channels_last) for x in (*inputs, output)]
-        )
+from tests.omniglot.test_own_images import make_folder, split
+
+NETWORKS = load_params(ROOT / "params.yaml").classification.networks
+
+
+class Tiny(KochSmall):
+    """A network of one's own: a class, registered."""
+
+    def __init__(self) -> None:
+        super().__init__((2, 2, 2, 4), 8)
+        self.settings = {}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETS, "tiny", Tiny)
+
+
+@pytest.fixture(scope="module")
+def protocols(synthetic_drawings: Drawings) -> Protocols:
+    return find_protocols(synthetic_drawings, SIZES)
+
+
+def plan(name: str, *overrides: str, seed: int = 4) -> ClassificationPlan:
+    pairs = NETWORKS[name].recipe in ("published", "background")
+    amount = "{n_pairs: 20, n_copies: 2, n_epochs: 2}" if pairs else "{n_episodes: 3, n_epochs: 2}"
+    usual = ["scale=smoke", "scales.smoke.classification.base=tiny", "log_every=5",
+             f"classification.networks.{name}.smoke={amount}"]  # fmt: skip
+    return plan_training(load_params(ROOT / "params.yaml", [*usual, *overrides]), name, seed)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_network_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) -> None:
+    of_name = plan(name)
+    net = build_net(of_name, protocols)
+    loss, feed, recipe = make_training(of_name, net, protocols)
+    assert loss.net is net
+    kinds = {
+        "own": (Tiny, EpisodeLoss, EpisodeFeed, Own, "own"),
+        "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
+        "background": (Tiny, PairLoss, PairFeed, Constant, "background"),
+    }.get(name, (Tiny, PairLoss, PairFeed, Published, "published"))
+    assert (type(net), type(loss), type(feed), type(recipe), of_name.recipe) == kinds
+    if isinstance(feed, PairFeed):
+        source = protocols.background if name == "background" else protocols.pairs
+        assert source is not None
+        assert feed.pairs.sha256() == draw_set(source["train"], 20, 4).sha256()
+        assert (feed.n_copies, feed.n_epoch, feed.n_steps) == (2, 60, 1)
+    else:
+        assert isinstance(feed, EpisodeFeed)
+        assert feed.classes is protocols.training
+        assert (feed.n_epoch, feed.seed, feed.n_steps) == (3, 4, 6)
+
+
+def test_a_plan_holds_every_number_in_force() -> None:
+    of_name = plan("own", "classification.recipes.own.lr=0.5")
+    assert (of_name.task, of_name.name, of_name.net, of_name.base) == (
+        "classification",
+        "own",
+        "tiny",
+        "tiny",
     )
-    net.base(torch.zeros(2, 105, 105))
-    assert orders == [[channels_last] * 2]
+    expected = {"base": "tiny", "lr": 0.5, "n_way": 20, "turned": True, "n_episodes": 3, "n_epochs": 2}
+    assert expected.items() <= of_name.settings.items()
+    assert plan("protonet").base is None
 
 
-@pytest.mark.parametrize("device", DEVICES)
-def test_compiled_code_follows_the_plain_path(device):
-    settings = ["compiled", "bf16,channels_last,compiled,fused"]
-    command = [sys.executable, "-m", "tests.first_pair_steps", device, *settings]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    for parts, kinds in json.loads(ran.stdout.splitlines()[-1]).items():
-        for kind, found in kinds.items():
-            assert found["n_graphs"] == 2  # to train, to encode
-            check(found, plain_figures(device, kind), "bf16" in parts)
+def test_what_cannot_be_planned_is_one_sentence(protocols: Protocols) -> None:
+    with pytest.raises(ParameterError, match="own is a 'huge'; there are koch, koch_small, protonet, tiny"):
+        plan("own", "scales.smoke.classification.base=huge")
+    with pytest.raises(ParameterError, match="own is not trained at scale smoke"):
+        plan("own", "classification.networks.own.smoke=null")
+    with pytest.raises(ParameterError, match="recipe background trains on pairs, which a protonet does not"):
+        plan("background", "classification.networks.background.net=protonet")
+    with pytest.raises(
+        ParameterError, match="there is no network 'mine' for classification; there are pairs"
+    ):
+        plan_training(load_params(ROOT / "params.yaml"), "mine")
+    of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
+    of_name = plan("background")
+    with pytest.raises(ParameterError, match="background needs images by the same drawers"):
+        make_training(of_name, build_net(of_name, protocols), of_own)
+
+
+@pytest.mark.parametrize("name", ["own", "background", "protonet"])
+def test_initial_weights_come_from_the_seed(name: str, protocols: Protocols) -> None:
+    same, again, other = (build_net(plan(name, seed=seed), protocols).state_dict() for seed in (1, 1, 2))
+    torch.testing.assert_close(same, again, atol=0, rtol=0)
+    key = next(key for key in same if "convolutions" in key and key.endswith("weight"))
+    assert not torch.equal(same[key], other[key])
+
+
+def test_recipe_own_alone_scales_its_initial_weights_to_the_drawings(protocols: Protocols) -> None:
+    images = torch.from_numpy(unpack_rows(protocols.bits[np.concatenate(protocols.training.images)])).float()
+    deviations = {}
+    for name in ("own", "background"):
+        net = build_net(plan(name), protocols)
+        assert isinstance(net, SiamesePair)
+        with torch.no_grad():
+            deviations[name] = net(images[:100], images[100:200]).std().item()
+    assert 0.5 < deviations["own"] < 2
+    assert deviations["background"] < 0.1
+
+
+@pytest.mark.parametrize("name", ["pairs_30000_affine", "own", "protonet"])
+def test_networks_train_on_own_images(name: str, tmp_path: Any) -> None:
+    few = [
+        f"classification.recipes.{kind}.{key}"
+        for kind in ("own", "protonet")
+        for key in ("n_way=3", "n_query=1")
+    ]
+    of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
+    of_name = plan(name, *few)
+    before = build_net(of_name, of_own).state_dict()
+    seen: list[tuple[str, int]] = []
+    trained = train(
+        of_name, of_own, folder=tmp_path, on_log=lambda name, point: seen.append((name, point.step))
+    )
+    assert trained.complete
+    (report,) = trained.trainings
+    assert seen[-1] == (report.name, report.n_steps)
+    assert report.n_seen == trained.info.training["n_seen"] > 0
+    assert (trained.info.net, trained.info.training["recipe"]) == (of_name.net, of_name.recipe)
+    assert any(not torch.equal(before[key], value) for key, value in trained.net.state_dict().items())
+
+
+def test_validation_is_on_the_recipes_trials(protocols: Protocols) -> None:
+    of_name = plan("own")
+    net = build_net(of_name, protocols)
+    validate = make_validation(of_name, net, protocols, Speed())
+    assert validate is not None
+    assert 0 <= validate() <= 1
+    assert 60 * validate() == pytest.approx(round(60 * validate()))
+    assert make_validation(plan("background"), net, protocols, Speed()) is None
+
+
+def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(
+    tmp_path: Any, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_name = plan("own", "classification.networks.own.smoke.n_epochs=1000000")
+    monkeypatch.setattr(training, "measure_step", lambda *_: 10.0)
+    asked = iter([True])
+    stopped = train(
+        of_name, protocols, folder=tmp_path / "a", seconds=60.0, stop=lambda: next(asked, False)
+    ).trainings[0]
+    resumed = train(of_name, protocols, folder=tmp_path / "a", seconds=60.0)
+    assert resumed.complete
+    assert 6 > resumed.trainings[0].n_steps == stopped.n_steps_planned > stopped.n_steps == 1
+    with pytest.raises(ParameterError, match="too few to train in"):
+        train(of_name, protocols, folder=tmp_path / "none", seconds=5.0)
+
+
+@pytest.mark.parametrize("name", ["own", "protonet", "pairs_30000_affine"])
+def test_measuring_leaves_no_trace_in_the_network(name: str, protocols: Protocols) -> None:
+    net = build_net(plan(name), protocols)
+    before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    loss, feed, recipe = make_training(plan(name), net, protocols)
+    assert measure_step(loss, feed, recipe, None, 0.1, Speed(), World()) > 0
+    torch.testing.assert_close(net.state_dict(), before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("own", {"bf16"}), ("protonet", {"bf16"}), ("pairs_30000_affine", {"tf32"}), ("background", {"tf32"})],
+)
+def test_pairs_on_published_weights_are_not_computed_in_bfloat16(
+    name: str, parts: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    speed = choose_plan_speed("cuda", "auto", plan(name))
+    assert set(speed.parts) & {"bf16", "tf32"} == parts
+    assert set(speed.parts) - parts == {"channels_last", "compiled", "fused"}
+    assert choose_plan_speed("cuda", "bf16", plan(name)).parts == ("bf16",)
+    assert choose_plan_speed("cpu", "auto", plan(name)) == choose_speed("cpu", "auto")
+
+
+def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(
+    protocols: Protocols,
+) -> None:
+    numbers = load_params(ROOT / "params.yaml").classification.recipes.own
+    wide = numbers.model_copy(update={"n_way": 1000, "n_query": 50})
+    found = fit_episodes(wide, protocols)
+    assert (found.n_way, found.n_query) == (4 * len(protocols.training), 19)
+    assert fit_episodes(numbers, protocols) == numbers
+    assert fit_episodes(wide, dataclasses.replace(protocols, source="omniglot")) == wide
+
+
+@pytest.mark.parametrize("n_images", [2, 3, 30])
+def test_the_default_numbers_train_on_small_folders(n_images: int) -> None:
+    params = load_params(ROOT / "params.yaml")
+    folder = make_folder([n_images] * 26, [""] * 26)
+    sizes = params.other_images
+    images = split(folder, validation_share=sizes.validation_share, test_share=sizes.test_share,
+                   least_images=sizes.least_images)  # fmt: skip
+    of_own = own_protocols(images, sizes)
+    for name in ("own", "protonet"):
+        of_name = plan(name)
+        loss, feed, _ = make_training(of_name, build_net(of_name, of_own), of_own)
+        assert torch.isfinite(loss(*feed.batch(0)))

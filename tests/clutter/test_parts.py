@@ -89,9 +89,7 @@ def test_an_unknown_split_is_named_beside_the_known_ones() -> None:
 # ------------------------------------------------------------------------------------------- kept or rendered
 
 
-def test_a_part_is_rendered_and_its_file_says_what_it_is(
-    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
-) -> None:
+def test_a_part_is_rendered_and_described(parts: list[Part], pens: dict[str, Pens], tmp_path: Path) -> None:
     record = complete_part(tmp_path, parts[1], pens)
     scenes = render(parts[1], pens)
     found, attributes = read_part(tmp_path / parts[1].name)
@@ -178,9 +176,7 @@ def test_a_part_whose_bits_are_not_the_published_ones_is_an_error_and_not_writte
     assert not (tmp_path / "wrong" / wrong.name).exists()
 
 
-def test_parts_do_not_depend_on_how_many_workers_render_them(
-    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
-) -> None:
+def test_parts_do_not_depend_on_workers(parts: list[Part], pens: dict[str, Pens], tmp_path: Path) -> None:
     for n_workers in (1, 3):
         records = list(complete_parts(tmp_path / str(n_workers), parts, pens, n_workers))
         assert sorted(record.part.job for record in records) == [0, 1, 2]
@@ -230,9 +226,7 @@ def test_a_killed_process_leaves_only_whole_parts_and_the_next_one_finishes_the_
 # ---------------------------------------------------------------------------------- manifests and reading
 
 
-def test_a_manifests_entry_lists_the_parts_in_order_whatever_order_they_were_done_in(
-    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
-) -> None:
+def test_a_manifest_lists_parts_in_order(parts: list[Part], pens: dict[str, Pens], tmp_path: Path) -> None:
     records = [complete_part(tmp_path, part, pens) for part in (parts[2], parts[0], parts[1])]
     entry = summarise_set(records)
     assert entry["n_scenes"] == 30
@@ -265,18 +259,14 @@ def test_the_first_scenes_of_a_set_are_read_over_the_borders_of_its_parts(
     assert_same(read_set(tmp_path, 4, "test-one-shot", n_scenes), scenes[: n_scenes or 30])
 
 
-def test_eleven_parts_are_read_in_the_order_of_their_numbers(
-    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
-) -> None:
+def test_eleven_parts_are_read_in_order(parts: list[Part], pens: dict[str, Pens], tmp_path: Path) -> None:
     numbered = [replace(parts[0], job=job, seed=job, n_scenes=1) for job in range(11)]
     list(complete_parts(tmp_path, numbered, pens, 1))
     scenes = concatenate([render(part, pens) for part in numbered])
     assert_same(read_set(tmp_path, 4, "test-one-shot"), scenes)
 
 
-def test_asking_for_more_scenes_than_there_are_says_how_many_there_are(
-    parts: list[Part], pens: dict[str, Pens], tmp_path: Path
-) -> None:
+def test_too_many_scenes_are_refused(parts: list[Part], pens: dict[str, Pens], tmp_path: Path) -> None:
     complete_part(tmp_path, parts[0], pens)
     with pytest.raises(
         PartError, match=r"holds 10 scenes of test-one-shot at clutter level 4: .*ask for fewer"
@@ -297,7 +287,7 @@ def test_checking_a_set_with_a_missing_part_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.omniglot
-def test_a_rendered_set_is_the_published_one_and_an_exchanged_part_is_noticed(
+def test_a_set_is_the_published_one_and_exchanged_parts_are_noticed(
     drawings: Drawings, tmp_path: Path
 ) -> None:
     pens = {"test": lay_out(drawings, "test")}
@@ -413,9 +403,7 @@ def test_a_damaged_part_is_refused_in_one_sentence(part: Path, damage: str) -> N
         read_part(part)
 
 
-def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(
-    part: Path, scenes: Scenes, tmp_path: Path
-) -> None:
+def test_a_flipped_bit_is_refused_or_changes_nothing(part: Path, scenes: Scenes, tmp_path: Path) -> None:
     """Every 37th byte of data, headers and directory, and the end; some bits, as of a date, mean nothing."""
     size, refusals = part.stat().st_size, []
     places = [*range(0, size, 37), *range(size - 22, size)]

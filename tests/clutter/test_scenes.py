@@ -69,7 +69,7 @@ def test_job_seeds_are_the_smaller_half_of_sorted_distinct_draws() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_jobs_equal_the_plain_renderers(
+def test_random_jobs_are_the_plain_ones(
     synthetic_drawings: Drawings, pens: dict[str, Pens], seed: int
 ) -> None:
     for recipe, job_seed in random_recipes(10, seed):
@@ -194,9 +194,7 @@ def test_without_occluders_a_mask_is_the_targets_label(pens: dict[str, Pens]) ->
     assert np.array_equal(scenes.characters[:, 8], scenes.target_characters)
 
 
-def test_only_an_empty_scene_has_a_blank_mask_and_anothers_character_in_the_targets_place(
-    full: Scenes,
-) -> None:
+def test_only_empty_scenes_have_blank_masks_and_another_character(full: Scenes) -> None:
     blank = ~full.masks.any((1, 2))
     assert 10 < blank.sum() < 50
     in_place = full.characters[:, FULL.clutter_level - 1]
@@ -266,9 +264,7 @@ def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens: dict[str, Pens],
 
 
 @pytest.mark.parametrize("n_scenes", [1, 17])
-def test_the_first_scenes_of_a_job_are_those_of_a_shorter_one(
-    pens: dict[str, Pens], full: Scenes, n_scenes: int
-) -> None:
+def test_a_shorter_job_begins_alike(pens: dict[str, Pens], full: Scenes, n_scenes: int) -> None:
     assert_same(render_job(pens["train"], FULL, 5, n_scenes), full[:n_scenes])
 
 
@@ -292,9 +288,7 @@ def test_checksums_are_of_the_raw_published_arrays(full: Scenes) -> None:
 # ------------------------------------------------------------------------------------ further target images
 
 
-def test_render_targets_draws_the_characters_asked_for(
-    synthetic_drawings: Drawings, pens: dict[str, Pens]
-) -> None:
+def test_targets_show_the_characters_asked_for(synthetic_drawings: Drawings, pens: dict[str, Pens]) -> None:
     recipe = SceneRecipe(4, "eval", (10, 20), target_size=(32, 40))
     characters = np.random.default_rng(0).integers(0, 12, (6, 3)).astype(np.uint16)
     found = render_targets(pens["eval"], recipe, characters, 77)
@@ -369,7 +363,7 @@ def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], mes
         (0, 0, "n_scenes is 0"),
     ],
 )
-def test_a_job_without_a_seed_or_scenes_is_refused(
+def test_a_job_without_scenes_is_refused(
     pens: dict[str, Pens], seed: int, n_scenes: int, message: str
 ) -> None:
     with pytest.raises(ParameterError, match=message):

@@ -201,9 +201,7 @@ ALTERED: dict[str, tuple[Callable[[dict[str, bytes]], list[tuple[str, bytes]]], 
 
 
 @pytest.mark.parametrize("case", ALTERED)
-def test_an_altered_archive_is_refused_in_one_sentence(
-    small: dict[str, bytes], tmp_path: Path, case: str
-) -> None:
+def test_an_altered_archive_is_refused(small: dict[str, bytes], tmp_path: Path, case: str) -> None:
     alter, message = ALTERED[case]
     path = write_zip(tmp_path / "altered.zip", alter(small))
     with refusing(ArchiveError, rf"altered\.zip.*{message}"):
@@ -220,7 +218,7 @@ def test_an_altered_archive_is_refused_in_one_sentence(
     ],
     ids=["cut off", "not a zip", "one bit flipped"],
 )
-def test_a_damaged_archive_is_refused_in_one_sentence(
+def test_a_damaged_archive_is_refused(
     small: dict[str, bytes], tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
     path = write_zip(tmp_path / "damaged.zip", small.items())
@@ -229,9 +227,7 @@ def test_a_damaged_archive_is_refused_in_one_sentence(
         read_archive(path, "images_background")
 
 
-def test_a_damaged_compressed_drawing_is_refused_in_one_sentence(
-    small: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_damaged_compressed_drawing_is_refused(small: dict[str, bytes], tmp_path: Path) -> None:
     path = write_zip(tmp_path / "damaged.zip", small.items(), zipfile.ZIP_DEFLATED)
     content = bytearray(path.read_bytes())
     content[30 + len(FIRST)] = (
@@ -255,9 +251,7 @@ def test_all_drawings_have_the_published_sha256(drawings: Drawings, facts: dict)
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize("character_set", ["train", "eval", "test"])
-def test_each_character_set_has_the_published_sha256(
-    drawings: Drawings, facts: dict, character_set: str
-) -> None:
+def test_each_set_has_the_published_sha256(drawings: Drawings, facts: dict, character_set: str) -> None:
     chosen, published = drawings.of(character_set), facts["drawings"]
     assert len(chosen) == published["n_characters"][character_set]
     assert len(set(chosen.alphabets)) == published["n_alphabets"][character_set]

@@ -104,9 +104,7 @@ def test_distorted_copies_stay_near_the_drawing(synthetic_drawings: Drawings) ->
 
 @pytest.mark.parametrize("shape", [(105, 105), (210, 210), (35, 35), (420, 210), (50, 100)])
 @pytest.mark.parametrize(("paper", "ink"), [(255, 0), (0, 255), (90, 10), (180, 250)])
-def test_ink_is_found_on_light_and_on_dark_paper_at_any_size(
-    shape: tuple[int, int], paper: int, ink: int
-) -> None:
+def test_ink_is_found_on_any_paper_at_any_size(shape: tuple[int, int], paper: int, ink: int) -> None:
     height, width = shape
     grey = np.full(shape, paper, np.uint8)
     grey[height // 5 : height // 2, width // 5 : 4 * width // 5] = ink

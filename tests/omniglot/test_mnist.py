@@ -128,12 +128,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_file_is_neither_kept_nor_read(
-    upstream: Path, facts: dict, tmp_path: Path, wrong: str
-) -> None:
+def test_a_wrong_file_is_refused(upstream: Path, facts: dict, tmp_path: Path, wrong: str) -> None:
     (upstream / IMAGES).write_bytes(WRONG[wrong]((upstream / IMAGES).read_bytes()))
     sentence = refused(ArchiveError, tmp_path / "raw", facts, str(upstream))
-    assert f"{upstream / IMAGES} is not MNIST's published file" in sentence
+    assert f"{upstream / IMAGES} is not the published file" in sentence
     with pytest.raises(ArchiveError, match=rf"{IMAGES} is (no whole gzip|not MNIST's published) file"):
         read_mnist(upstream / IMAGES, upstream / LABELS, facts)
 

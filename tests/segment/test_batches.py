@@ -10,7 +10,7 @@ from oneshot.segment.batches import (
     characters_behind,
     code,
     decode,
-    join,
+    join_coded,
     pick_others,
     pixel_statistics,
 )
@@ -69,7 +69,7 @@ def test_widths_that_fill_no_byte_are_kept():
 
 def test_parts_of_different_levels_join():
     parts = [fake_scenes(3, 4, seed=2), fake_scenes(3, 300, seed=3)]
-    batch = decode(join([code(part) for part in parts]), slice(2, 5), STATISTICS)
+    batch = decode(join_coded([code(part) for part in parts]), slice(2, 5), STATISTICS)
     expected = np.concatenate([images_of(part) for part in parts])[2:5]
     np.testing.assert_allclose(batch.images.numpy(), normalised(expected), atol=1e-5)
 
@@ -99,7 +99,7 @@ def test_matching_data_belong_to_their_scene_and_character():
         others.append(
             Others(labels, fake_targets(level, characters_behind(scenes.characters, labels), seed=level))
         )
-    coded = join([code(*part) for part in zip(parts, [4, 6], others, strict=True)])
+    coded = join_coded([code(*part) for part in zip(parts, [4, 6], others, strict=True)])
     batch = decode(coded, torch.tensor([1, 7]), STATISTICS)
     assert batch.others is not None
     assert batch.visible is not None

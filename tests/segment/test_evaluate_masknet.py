@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.segment.batches import code, decode, decode_labels
+from oneshot.segment.batches import code, decode, read_labels
 from oneshot.segment.evaluate import evaluate_answers, segment
 from oneshot.segment.evaluate_masknet import (
     PROPOSALS_AT_ONCE,
@@ -137,14 +137,14 @@ def test_a_hidden_character_is_no_candidate(net):
     batch = decode(code(hidden), slice(0, 3), STATISTICS)
     with torch.no_grad():
         _, codes = judge.encode(batch.images, batch.targets)
-        judged = judge.candidates(batch, codes, decode_labels(code(hidden), slice(0, 3))[0], LEVEL)
+        judged = judge.candidates(batch, codes, read_labels(code(hidden), slice(0, 3))[0], LEVEL)
     assert judged.scores.isfinite().tolist() == seen
     assert not judged.scores.isfinite()[:, 1].any()
 
 
 def test_how_many_are_decoded_at_a_time_changes_nothing(net):
     batch = decode(code(SCENES), slice(0, len(SCENES)), STATISTICS)
-    labels = decode_labels(code(SCENES), slice(0, len(SCENES)))[0]
+    labels = read_labels(code(SCENES), slice(0, len(SCENES)))[0]
     found = []
     for n_at_once in (1, 60, 10_000):
         judge = Judge(net, Speed())

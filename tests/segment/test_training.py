@@ -1,23 +1,40 @@
-"""Whole training runs: curricula, time budgets, going on."""
+"""Whole trainings: plans by the parameters, time budgets, two trainings in turn, going on."""
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from oneshot.errors import ParameterError
+from oneshot.errors import ParameterError, TrainingError
+from oneshot.params import load_params
 from oneshot.segment import training
-from oneshot.segment.feed import Phase
 from oneshot.segment.losses import SegmentationLoss
+from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.memory import choose_memory
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.recipes import make_recipe
-from oneshot.segment.training import choose_memory, climb, cut, train, widen
+from oneshot.segment.phases import Phase
+from oneshot.segment.recipes import SegmentationRecipe
+from oneshot.segment.training import (
+    PlannedTraining,
+    SegmentationPlan,
+    build_net,
+    make_objective,
+    plan_training,
+    train,
+)
 from oneshot.segment.training_set import TrainingSet
+from oneshot.training.fit import measure_rate
+from oneshot.training.progress import Progress
+from oneshot.training.tensors import WeightsError, save_network
+from tests.conftest import ROOT
 from tests.fake_scenes import fake_scenes, fake_targets
+from tests.tiny_masknet import make_masknet
 
-PHASES = [Phase((4,), 40), Phase((8,), 160)]
+PHASES = (Phase((4,), 40), Phase((8,), 160))
+LONG = (Phase((4,), 4000), Phase((8,), 16000))
 
 
 class FakeTrainingSet(TrainingSet):
@@ -33,117 +50,288 @@ class FakeTrainingSet(TrainingSet):
         return fake_targets(level, characters, seed)
 
 
+def make_plan(trainings, **changes) -> SegmentationPlan:
+    settings = {
+        "task": "segmentation", "name": "tiny", "net": "siamese_unet", "recipe": "fast", "settings": {},
+        "seed": 1, "scale": "smoke", "log_every": 5, "checkpoint_seconds": 60.0, "feature_maps": 2,
+        "n_jobs": 1, "proposals_share": 0.6, "starts_from": None, "trainings": tuple(trainings),
+    }  # fmt: skip
+    return SegmentationPlan(**settings | changes)
+
+
+def plan_one(phases=PHASES, n_epochs=None, **changes) -> SegmentationPlan:
+    recipe = SegmentationRecipe("fast", 2e-3, 4, 0.1, n_epochs)
+    return make_plan([PlannedTraining("segmentation", recipe, tuple(phases))], **changes)
+
+
+def plan_two(name="fast", **changes) -> SegmentationPlan:
+    make = partial(SegmentationRecipe, name, 2e-3, 4, trained_before=True)
+    weights = {"proposals": 0.1, "discriminator": 0.0}
+    return make_plan(
+        [PlannedTraining(one, make(weight), (Phase((4,), 40),)) for one, weight in weights.items()],
+        net="masknet", starts_from="tiny", **changes,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def run(tmp_path):
-    """Trains a tiny net from the same start each time."""
+    """Trains a tiny Siamese-U-Net from the same start each time; gives it and its training."""
 
-    def run_it(phases=PHASES, name="fast", **changes):
-        net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-        recipe = make_recipe(name, 2e-3, 4, 0.1 if name == "fast" else 0.0)
-        settings = {"checkpoint": tmp_path / "run", "seed": 1, "n_jobs": 1, "log_every": 5} | changes
-        loss, training_set = SegmentationLoss(net, recipe.matching_weight), FakeTrainingSet()
-        statistics = training_set.statistics(level for phase in phases for level in phase.clutter_levels)
-        return net, train(loss, training_set, recipe, phases, statistics=statistics, **settings)
+    def run_it(phases=PHASES, folder="run", n_epochs=None, **settings):
+        trained = train(plan_one(phases, n_epochs), FakeTrainingSet(), folder=tmp_path / folder, **settings)
+        return trained, trained.trainings[0]
 
     return run_it
 
 
-def test_climbing_starts_at_four_and_ends_at_the_level():
-    assert climb(32, 1000, 0.3) == (
-        Phase((4,), 100), Phase((8,), 100), Phase((16,), 100), Phase((32,), 700),
-    )  # fmt: skip
-    assert climb(32, 1000, 0.0) == (Phase((32,), 1000),)
-    assert climb(4, 1000, 0.3) == (Phase((4,), 1000),)
-    assert sum(phase.n_scenes for phase in climb(256, 12345, 0.5)) == 12345
+@pytest.fixture
+def run_both(tmp_path):
+    """Trains a tiny MaskNet likewise."""
+
+    def run_it(folder="run", **settings):
+        changes = {"log_every": settings.pop("log_every", 5)}
+        return train(
+            plan_two(**changes), FakeTrainingSet(), net=make_masknet(), folder=tmp_path / folder, **settings
+        )
+
+    return run_it
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_climbing_for_ever_is_refused(share):
-    with pytest.raises(ParameterError, match=f"lower_levels is {share}"):
-        climb(8, 1000, share)
-    with pytest.raises(ParameterError, match=f"lower_levels is {share}"):
-        widen(1000, share)
+@pytest.fixture
+def set_rate(monkeypatch):
+    """Sets the scenes a second that are measured."""
+    return lambda rate: monkeypatch.setattr(training, "measure_rate", lambda *_, **__: rate / 4)
 
 
-def test_widening_starts_at_four_adds_a_level_at_a_time_and_ends_with_all_seven():
-    phases = widen(1300, 0.3, unit=10)
-    mixes = [(4,), (4, 8), (4, 8, 16), (4, 8, 16, 32), (4, 8, 16, 32, 64), (4, 8, 16, 32, 64, 128)]
-    assert [(phase.clutter_levels, phase.n_scenes) for phase in phases] == [
-        *((mix, 60) for mix in mixes), ((4, 8, 16, 32, 64, 128, 256), 1300 - 6 * 60)
-    ]  # fmt: skip
-    whole = (Phase((4, 8, 16, 32, 64, 128, 256), 1000),)
-    assert widen(1000, 0.0) == widen(1000, 0.3, unit=100) == whole
-
-
-def test_phases_are_cut_in_proportion_to_whole_batches():
-    phases = climb(16, 40_000_000, 0.25)
-    shortened = cut(phases, 1_000_000, 250)
-    assert [phase.clutter_levels for phase in shortened] == [(4,), (8,), (16,)]
-    assert sum(phase.n_scenes for phase in shortened) == pytest.approx(1_000_000, rel=0.02)
-    assert [phase.n_scenes for phase in shortened[:2]] == [120_000, 120_000]
-    assert all(phase.n_scenes % 250 == 0 for phase in cut(phases, 9_999, 250))
-    assert cut(phases, 10, 250) == (Phase((4,), 250), Phase((8,), 250), Phase((16,), 250))
+def n_scenes_of(report):
+    return [phase["n_scenes"] for phase in report.settings["phases"]]
 
 
 def test_without_a_budget_all_phases_are_trained_on(run):
-    _, outcome = run()
-    assert outcome.progress.complete
-    assert outcome.progress.n_scenes == 200
-    assert outcome.phases == tuple(PHASES)
+    trained, report = run()
+    assert trained.complete
+    assert (report.name, report.n_seen, report.n_steps, report.n_steps_planned) == (
+        "segmentation",
+        200,
+        50,
+        50,
+    )
+    assert n_scenes_of(report) == [40, 160]
+    assert (trained.info.net, trained.info.settings) == ("siamese_unet", {"feature_maps": 2})
+    assert trained.info.training["n_seen"] == 200
+    assert trained.info.statistics.keys() == {"mean", "std"}
 
 
-def test_a_budget_cuts_the_phases_to_the_measured_speed(run, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *_: 100.0)
-    phases = [Phase((4,), 4000), Phase((8,), 16000)]
-    _, outcome = run(phases, seconds=4.0)
-    assert outcome.progress.complete
-    cut_to = [phase.n_scenes for phase in outcome.phases]
-    assert sum(cut_to) <= 4.0 * 100.0
-    assert sum(cut_to) > 150
+def test_a_budget_cuts_the_phases_to_the_measured_speed(run, set_rate):
+    set_rate(100.0)
+    trained, report = run(LONG, seconds=4.0)
+    assert trained.complete
+    cut_to = n_scenes_of(report)
+    assert 150 < sum(cut_to) <= 400
     assert cut_to[1] / cut_to[0] == pytest.approx(4, abs=0.4)
-    rates = [point.lr for point in outcome.progress.curve]
+    rates = [point.lr for point in report.curve]
     assert rates[-1] < 0.02 * max(rates)  # the schedule ends with the cut phases
 
 
-def test_a_budget_that_holds_everything_changes_nothing(run, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *_: 1e6)
-    _, outcome = run(seconds=100.0, n_epochs=20)
-    assert outcome.phases == tuple(PHASES)
+def test_a_budget_that_holds_everything_changes_nothing(run, set_rate):
+    set_rate(1e6)
+    _, report = run(seconds=100.0, n_epochs=20)
+    assert (n_scenes_of(report), report.settings["n_epochs"]) == ([40, 160], 20)
 
 
-def test_measuring_leaves_no_trace_in_the_network(run, monkeypatch, tmp_path):
-    monkeypatch.setattr(training, "MEASURED_SECONDS", 0.1)
+def test_measuring_leaves_no_trace_in_the_network(run, monkeypatch):
+    monkeypatch.setattr(training, "measure_rate", partial(measure_rate, seconds=0.1))
     plain, _ = run()
-    measured, outcome = run(seconds=1000.0, checkpoint=tmp_path / "other")
-    assert outcome.phases == tuple(PHASES)
-    torch.testing.assert_close(measured.state_dict(), plain.state_dict(), atol=0, rtol=0)
+    measured, report = run(seconds=1000.0, folder="other")
+    assert n_scenes_of(report) == [40, 160]
+    torch.testing.assert_close(measured.net.state_dict(), plain.net.state_dict(), atol=0, rtol=0)
 
 
-def test_too_short_a_budget_is_one_sentence(run, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *_: 0.5)
+def test_too_short_a_budget_is_one_sentence(run, set_rate):
+    set_rate(0.5)
     with pytest.raises(ParameterError, match=r"2 s are too few to train in: .*0\.5 scenes a second"):
         run(seconds=2.0)
 
 
-def test_a_resumed_run_keeps_the_phases_that_were_cut_at_its_start(run, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", lambda *_: 100.0)
-    phases = [Phase((4,), 4000), Phase((8,), 16000)]
+def test_a_resumed_run_keeps_the_phases_that_were_cut_at_its_start(run, set_rate):
+    set_rate(100.0)
     asked = iter([False] * 20 + [True])
-    _, first = run(phases, seconds=4.0, stop=lambda: next(asked, True))
-    assert first.progress.step == 21
-    monkeypatch.setattr(training, "measure_rate", lambda *_: 1.0)
-    _, second = run(phases, seconds=4.0)
-    assert second.phases == first.phases
-    assert second.progress.complete
-    assert replace(second.progress.curve[0], seconds=0.0) == replace(first.progress.curve[0], seconds=0.0)
+    stopped, first = run(LONG, seconds=4.0, stop=lambda: next(asked, True))
+    assert first.n_steps == 21
+    assert not stopped.complete
+    set_rate(1.0)
+    resumed, second = run(LONG, seconds=4.0)
+    assert second.settings == first.settings
+    assert resumed.complete
+    assert replace(second.curve[0], seconds=0.0) == replace(first.curve[0], seconds=0.0)
 
 
 def test_a_deadline_ends_the_run_early(run):
-    _, outcome = run(deadline=time.monotonic())
-    assert not outcome.progress.complete
+    trained, _ = run(deadline=time.monotonic())
+    assert not trained.complete
 
 
 def test_memory_is_chosen_by_what_is_visited():
     device, n_bytes = choose_memory([Phase((4,), 40_000_000)], 1000, "cpu")
     assert device == "cpu"
     assert n_bytes > 10**8
+
+
+def test_both_trainings_go_to_the_end(run_both):
+    seen = []
+    before = make_masknet().state_dict()
+    trained = run_both(on_log=lambda name, point: seen.append((name, point.step)))
+    assert trained.complete
+    assert [report.n_seen for report in trained.trainings] == [40, 40]
+    assert trained.info.training["n_seen"] == 80
+    assert seen == [("proposals", 5), ("proposals", 10), ("discriminator", 5), ("discriminator", 10)]
+    assert all(not torch.equal(tensor, before[name]) for name, tensor in trained.net.state_dict().items())
+
+
+def test_the_discriminator_begins_as_the_target_encoder_is_after_the_first_training(run_both, monkeypatch):
+    starts = {}
+
+    def look(name, net, recipe):
+        starts[name] = [
+            {key: tensor.clone() for key, tensor in part.state_dict().items()}
+            for part in (net.discriminator, net.siamese.target_encoder)
+        ]
+        return make_objective(name, net, recipe)
+
+    monkeypatch.setattr(training, "make_objective", look)
+    run_both()
+    discriminator, target_encoder = starts["discriminator"]
+    torch.testing.assert_close(discriminator, target_encoder, atol=0, rtol=0)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(discriminator, starts["proposals"][1], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("n_steps", [7, 10, 13])
+def test_a_run_stopped_in_either_training_goes_on_as_if_it_had_not_been(run_both, n_steps):
+    whole = run_both(folder="whole")
+    asked = iter([False] * (n_steps - 1) + [True])
+    assert not run_both(stop=lambda: next(asked, True)).complete
+    resumed = run_both()
+    assert resumed.complete
+    torch.testing.assert_close(resumed.net.state_dict(), whole.net.state_dict(), atol=0, rtol=0)
+
+
+def test_time_is_shared_out(run_both, run, monkeypatch):
+    given, clock = [], iter(np.arange(100.0, 2000.0, 25.0))
+
+    def fake_training(planned, loss, *, seconds, deadline, **_):
+        given.append((type(loss), seconds, deadline))
+        described = training.describe_numbers(planned.recipe, planned.phases)
+        return Progress({"recipe": "fast"} | described, n_steps=0)
+
+    monkeypatch.setattr(training, "train_once", fake_training)
+    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    run_both(seconds=200.0)
+    # 25 s pass between two looks at the clock; the second training gets all that is left.
+    assert given == [
+        (ProposalLoss, pytest.approx(0.6 * 175), pytest.approx(150 + 0.6 * 175)),
+        (DiscriminatorLoss, pytest.approx(125), np.inf),
+    ]
+    run_both()
+    assert [one[1:] for one in given[2:]] == [(None, np.inf), (None, np.inf)]
+    run_both(seconds=200.0, deadline=7.0)
+    assert [one[2] for one in given[4:]] == [7.0, 7.0]
+    run(seconds=200.0)
+    assert given[6:] == [(SegmentationLoss, pytest.approx(175), np.inf)]
+
+
+def test_a_first_training_slower_than_measured_makes_way_for_the_second_and_is_not_taken_up_again(
+    run_both, monkeypatch
+):
+    """Its own part of the time is over, not that of the command."""
+    train_once = training.train_once
+
+    def train_slowly(planned, loss, *, deadline, **settings):
+        if planned.name == "proposals":
+            assert deadline < np.inf
+            deadline = 0.0
+        return train_once(planned, loss, deadline=deadline, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_once", train_slowly)
+        patch.setattr(training, "measure_rate", lambda *_, **__: 1e6)
+        trained = run_both(seconds=100.0, log_every=2)
+    assert [report.n_steps for report in trained.trainings] == [2, 10]
+    assert trained.complete
+    seen = []
+    again = run_both(on_log=lambda name, point: seen.append((name, point.step)), log_every=2)
+    assert [report.n_steps for report in again.trainings] == [2, 10]
+    assert seen[:2] == [("proposals", 2), ("discriminator", 2)]
+    torch.testing.assert_close(again.net.state_dict(), trained.net.state_dict(), atol=0, rtol=0)
+
+
+def test_no_training_is_begun_after_the_deadline(run_both):
+    assert [report.n_steps for report in run_both(deadline=0.0, log_every=2).trainings] == [2]
+
+
+def test_only_recipe_fast_mends_the_labels():
+    for name, corrected in {"published": False, "fast": True}.items():
+        for planned in plan_two(name).trainings:
+            assert make_objective(planned.name, make_masknet(), planned.recipe).corrected is corrected
+
+
+def load_plan(name, *overrides, seed=None):
+    return plan_training(load_params(ROOT / "params.yaml", overrides), name, seed)
+
+
+def test_plans_follow_the_parameters():
+    plan = load_plan("masknet-4", "scale=paper", seed=5)
+    proposals, discriminator = plan.trainings
+    assert (proposals.name, proposals.recipe.lr, proposals.recipe.batch_size) == ("proposals", 5e-5, 50)
+    assert proposals.phases == (Phase((4,), 10_000_000),)
+    assert (discriminator.recipe.lr, discriminator.recipe.batch_size) == (2.5e-4, 250)
+    assert proposals.recipe.trained_before
+    assert (plan.net, plan.starts_from, plan.seed, plan.feature_maps) == ("masknet", "siamese_unet-4", 5, 24)
+    assert plan.settings["trainings"]["proposals"]["phases"] == [
+        {"clutter_levels": [4], "n_scenes": 10_000_000}
+    ]
+    assert plan.settings["proposals_share"] == plan.proposals_share
+
+
+def test_the_learning_rate_at_the_top_is_siamese_unets():
+    (planned,) = load_plan("siamese_unet-joint", "scale=smoke", "lr=0.5").trainings
+    assert planned.recipe.lr == 0.5
+    proposals, _ = load_plan("masknet-joint", "scale=smoke", "lr=0.5").trainings
+    assert proposals.recipe.lr != 0.5
+
+
+def test_a_single_phase_is_led_up_to_by_the_recipes_share_and_several_stay_as_they_are():
+    fast = ["scale=paper", "scales.paper.segmentation.recipe=fast"]
+    (planned,) = load_plan("siamese_unet-16", *fast).trainings
+    assert [phase.clutter_levels for phase in planned.phases] == [(4,), (8,), (16,)]
+    (planned,) = load_plan("siamese_unet-16", "scale=paper").trainings
+    assert planned.phases == (Phase((16,), 40_000_000),)
+    (planned,) = load_plan("siamese_unet-joint", "scale=laptop").trainings
+    assert [phase.n_scenes for phase in planned.phases] == [8000, 8000, 8000]
+
+
+def test_what_cannot_be_planned_or_built_is_one_sentence(tmp_path):
+    with pytest.raises(ParameterError, match="siamese_unet-8 is not trained at scale smoke"):
+        load_plan("siamese_unet-8", "scale=smoke")
+    plan = plan_two()
+    with pytest.raises(TrainingError, match="tiny starts from tiny, which is not trained at scale smoke"):
+        build_net(plan, tmp_path / "absent")
+    other = SiameseUNet(3).initialise(torch.Generator())
+    save_network(tmp_path / "other", other, plan.describe_weights(1, {"feature_maps": 3}))
+    with pytest.raises(WeightsError, match="do not fit"):
+        build_net(plan, tmp_path / "other")
+    info = replace(plan.describe_weights(1, {"feature_maps": 3}), net="siamese_unet")
+    save_network(tmp_path / "other", other, info)
+    with pytest.raises(WeightsError, match="cannot be the start of one of 2 feature maps"):
+        build_net(plan, tmp_path / "other")
+
+
+def test_a_network_begins_with_the_weights_that_it_starts_from(tmp_path):
+    start = SiameseUNet(2).initialise(torch.Generator().manual_seed(3))
+    info = plan_one().describe_weights(70, {"feature_maps": 2}, n_seen_before=5)
+    save_network(tmp_path / "start", start, info)
+    masknet, n_seen = build_net(plan_two(), tmp_path / "start")
+    assert n_seen == 75
+    torch.testing.assert_close(masknet.siamese.state_dict(), start.state_dict(), atol=0, rtol=0)
+    same, _ = build_net(plan_one(starts_from="start"), tmp_path / "start")
+    torch.testing.assert_close(same.state_dict(), start.state_dict(), atol=0, rtol=0)

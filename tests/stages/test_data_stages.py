@@ -59,9 +59,7 @@ def set_parameters(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_synthetic_alphabets_are_prepared_without_any_download(
-    checkout: Path, set_parameters: Callable[..., None]
-) -> None:
+def test_synthetic_alphabets_need_no_download(checkout: Path, set_parameters: Callable[..., None]) -> None:
     set_parameters("synthetic")
     download.main()
     prepare.main()

@@ -36,6 +36,8 @@ class MaskNet(Blocks):
     weights are loaded.
     """
 
+    trainings = ("proposals", "discriminator")  # one after another
+
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
         self.feature_maps = feature_maps

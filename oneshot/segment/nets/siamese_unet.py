@@ -178,6 +178,8 @@ class SiameseUNet(Blocks):
     foreground. All weights are NaN until `initialise` is called or weights are loaded.
     """
 
+    trainings = ("segmentation",)  # one after another
+
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
         self.feature_maps = feature_maps

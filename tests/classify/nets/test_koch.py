@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.nets.bases import BASES
-from oneshot.classify.nets.koch import KochBase, KochSmall, SiamesePair
-from oneshot.classify.scorers import SiameseScorer
+from oneshot.classify.nets import NETS
+from oneshot.classify.nets.koch import Koch, KochSmall
+from oneshot.classify.scoring import NetworkScorer
 from oneshot.published import read_facts
 from oneshot.training.speed import Speed
 from tests.oracle import koch_numpy as oracle
@@ -16,9 +16,9 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def small_pair(n_code: int = 8) -> SiamesePair:
+def small_pair(n_code: int = 8) -> KochSmall:
     """With weights so large that its maps and codes differ between drawings."""
-    net = SiamesePair(KochSmall((2, 3, 3, 4), n_code)).initialise(generator())
+    net = KochSmall((2, 3, 3, 4), n_code).initialise(generator())
     for convolution in net.base.convolutions:
         torch.nn.init.kaiming_normal_(convolution.weight, generator=generator())
     return net.eval()
@@ -30,7 +30,7 @@ def images(synthetic_drawings):
 
 
 def test_number_of_parameters():
-    net = SiamesePair(KochBase())
+    net = Koch()
     assert sum(parameter.numel() for parameter in net.parameters()) == read_facts("koch")["n_parameters"]
 
 
@@ -46,7 +46,7 @@ def test_network_equals_oracle(images):
 
 
 def test_initial_weights_are_as_published():
-    net = SiamesePair(KochBase()).initialise(generator())
+    net = Koch().initialise(generator())
     for name, parameter in net.named_parameters():
         mean, sigma = (0.5, 0.01) if name.endswith("bias") else (0.0, 0.01 if "convol" in name else 0.2)
         if parameter.numel() > 100:
@@ -55,18 +55,19 @@ def test_initial_weights_are_as_published():
 
 
 def test_initial_weights_follow_the_generator():
-    first, same, other = (SiamesePair(KochSmall()).initialise(generator(seed)) for seed in (1, 1, 2))
+    first, same, other = (KochSmall().initialise(generator(seed)) for seed in (1, 1, 2))
     torch.testing.assert_close(first.state_dict(), same.state_dict(), atol=0, rtol=0)
     assert not torch.equal(first.output.weight, other.output.weight)
 
 
-@pytest.mark.parametrize("name", BASES)
-def test_every_base_gives_nan_until_initialised_and_then_codes_of_its_length(name):
-    base = BASES[name]()
-    assert base(torch.zeros(1, 105, 105)).isnan().all()
-    codes = base.initialise(generator())(torch.zeros(2, 105, 105))
-    assert codes.shape == (2, base.n_code)
-    assert BASES[name](**base.settings).n_code == base.n_code
+@pytest.mark.parametrize("name", NETS)
+def test_every_network_gives_nan_until_initialised_and_then_codes_of_its_length(name):
+    net = NETS[name]()
+    assert net.encoder(torch.zeros(1, 105, 105)).isnan().all()
+    codes = net.initialise(generator()).encoder(torch.zeros(2, 105, 105))
+    assert codes.shape == (2, net.n_code)
+    assert NETS[name](**net.settings).n_code == net.n_code
+    assert net.compare(codes, codes[:1]).shape == (2, 1)
 
 
 @torch.no_grad()
@@ -74,17 +75,17 @@ def test_swapping_the_inputs_changes_nothing(images):
     net = small_pair()
     first, second = torch.from_numpy(images[:4]).float(), torch.from_numpy(images[4:8]).float()
     torch.testing.assert_close(net(first, second), net(second, first), atol=1e-6, rtol=0)
-    scorer = SiameseScorer(net)
+    scorer = NetworkScorer(net)
     codes = scorer.encode(images)
     assert torch.equal(scorer.compare(codes[:3], codes[3:]), scorer.compare(codes[3:], codes[:3]).T)
 
 
 @torch.no_grad()
 def test_all_pairs_of_codes_score_as_every_pair_of_images_on_its_own(images, monkeypatch):
-    monkeypatch.setattr("oneshot.classify.scorers.BATCH_IMAGES", 4)  # a last batch of another size
-    monkeypatch.setattr("oneshot.classify.scorers.COMPARED_AT_ONCE", 64)  # and rows compared in parts
+    monkeypatch.setattr("oneshot.classify.scoring.BATCH_IMAGES", 4)  # a last batch of another size
+    monkeypatch.setattr("oneshot.classify.scoring.COMPARED_AT_ONCE", 64)  # and rows compared in parts
     net = small_pair().train()
-    scorer = SiameseScorer(net, Speed(channels_last=True))
+    scorer = NetworkScorer(net, Speed(channels_last=True))
     scores = scorer.compare(scorer.encode(images[:5]), scorer.encode(images[5:]))
     assert net.training
     for q, query in enumerate(images[:5]):

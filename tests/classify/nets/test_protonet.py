@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from oneshot.classify.nets.protonet import ProtoNet, area_shares
-from oneshot.classify.scorers import ProtoScorer
+from oneshot.classify.scoring import NetworkScorer
 
 
 def make_net(n_filters: int = 64) -> ProtoNet:
@@ -27,7 +27,7 @@ def test_averaging_shares_every_pixel_out_once():
 
 def test_scores_are_minus_squared_distances_of_codes(synthetic_drawings):
     images = synthetic_drawings.unpack()[:3, 0]
-    scorer = ProtoScorer(make_net(4))
+    scorer = NetworkScorer(make_net(4))
     codes = scorer.encode(images)
     expected = [[-((a - b) ** 2).sum() for b in codes] for a in codes]
     np.testing.assert_allclose(scorer.compare(codes, codes), expected, rtol=1e-5)

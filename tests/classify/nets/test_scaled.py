@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.nets.bases import BASES
+from oneshot.classify.nets import NETS
 from oneshot.classify.nets.koch import KochSmall, SiamesePair
 from oneshot.classify.nets.scaled import initialise_scaled
 
@@ -15,7 +15,7 @@ def images(synthetic_drawings):
 
 
 def scaled_pair(images, seed=0):
-    net = SiamesePair(KochSmall((2, 3, 3, 4), 8))
+    net = KochSmall((2, 3, 3, 4), 8)
     return initialise_scaled(net, images, torch.Generator().manual_seed(seed))
 
 
@@ -57,7 +57,7 @@ def test_scaled_weights_follow_the_generator_and_the_images(images):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", BASES)
-def test_every_base_can_be_scaled(name, images):
-    net = initialise_scaled(SiamesePair(BASES[name]()), images[:6], torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("name", [name for name, net in NETS.items() if issubclass(net, SiamesePair)])
+def test_every_siamese_network_can_be_scaled(name, images):
+    net = initialise_scaled(NETS[name](), images[:6], torch.Generator().manual_seed(0))
     assert net(images[:2], images[2:4]).isfinite().all()

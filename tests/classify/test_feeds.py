@@ -1,4 +1,4 @@
-"""Episodes are drawn as documented, and their losses are those written out pair by pair."""
+"""Feeds give what they document, from any step on; losses are those written out pair by pair."""
 
 from dataclasses import replace
 
@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.episode_feeds import EpisodeFeed, EpisodeLoss, SiameseEpisodeLoss, alter, turn
-from oneshot.classify.nets.koch import KochSmall, SiamesePair
+from oneshot.classify.distortions import draw_distortions
+from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss, alter, turn
+from oneshot.classify.nets.koch import KochSmall
 from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.packed_images import PackedImages
-from oneshot.classify.pair_feeds import PairLoss
+from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.recipes import Own
-from oneshot.classify.training import fit_pairs
 from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes, omniglot_classes
+from oneshot.omniglot.drawings import pack_rows
+from oneshot.training.fit import fit
 from tests.oracle import koch_numpy as oracle
 
 # Images 0 to 23: alphabet a has 4 classes of 3 images, b has 2 of 4, c 1 of 4; not in the order of numbers.
@@ -144,14 +146,13 @@ def test_images_are_turned_before_they_are_distorted():
 def visible_pair(n_code=4):
     """A small network whose codes differ between drawings."""
     generator = torch.Generator().manual_seed(0)
-    net = SiamesePair(KochSmall((1, 2, 2, 2), n_code)).initialise(generator)
+    net = KochSmall((1, 2, 2, 2), n_code).initialise(generator)
     for convolution in net.base.convolutions:
         torch.nn.init.kaiming_normal_(convolution.weight, generator=generator)
     return net
 
 
-@pytest.mark.parametrize("pair_share", [0.0, 0.3, 1.0])
-def test_siamese_loss_is_that_written_out_pair_by_pair(pair_share, synthetic_drawings):
+def test_siamese_loss_is_that_written_out_pair_by_pair(synthetic_drawings):
     n_way, n_shot, n_query = 3, 2, 1
     images = synthetic_drawings.unpack().reshape(-1, 105, 105)
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 5)
@@ -176,8 +177,8 @@ def test_siamese_loss_is_that_written_out_pair_by_pair(pair_share, synthetic_dra
                     different.append(-np.log(1 - oracle.sigmoid(logit)))
         choices.append(np.log(np.exp(scores).sum()) - scores[own])
     pairs = (np.mean(same) + np.mean(different)) / 2
-    expected = (1 - pair_share) * np.mean(choices) + pair_share * pairs
-    loss = SiameseEpisodeLoss(net, synthetic_drawings, n_way, n_shot, pair_share)
+    expected = (np.mean(choices) + pairs) / 2
+    loss = EpisodeLoss(net, synthetic_drawings, n_way, n_shot)
     assert loss(numbers, turns).item() == pytest.approx(expected, abs=1e-4)
 
 
@@ -210,7 +211,7 @@ def test_losses_take_drawings_packed_or_plain_images(synthetic_drawings):
     pairs = torch.tensor([[0, 1], [5, 50]]), torch.tensor([True, False])
     net, other = visible_pair(), ProtoNet(3).initialise(torch.Generator().manual_seed(0))
     for losses in (
-        [SiameseEpisodeLoss(net, form, 3, 1)(*batch).item() for form in forms],
+        [EpisodeLoss(net, form, 3, 1)(*batch).item() for form in forms],
         [EpisodeLoss(other, form, 3, 1)(*batch).item() for form in forms],
         [PairLoss(net, form)(*pairs).item() for form in forms],
     ):
@@ -220,17 +221,91 @@ def test_losses_take_drawings_packed_or_plain_images(synthetic_drawings):
 def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path):
     net = ProtoNet(16).initialise(torch.Generator().manual_seed(0))
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 18)
-    feed = EpisodeFeed(classes, seed=0, n_way=10, n_query=2, n_epoch=10)
+    feed = EpisodeFeed(classes, seed=0, n_way=10, n_query=2, n_epoch=10, n_epochs=10)
     loss = EpisodeLoss(net, synthetic_drawings, 10, 1)
-    progress = fit_pairs(loss, feed, Own(3e-3), checkpoint=tmp_path / "run", n_epochs=10)
+    progress = fit(loss, feed, Own(3e-3), checkpoint=tmp_path / "run")
     losses = [point.loss for point in progress.curve]
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_siamese_networks_learn_from_episodes(synthetic_drawings, tmp_path):
-    net = SiamesePair(KochSmall((8, 8, 8, 16), 32)).initialise(torch.Generator().manual_seed(0))
+    net = KochSmall((8, 8, 8, 16), 32).initialise(torch.Generator().manual_seed(0))
     few = omniglot_classes(synthetic_drawings, np.arange(42) < 4, (0, 2))
-    feed = EpisodeFeed(few, seed=0, n_way=4, n_query=1, turned=False, n_epoch=50)
-    loss = SiameseEpisodeLoss(net, synthetic_drawings, 4, 1)
-    progress = fit_pairs(loss, feed, Own(3e-3), checkpoint=tmp_path / "run", n_epochs=3, log_every=50)
+    feed = EpisodeFeed(few, seed=0, n_way=4, n_query=1, turned=False, n_epoch=50, n_epochs=3)
+    loss = EpisodeLoss(net, synthetic_drawings, 4, 1)
+    progress = fit(loss, feed, Own(3e-3), checkpoint=tmp_path / "run", log_every=50)
     assert progress.curve[-1].loss < 0.2
+
+
+@pytest.fixture(scope="module")
+def source(synthetic_drawings):
+    return koch_source(synthetic_drawings, "train")
+
+
+def test_packed_drawings_come_out_by_their_numbers(synthetic_drawings):
+    images = synthetic_drawings.unpack().reshape(-1, 105, 105)
+    numbers = torch.tensor([25, 0, 119])
+    found = PackedImages.of(synthetic_drawings)(numbers)
+    np.testing.assert_array_equal(found, images[numbers])
+    np.testing.assert_array_equal(PackedImages.of(images)(numbers), found)
+    np.testing.assert_array_equal(PackedImages.of(pack_rows(images))(numbers), found)
+
+
+@pytest.mark.parametrize("n_copies", [0, 8])
+def test_every_pair_and_copy_comes_once_an_epoch_in_a_new_order(n_copies, source):
+    pairs = draw_set(source, 14, seed=0)
+    feed = PairFeed(pairs, batch_size=4, seed=1, n_copies=n_copies)
+    assert feed.n_epoch == 14 * (1 + n_copies)
+    batches = [feed.batch(step) for step in range(feed.n_epoch // 2)]  # two epochs
+    drawn = np.concatenate([batch[0].numpy() for batch in batches])
+    wanted = np.repeat(pairs.drawings, 1 + n_copies, axis=0)
+    first, second = drawn[: feed.n_epoch], drawn[feed.n_epoch :]
+    for epoch in (first, second):
+        np.testing.assert_array_equal(np.sort(epoch.view("i4,i4"), 0), np.sort(wanted.view("i4,i4"), 0))
+    assert (first != second).any()
+    if n_copies:
+        inverses = np.concatenate([batch[2].numpy() for batch in batches])[: feed.n_epoch]
+        originals = (inverses == np.eye(2, 3, dtype=np.float32)).all((1, 2, 3))
+        assert 14 <= originals.sum() <= 16  # of the others one in 16,384 is an original too
+        numbers, copies = np.divmod(np.arange(14 * 9), 9)
+        expected = draw_distortions(1, numbers, copies)
+        assert {row.tobytes() for row in inverses} == {row.tobytes() for row in expected}
+
+
+def test_batches_of_pairs_depend_on_the_step_alone(source):
+    feed, fresh = (
+        PairFeed(draw_set(source, 14, seed=0), batch_size=4, seed=1, n_copies=2, n_epochs=4) for _ in "ab"
+    )
+    for step in (9, 3, 0):
+        for found, expected in zip(feed.batch(step), fresh.batch(step), strict=True):
+            assert torch.equal(found, expected)
+    assert not torch.equal(feed.batch(9)[0], feed.batch(3)[0])
+    assert feed.n_steps == 42
+    assert len(list(feed.batches(40))) == 2
+    assert [step for step in range(1, 43) if feed.ends_epoch(step)] == [11, 21, 32, 42]
+
+
+def test_loss_is_the_cross_entropy_of_distorted_pairs(source, synthetic_drawings):
+    net = KochSmall((1, 2, 2, 2), 4).initialise(torch.Generator().manual_seed(0))
+    for convolution in net.base.convolutions:
+        torch.nn.init.kaiming_normal_(convolution.weight, generator=torch.Generator().manual_seed(0))
+    feed = PairFeed(draw_set(source, 2, seed=1), batch_size=2, seed=1, n_copies=8)
+    drawings, same, inverses = feed.batch(1)
+    images = synthetic_drawings.unpack().reshape(-1, 105, 105)
+    weights = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    losses = []
+    for pair, label, maps in zip(drawings.tolist(), same.tolist(), inverses.double().numpy(), strict=True):
+        seen = [read_off(images[number], inverse) for number, inverse in zip(pair, maps, strict=True)]
+        probability = oracle.sigmoid(oracle.logit(*seen, weights))
+        losses.append(-np.log(probability if label else 1 - probability))
+    found = PairLoss(net, synthetic_drawings)(drawings, same, inverses).item()
+    assert found == pytest.approx(np.mean(losses), abs=1e-4)
+    assert found != pytest.approx(PairLoss(net, synthetic_drawings)(drawings, same).item(), abs=1e-3)
+
+
+def read_off(image, inverse):
+    result = np.zeros((105, 105))
+    for row, column in np.ndindex(105, 105):
+        x, y = inverse @ [column - 52, row - 52, 1]
+        result[row, column] = oracle.bilinear(image, y + 52, x + 52)
+    return result
