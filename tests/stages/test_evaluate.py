@@ -13,7 +13,6 @@ import yaml
 from torch import nn
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
-from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Evaluate
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.segment.batches import pixel_statistics
@@ -21,9 +20,6 @@ from oneshot.segment.evaluate import evaluate, segment
 from oneshot.segment.metrics import iou_of_all_ink
 from oneshot.training.tensors import NetworkInfo, save_network
 from stages import evaluate as stage
-from stages import prepare_classes
-from tests.conftest import ROOT
-from tests.fake_runs import Tiny
 from tests.stages.conftest import N_RENDERED, SETS, unet
 from tests.tiny_masknet import make_masknet
 
@@ -119,19 +115,6 @@ def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> Non
     sets, statistics = stage.read_test_sets(4, size)
     assert statistics == pixel_statistics(SETS["test-train"])
     assert {len(found) for found in sets.values()} == {n_scenes}
-
-
-@pytest.fixture
-def classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_drawings: Drawings) -> Path:
-    """Drawings of synthetic alphabets as the stage prepare leaves them, and a few small trials."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(CLASSIFIERS, "tiny", Tiny)
-    values = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"scale": "smoke"}
-    values["other_images"] |= {"n_way": 3, "n_episodes": 8, "n_verification_pairs": 30}
-    Path("params.yaml").write_text(yaml.safe_dump(values))
-    save_drawings(tmp_path / "data/drawings/drawings.npz", synthetic_drawings)
-    prepare_classes.main()
-    return tmp_path
 
 
 def keep_classifiers(names: Callable[[str], str | None]) -> None:
