@@ -1,4 +1,4 @@
-"""What a command of stages.record asks for, and from which checkpoint it may go on."""
+"""Plans of what a command of stages.record asks for, and from which checkpoint it may go on."""
 
 import argparse
 import hashlib
@@ -88,7 +88,7 @@ class RunPlan:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """The clutter levels that a segmentation network is judged at: those that its training ends with."""
+        """Levels that a segmentation network is evaluated at: those that its training ends with."""
         return cast(SegmentationPlan, self.training).trainings[-1].phases[-1].clutter_levels
 
     def choose_speed(self, device: str, parts: str) -> Speed:
@@ -98,7 +98,7 @@ class RunPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two commands must have in common for one to go on with the other's training."""
+        """Give what two commands must share for one to go on with the other's training."""
         return self.training.identity | {
             "name": self.name,
             "minutes": self.minutes,

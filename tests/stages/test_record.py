@@ -140,12 +140,12 @@ def test_a_run_needs_nothing_of_the_pipeline(recorded: Path, project: Path) -> N
 def test_what_is_recorded_are_the_scores_of_the_released_file(
     task: str, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judges: list[Any] = []
+    evaluators: list[Any] = []
     measure = main.share_out
-    monkeypatch.setattr(main, "share_out", lambda run: judges.append(run.judge) or measure(run))
+    monkeypatch.setattr(main, "share_out", lambda run: evaluators.append(run.evaluator) or measure(run))
     record(f"{SMALL[task]} --out again")
     found, kept = load_run(mine / "again"), load_scores(mine / "again" / SCORES)
-    again = judges[0].score_file(mine / "again" / WEIGHTS, judges[0].everything)
+    again = evaluators[0].score_file(mine / "again" / WEIGHTS, evaluators[0].everything)
     assert kept.keys() == again.keys()
     assert all(np.allclose(kept[key], again[key], atol=1e-6) for key in kept)
     check.check_scores(found, kept, "again")
@@ -180,7 +180,7 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
     assert [line.split(",")[5] != "" for line in curve[1:]] == [False, False, True, False, False, True]
 
 
-def test_a_joint_network_is_judged_at_the_levels_that_its_training_ends_with(mine: Path) -> None:
+def test_a_joint_network_is_evaluated_at_the_levels_that_its_training_ends_with(mine: Path) -> None:
     record(f"segmentation/siamese_unet-joint {COMMON} --test-scenes 4 --out joint --seed 7")
     found = load_run(mine / "joint")
     assert (found.name, found.segmentation.levels) == ("siamese_unet-joint-fast-seed-7", (4, 8))
@@ -313,10 +313,10 @@ def test_a_masknet_whose_time_is_up_before_its_discriminator_goes_on_and_is_reco
 
 def under_way_with(seconds_before: float, **options: Any) -> Any:
     """A run whose evaluation takes 20 s, that is 35 s with the reserve."""
-    judge = SimpleNamespace(measure_seconds=lambda net: 20.0)
+    evaluator = SimpleNamespace(measure_seconds=lambda net: 20.0)
     planned = SimpleNamespace(**({"minutes": None, "stop_after": None} | options))
     return SimpleNamespace(
-        plan=planned, judge=judge, net=None, seconds_before=seconds_before, say=lambda words: None
+        plan=planned, evaluator=evaluator, net=None, seconds_before=seconds_before, say=lambda words: None
     )
 
 
