@@ -1,13 +1,13 @@
 """Plans by the parameters, what they train, and runs cut to the time there is."""
 
 import dataclasses
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from oneshot.classify import training
 from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.koch import KochSmall, SiamesePair
@@ -149,7 +149,7 @@ def test_networks_train_on_own_images(name: str, tmp_path: Any) -> None:
     before = build_net(of_name, of_own).state_dict()
     seen: list[tuple[str, int]] = []
     trained = train(
-        of_name, of_own, folder=tmp_path, on_log=lambda training, point: seen.append((training, point.step))
+        of_name, of_own, folder=tmp_path, on_log=lambda name, point: seen.append((name, point.step))
     )
     assert trained.complete
     (report,) = trained.trainings
@@ -169,21 +169,20 @@ def test_validation_is_on_the_recipes_trials(protocols: Protocols) -> None:
     assert make_validation(plan("background"), net, protocols, Speed()) is None
 
 
-def test_a_time_budget_is_kept_and_a_run_that_goes_on_keeps_its_steps(
-    tmp_path: Any, protocols: Protocols
+def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(
+    tmp_path: Any, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of_name = plan("own", "classification.networks.own.smoke.n_epochs=1000000")
-    started = time.monotonic()
+    monkeypatch.setattr(training, "measure_step", lambda *_: 10.0)
     asked = iter([True])
     stopped = train(
-        of_name, protocols, folder=tmp_path / "a", seconds=3.0, stop=lambda: next(asked, False)
-    ).trainings[0]  # fmt: skip
-    resumed = train(of_name, protocols, folder=tmp_path / "a", seconds=3.0)
+        of_name, protocols, folder=tmp_path / "a", seconds=60.0, stop=lambda: next(asked, False)
+    ).trainings[0]
+    resumed = train(of_name, protocols, folder=tmp_path / "a", seconds=60.0)
     assert resumed.complete
-    assert resumed.trainings[0].n_steps == stopped.n_steps_planned > stopped.n_steps == 1
-    assert 1.0 < time.monotonic() - started < 9
+    assert 6 > resumed.trainings[0].n_steps == stopped.n_steps_planned > stopped.n_steps == 1
     with pytest.raises(ParameterError, match="too few to train in"):
-        train(of_name, protocols, folder=tmp_path / "none", seconds=1e-4)
+        train(of_name, protocols, folder=tmp_path / "none", seconds=5.0)
 
 
 @pytest.mark.parametrize("name", ["own", "protonet", "pairs_30000_affine"])
