@@ -24,7 +24,7 @@ from oneshot.records.release import release
 from oneshot.records.run import WEIGHTS, RecordError, list_strange_sets
 from oneshot.training.distributed import World, join_world
 from oneshot.training.progress import Trained
-from oneshot.training.speed import Speed
+from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import stopping_on_signals
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
@@ -78,7 +78,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise ParameterError("name either a TASK/NETWORK or --next.")
     if not arguments.next:
         return arguments
-    wanted = find_next("cpu" if arguments.device == "cpu" else "gpu")
+    wanted = find_next(
+        "gpu" if choose_speed(arguments.device or "auto", "plain").device_type == "cuda" else "cpu"
+    )
     print(f"next: python -m stages.record {' '.join(wanted)}", file=sys.stderr)
     return build_parser().parse_args([*wanted, *(word for word in words if word != "--next")])
 

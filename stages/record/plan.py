@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -123,6 +123,8 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     check_numbers(arguments)
     training = PLANNERS[task](params, network, arguments.seed)
     start = find_start(arguments, params, training)
+    if start is not None:
+        training = spare_preparation(training)
     chooses = training.net == "masknet"
     sizes = params.scale.evaluate
     return RunPlan(
@@ -182,6 +184,13 @@ def find_start(arguments: argparse.Namespace, params: Params, training: Training
             "them first, or name others by --start-from."
         )
     return path
+
+
+def spare_preparation(training: TrainingPlan) -> TrainingPlan:
+    """Plan for weights that have learnt something: preparation would overwrite some of them."""
+    assert isinstance(training, SegmentationPlan)
+    prepared = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
+    return replace(training, trainings=tuple(prepared))
 
 
 def read_start(path: Path) -> Start:

@@ -20,8 +20,10 @@ import torch
 
 from oneshot import library
 from oneshot.classify.nets import NETS
+from oneshot.classify.protocols import find_protocols
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
 from oneshot.omniglot.drawings import Drawings, save_drawings
+from oneshot.params import load_params
 from oneshot.records import check
 from oneshot.records.results import load_scores, save_scores
 from oneshot.records.run import CURVE, RUN, SCORES, WEIGHTS, RecordError, Run, load_run, save_run
@@ -31,7 +33,7 @@ from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, sa
 from stages.record import adopt, main, plan
 from stages.record import run as under_way
 from stages.record.conditions import recorded_revision
-from stages.record.data import render_test_sets
+from stages.record.data import find_outside, render_test_sets
 from stages.record.form import save_curve
 from tests.archives import flip_bit
 from tests.conftest import ROOT
@@ -306,6 +308,24 @@ def test_a_masknet_whose_time_is_up_before_its_discriminator_goes_on_and_is_reco
     }  # fmt: skip
     curve = (mine / "masknet" / CURVE).read_text().splitlines()
     assert {line.split(",")[0] for line in curve[1:]} == {"proposals", "discriminator"}
+
+
+def test_a_run_that_starts_from_other_weights_says_so_and_keeps_them(mine: Path) -> None:
+    start = f"segmentation/{WEIGHTS}"
+    record(f"{SMALL['segmentation']} --out further --start-from {start} -S lr=1e-12")
+    found, before = load_run(mine / "further"), load_run(mine / "segmentation")
+    assert found.start_from is not None
+    assert before.weights is not None
+    assert (found.start_from.file, found.start_from.sha256) == (start, before.weights.sha256)
+    assert (found.n_seen, found.n_seen_before) == (40, 40)
+    # At such a rate nothing moves, unless the weights were prepared as if they were new.
+    kept = (load_tensors(mine / place / WEIGHTS)[0] for place in ("further", "segmentation"))
+    torch.testing.assert_close(*kept, atol=1e-4, rtol=0)
+    with pytest.raises(WeightsError, match="cannot be the start of one of 3 feature maps"):
+        record(
+            f"{SMALL['segmentation']} --out further --start-from {start} "
+            "-S scales.smoke.segmentation.feature_maps=3"
+        )
 
 
 # ----------------------------------------------------------------------------------------------- the budget
@@ -650,6 +670,23 @@ def test_the_test_sets_are_compared_with_the_published_ones(drawings: Drawings) 
     bits[changed] = bits[changed[::-1]]
     turned = replace(drawings, bits=bits)
     assert render_test_sets(turned, 4, 5)[1] == {"test-train": "yes", "test-one-shot": "no"}
+
+
+@pytest.mark.omniglot
+def test_what_is_not_available_is_not_computed_and_said(
+    drawings: Drawings, project: Path, mirror: Path
+) -> None:
+    protocols = find_protocols(drawings, load_params(ROOT / "params.yaml").other_images)
+    outside, not_computed = find_outside(None, None, protocols)
+    assert (outside, not_computed.keys()) == ({}, {"all_runs", "mnist"})
+    outside, not_computed = find_outside(mirror / "all_runs.zip", None, protocols)
+    assert (outside.keys(), not_computed.keys()) == ({"all_runs"}, {"mnist"})
+    for all_runs, mnist in ((project / "runs.zip", None), (None, project)):
+        with pytest.raises(OneshotError, match="is missing"):
+            find_outside(all_runs, mnist, protocols)
+    (project / "runs.zip").write_bytes((mirror / "all_runs.zip").read_bytes() + b"more")
+    with pytest.raises(OneshotError, match=r"runs\.zip is not Lake's published|is no whole zip"):
+        find_outside(project / "runs.zip", None, protocols)
 
 
 def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
