@@ -10,6 +10,7 @@ STARTED = time.monotonic()  # the clock of --minutes, before imports that take s
 
 import argparse
 import math
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -81,7 +82,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     wanted = find_next(
         "gpu" if choose_speed(arguments.device or "auto", "plain").device_type == "cuda" else "cpu"
     )
-    print(f"next: python -m stages.record {' '.join(wanted)}", file=sys.stderr)
+    print(f"next: python -m stages.record {shlex.join(wanted)}", file=sys.stderr)
     return build_parser().parse_args([*wanted, *(word for word in words if word != "--next")])
 
 

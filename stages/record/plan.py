@@ -25,6 +25,7 @@ from oneshot.training.tensors import WeightsError, file_sha256, load_tensors
 from stages.places import RECORDED, RUNS
 
 WANTED = RECORDED / "wanted.yaml"
+CHECKPOINT_SECONDS = 180.0  # of classification, at least: those of the largest network are 620 MB
 USUAL_BASE = "koch"  # whose runs are named by their network alone
 PLANNERS = {SEGMENTATION: segment_training.plan_training, CLASSIFICATION: classify_training.plan_training}
 
@@ -125,6 +126,9 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     start = find_start(arguments, params, training)
     if start is not None:
         training = spare_preparation(training)
+    if task == CLASSIFICATION:
+        seconds = max(training.checkpoint_seconds, CHECKPOINT_SECONDS)
+        training = replace(training, checkpoint_seconds=seconds)
     chooses = training.net == "masknet"
     sizes = params.scale.evaluate
     return RunPlan(

@@ -100,6 +100,8 @@ class OngoingRun:
         save_curve(self.files, self.curves)
 
     def say(self, sentence: str) -> None:
+        if self.world.rank > 0:
+            return
         print(f"{time.monotonic() - self.started:6.0f} s  {sentence}", file=sys.stderr, flush=True)
 
 

@@ -28,6 +28,7 @@ from oneshot.records import check
 from oneshot.records.results import load_scores, save_scores
 from oneshot.records.run import CURVE, RUN, SCORES, WEIGHTS, RecordError, Run, load_run, save_run
 from oneshot.training import fit
+from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint
 from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, save_tensors
 from stages.record import adopt, main, plan
@@ -691,7 +692,7 @@ def test_what_is_not_available_is_not_computed_and_said(
 
 def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ongoing = under_way.OngoingRun(
-        plan=None, folder=tmp_path, files=tmp_path, speed=None, world=None, started=time.monotonic(),
+        plan=None, folder=tmp_path, files=tmp_path, speed=None, world=World(), started=time.monotonic(),
         net=None, train=None, trainings=["pairs"], n_steps_before={"pairs": 2},
     )  # type: ignore[arg-type]  # fmt: skip
     ongoing.spoken -= 2 * under_way.SPOKEN_SECONDS
