@@ -19,11 +19,13 @@ import pytest
 import torch
 
 from oneshot import library
+from oneshot.classify.all_runs import read_all_runs
 from oneshot.classify.nets import NETS
-from oneshot.classify.protocols import find_protocols
+from oneshot.classify.protocols import describe_lists, find_protocols
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import load_params
+from oneshot.published import read_facts
 from oneshot.records import check
 from oneshot.records.results import load_scores, save_scores
 from oneshot.records.run import CURVE, RUN, SCORES, WEIGHTS, RecordError, Run, load_run, save_run
@@ -31,6 +33,7 @@ from oneshot.training import fit
 from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint
 from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, save_tensors
+from stages.images import read_digits
 from stages.record import adopt, main, plan
 from stages.record import run as under_way
 from stages.record.conditions import recorded_revision
@@ -688,6 +691,18 @@ def test_what_is_not_available_is_not_computed_and_said(
     (project / "runs.zip").write_bytes((mirror / "all_runs.zip").read_bytes() + b"more")
     with pytest.raises(OneshotError, match=r"runs\.zip is not Lake's published|is no whole zip"):
         find_outside(project / "runs.zip", None, protocols)
+
+
+@pytest.mark.omniglot
+@pytest.mark.mnist
+def test_trials_on_mnist_and_lakes_runs_are_described_as_adoption_wants_them(mirror: Path) -> None:
+    if not (mirror.parent / "mnist").is_dir():
+        pytest.skip("there is no folder mnist beside OMNIGLOT_MIRROR")
+    facts = read_facts("episodes")
+    digits = describe_lists([read_digits(mirror.parent / "mnist").episodes])
+    assert digits["sha256"] == facts["mnist"]["picked_sha256"]
+    _, runs = read_all_runs(mirror / "all_runs.zip")
+    assert describe_lists([runs])["sha256"] == facts["all_runs"]["sha256"]
 
 
 def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
