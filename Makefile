@@ -4,8 +4,11 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 TORCH := $(shell grep '^torch==' requirements.lock)
 INSTALL := $(BIN)/uv pip install -q --python $(BIN)/python
+# Two processes of one thread each: PyTorch's threads in several processes would wait for one another. Files stay
+# whole, and start in the order of tests/conftest.py, the longest first.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv demo repro test lint bench clean
+.PHONY: venv demo repro check test lint bench clean
 
 venv: .venv/installed
 
@@ -21,20 +24,27 @@ venv: .venv/installed
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch .venv/installed
 
-# The whole pipeline at scale smoke, in a clone of its own: invented alphabets, no download, no GPU.
+# The whole pipeline at scale smoke, in a clone of its own: synthetic alphabets, no download, no GPU.
 demo: venv
+	@echo "The whole pipeline in miniature: some two to three minutes on two cores."
 	rm -rf demo
 	git clone -q . demo
 	cd demo && dvc exp run -S scale=smoke
-	@cat demo/tables/segmentation.md demo/tables/classification.md
-	@echo "Pictures: task, predictions, iou_over_clutter, oracles and rising_ways (.png) in demo/figures"
+	@for block in segmentation classification; do \
+		sed -n "/<!-- $$block -->/,/<!-- .$$block -->/p" demo/README.md | grep -v '^<!--'; done
+	@echo "All tables: demo/docs/results.md; pictures: demo/figures"
 
 # The pipeline at the scale of params.yaml.
 repro: venv
+	@echo "The pipeline at the scale of params.yaml; at scale laptop some 20 minutes on two cores."
 	dvc repro
 
+# Before every commit: format, lint, types, and the tests that take no longer than a moment.
+check: lint
+	$(PYTEST) -q -m "not slow"
+
 test: venv
-	python -m pytest
+	$(PYTEST)
 
 lint: venv
 	ruff format --check .

@@ -1,4 +1,4 @@
-"""What the sections of a benchmark of training share: settings, data, and how they report."""
+"""Settings, data and reports that the sections of a benchmark of training share."""
 
 import argparse
 import json
@@ -23,12 +23,12 @@ from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.training_set import TrainingSet
 from oneshot.training.speed import choose_speed
 
-LEVEL = 4  # where nothing else is said; how much clutter there is does not change a step
+LEVEL = 4  # unless a section names another; the clutter does not change the cost of a step
 
 
 @dataclass
 class Readings:
-    """Scenes a second, reading by reading."""
+    """Readings of scenes a second."""
 
     rates: list[float]
     waiting: float = math.nan
@@ -48,7 +48,7 @@ class Readings:
 
 
 class Bench:
-    """What all sections share: settings, data, a trained network, and what was found so far."""
+    """Settings, data, a trained network, and the results so far, which all sections share."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self.speed = choose_speed(arguments.device, arguments.speed)
@@ -85,14 +85,14 @@ class Bench:
 
     @cached_property
     def raw(self) -> Path:
-        """The raw arrays of one job."""
+        """Folder with the raw arrays of one job."""
         (self.folder / "raw").mkdir()
         obvious.write_raw(self.folder / "raw", self.scenes)
         return self.folder / "raw"
 
     @cached_property
     def net(self) -> SiameseUNet:
-        """Trained by the sections that train."""
+        """Network that the sections on training train."""
         return self.new_net()
 
     def new_net(self) -> SiameseUNet:
@@ -103,7 +103,7 @@ class Bench:
         return SegmentationRecipe(name, numbers.lr, self.batch_size, numbers.matching_weight)
 
     def section(self, name: str, measure: Callable[["Bench"], Any]) -> None:
-        """Run one, whatever becomes of it, and keep what all have found so far."""
+        """Run one section, report its error if any, and write all results so far."""
         started = time.monotonic()
         print(f"\n{name}", flush=True)
         try:

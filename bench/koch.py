@@ -58,7 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="of the obvious DataLoader")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each reading")
-    parser.add_argument("--drawings", type=Path, help="drawings.npz; else invented alphabets")
+    parser.add_argument("--drawings", type=Path, help="drawings.npz; else synthetic alphabets")
     return parser.parse_args()
 
 
@@ -71,7 +71,7 @@ def find_drawings(path: Path | None) -> Drawings:
 def take_turns(
     ways: dict[str, Callable[[], int]], arguments: argparse.Namespace, speed: Speed, unit: str
 ) -> None:
-    """Each way for some seconds, round by round; a way gives how many things one call of it did."""
+    """Run each way for some seconds, round by round; a way returns how many things one call of it did."""
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for name, way in itertools.chain(*[ways.items()] * arguments.rounds):
         n, started = 0, time.perf_counter()
@@ -123,7 +123,7 @@ def compare_training(
 def compare_scoring(
     net: SiamesePair, theirs: torch.nn.Module, drawings: Drawings, speed: Speed, arguments: argparse.Namespace
 ) -> None:
-    """As many queries as ways, as in the paper's trials: 20 x 20."""
+    """Compare scoring of as many queries as ways, as in the paper's trials: 20 x 20."""
     images = drawings.unpack()
     scorer = NetworkScorer(net, speed)
     for n_way in N_WAYS:

@@ -133,7 +133,7 @@ def write_raw(folder: Path, scenes: Scenes) -> None:
 def load(
     folder: Path, statistics: PixelStatistics, batch_size: int, device: str, shuffle: bool
 ) -> DataLoader:
-    """Workers: one a core beside a GPU, at most 16; one beside a CPU's own work."""
+    """Load scenes by workers: one a core beside a GPU, at most 16; one beside a CPU's own work."""
     cuda = device.startswith("cuda")
     return DataLoader(
         RawScenes(folder, statistics), batch_size, shuffle=shuffle, drop_last=shuffle, pin_memory=cuda,
@@ -147,7 +147,7 @@ def epochs(loader: DataLoader) -> Iterator[list[Tensor]]:
 
 
 class Trainer:
-    """The obvious loop, which can be stopped and gone on with, so that its readings alternate with ours."""
+    """Obvious training loop that can be interrupted, so that its readings alternate with ours."""
 
     def __init__(self, net: ObviousSiameseUNet, loader: DataLoader, device: str) -> None:
         self.net, self.device = net.to(device), device
@@ -170,7 +170,7 @@ class Trainer:
 
 @torch.no_grad()
 def evaluate(net: ObviousSiameseUNet, loader: DataLoader, device: str) -> np.ndarray:
-    """Intersection over union of every scene."""
+    """Compute the intersection over union of every scene."""
     net.to(device).eval()
     ious = []
     for scenes, targets, masks in loader:

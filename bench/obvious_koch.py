@@ -33,7 +33,7 @@ class ObviousKoch(nn.Module):
 
 
 def with_weights_of(net) -> ObviousKoch:
-    """The same network as ours, on the same weights."""
+    """Build the same network as ours, with the same weights."""
     ours = net.base
     obvious = ObviousKoch(ours.settings["channels"], ours.n_code)
     layers = [*ours.convolutions, ours.connected]
@@ -46,7 +46,7 @@ def with_weights_of(net) -> ObviousKoch:
 
 
 def distort(image):
-    """One drawing, by Pillow: rotation, shear, scale, translation, each present half the time."""
+    """Distort one drawing by Pillow: rotation, shear, scale, translation, each present half the time."""
 
     def drawn(reach):
         return random.uniform(-reach, reach) if random.random() < 0.5 else 0.0
@@ -78,7 +78,7 @@ class PairsOfDrawings(Dataset):
 
 
 def batches(drawings, characters, batch_size, n_workers):
-    """Without end."""
+    """Yield batches without end."""
     data = PairsOfDrawings(drawings, characters, 10**6)
     while True:
         yield from DataLoader(data, batch_size=batch_size, num_workers=n_workers, shuffle=True)
@@ -86,7 +86,7 @@ def batches(drawings, characters, batch_size, n_workers):
 
 @torch.no_grad()
 def score(net, queries, supports):
-    """Every query beside every support, encoded anew for each pair."""
+    """Score every query beside every support, encoded anew for each pair."""
     rows = []
     for query in queries:
         rows.append(net(query.expand(len(supports), 1, 105, 105), supports[:, None]))

@@ -28,7 +28,7 @@ class ObviousMaskNet(nn.Module):
         return codes, skips, (codes * skips[-1]).sum(1, keepdim=True) * codes
 
     def decode(self, matched, skips, locations):
-        """One location of every scene."""
+        """Decode one location of every scene."""
         b, _, h, w = matched.shape
         x = matched * F.one_hot(locations, h * w).view(b, 1, h, w)
         x = F.layer_norm(x, x.shape[1:], eps=1e-12)
@@ -47,7 +47,7 @@ class ObviousMaskNet(nn.Module):
 
     @torch.no_grad()
     def answer(self, scenes, targets, mean, std) -> tuple[Tensor, Tensor]:
-        """The mask that scores best of every scene, and its score."""
+        """Find the mask that scores best of every scene, and its score."""
         codes, skips, matched = self.encode(scenes, targets)
         n_locations = matched.shape[2] * matched.shape[3]
         best_masks, best_scores = None, torch.full((len(scenes),), -1.0, device=scenes.device)
@@ -62,14 +62,14 @@ class ObviousMaskNet(nn.Module):
         return best_masks, best_scores
 
     def proposal_loss(self, scenes, targets, masks, locations):
-        """Step 1; the first four of the eight locations are the target's."""
+        """Compute the loss of step 1; the first four of the eight locations are the target's."""
         _, skips, matched = self.encode(scenes, targets)
         logits = torch.stack([self.decode(matched, skips, place) for place in locations.T])
         wanted = torch.stack([masks.long()] * 4 + [torch.zeros_like(masks).long()] * 4)
         return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1))
 
     def discriminator_loss(self, scenes, targets, locations, mean, std):
-        """Step 2; the first of the four locations is the target's."""
+        """Compute the loss of step 2; the first of the four locations is the target's."""
         with torch.no_grad():
             codes, skips, matched = self.encode(scenes, targets)
             logits = [self.decode(matched, skips, place) for place in locations.T]
@@ -79,7 +79,7 @@ class ObviousMaskNet(nn.Module):
 
 
 def crop(masks):
-    """A spatial transformer at one third around the centre of mass, read off by grid_sample."""
+    """Crop a third around the centre of mass, as a spatial transformer by grid_sample."""
     h, w = masks.shape[1:]
     floats = masks.float()
     total = floats.sum((1, 2)).clamp(min=1)

@@ -1,4 +1,4 @@
-"""What a device can do at best, and what a training step asks of it."""
+"""Best rates of a device, and the work of a training step."""
 
 import statistics
 import time
@@ -25,7 +25,7 @@ def synchronise(device: str) -> None:
 
 
 def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEATS) -> float:
-    """Of one call, after three to warm up."""
+    """Time one call, after three to warm up."""
     seconds = []
     for repeat in range(3 + repeats):
         synchronise(device)
@@ -38,13 +38,13 @@ def median_seconds(work: Callable[[], object], device: str, repeats: int = REPEA
 
 
 def matrix_rate(device: str, dtype: torch.dtype, size: int) -> float:
-    """Floating-point operations a second of a square matrix product of random numbers."""
+    """Measure floating-point operations a second of a square matrix product of random numbers."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / median_seconds(lambda: a @ b, device)
 
 
 def copy_rate(device: str, n_bytes: int) -> float:
-    """Bytes read and written a second when memory is copied."""
+    """Measure bytes read and written a second when memory is copied."""
     source = torch.randint(255, (n_bytes,), device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
     return 2 * n_bytes / median_seconds(lambda: target.copy_(source), device)
@@ -72,7 +72,7 @@ def random_batch(n: int, size: int = 96) -> Batch:
 
 
 def operations(feature_maps: int) -> tuple[int, int]:
-    """Floating-point operations a scene of the forward pass, and of forward and backward together."""
+    """Count floating-point operations a scene of the forward pass, and of forward and backward together."""
     loss = SegmentationLoss(SiameseUNet(feature_maps).initialise(torch.Generator().manual_seed(0)))
     counts = []
     for train in (False, True):
@@ -85,7 +85,7 @@ def operations(feature_maps: int) -> tuple[int, int]:
 
 
 def memory_traffic(feature_maps: int, n_bytes: int = 2) -> int:
-    """At least so many bytes a scene and training step: every layer's result, `PASSES` times."""
+    """Estimate the least bytes a scene and training step: every layer's result, `PASSES` times."""
     net = SiameseUNet(feature_maps).initialise(torch.Generator().manual_seed(0))
     sizes: list[int] = []
 

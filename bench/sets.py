@@ -1,4 +1,4 @@
-"""All 28 sets: rendering with checks and writing, size, peak memory, reading: ``python -m bench.sets``."""
+"""Benchmark of all 28 sets, checked and written, their size, memory and reading: ``python -m bench.sets``."""
 
 import argparse
 import resource
@@ -7,11 +7,10 @@ import statistics
 import time
 from pathlib import Path
 
-from oneshot.clutter.parts import SET_SPLITS, complete_parts, list_parts
+from oneshot.clutter.parts import complete_parts, list_parts, read_part
 from oneshot.clutter.scenes import SceneRecipe, lay_out, render_job
-from oneshot.clutter.store import read_part
 from oneshot.library import fetch_drawings
-from oneshot.published import CLUTTER_LEVELS
+from oneshot.published import CLUTTER_LEVELS, SET_SPLITS
 
 RAW_BYTES = 96 * 96 * 3 + 96 * 96 + 32 * 32 * 3  # of a scene's image, segmentation and target
 REPEATS = 5
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def measure_reading(folder: Path, parts: list, pens: dict) -> None:
-    """One core: rendering a part beside reading it back and decoding it to images, masks and targets."""
+    """Compare rendering a part with reading it back and decoding it, on one core."""
     print("level | rendering, us/scene | reading and decoding, us/scene | ratio")
     totals = [0.0, 0.0]
     for level in CLUTTER_LEVELS:

@@ -49,7 +49,7 @@ def device_rates(bench: Bench) -> dict[str, float]:
 
 
 def same_answers(bench: Bench) -> dict[str, float]:
-    """The obvious network's logits on our weights."""
+    """Compare the obvious network's logits with ours, on our weights."""
     ours = bench.new_net()
     theirs = obvious.with_weights_of(ours).to(bench.device)
     speed = bench.speed.plain()
@@ -67,7 +67,7 @@ def same_answers(bench: Bench) -> dict[str, float]:
 
 
 def train_obviously(bench: Bench, trainer: obvious.Trainer, seconds: float) -> Readings:
-    """Readings of so many seconds in all."""
+    """Train for so many seconds in all, and read the rates."""
     trainer.step().item()
     rates, started, waited = [], time.perf_counter(), trainer.seconds_waited
     n_steps = max(1, bench.steps_a_reading // 5)
@@ -85,7 +85,7 @@ def train_ours(
     bench: Bench, loss: SegmentationLoss, recipe: SegmentationRecipe, level: int, seconds: float, n_jobs: int,
     n_scenes: int = 2_000_000,
 ) -> Readings:  # fmt: skip
-    """As a recorded run trains. What lies before the first log point (compilation, first scenes) is apart."""
+    """Train as a recorded run does; time before the first log point (compilation, first scenes) is apart."""
     marks: list[tuple[LogPoint, float]] = []
 
     def over() -> bool:
@@ -112,7 +112,7 @@ def train_ours(
 
 
 def side_by_side(bench: Bench) -> dict[str, Any]:
-    """Recipe published, the obvious loop and ours in turns."""
+    """Measure recipe published, the obvious loop and ours in turns."""
     loader = obvious.load(bench.raw, bench.statistics, bench.batch_size, bench.device, shuffle=True)
     trainer = obvious.Trainer(obvious.with_weights_of(bench.new_net()), loader, bench.device)
     loss, recipe = SegmentationLoss(bench.new_net()), bench.recipe("published")
@@ -142,7 +142,7 @@ def side_by_side(bench: Bench) -> dict[str, Any]:
 
 
 def recipe_and_levels(bench: Bench) -> dict[str, Any]:
-    """Ours at every level and with recipe fast: scenes rendered as they are needed, and from memory."""
+    """Measure every level, and recipe fast: scenes rendered as they are needed, and from memory."""
     found: dict[str, Any] = {}
     recipe = bench.recipe("published")
     loss = SegmentationLoss(bench.new_net())
@@ -173,7 +173,7 @@ def recipe_and_levels(bench: Bench) -> dict[str, Any]:
 
 
 def rendering_rate(bench: Bench, level: int) -> float:
-    """Scenes a second of all the threads that render beside training."""
+    """Measure scenes a second of all the threads that render beside training."""
     n_threads = count_threads(bench.device)
     bench.training_set.render_job(level, 0)
     with ThreadPoolExecutor(n_threads) as threads:
@@ -183,7 +183,7 @@ def rendering_rate(bench: Bench, level: int) -> float:
 
 
 def utilisation(bench: Bench) -> dict[str, float]:
-    """What the step of recipe published achieves of what the device can do."""
+    """Compare the step of recipe published with the device's best rates."""
     forward, both = operations(bench.feature_maps)
     traffic = memory_traffic(bench.feature_maps)
     found = {"forward": forward, "forward and backward": both, "bytes, at least": traffic}
@@ -206,7 +206,7 @@ def utilisation(bench: Bench) -> dict[str, float]:
 
 
 def evaluation(bench: Bench) -> dict[str, Any]:
-    """Scores of the same scenes by the same weights."""
+    """Compare the scores of the same scenes by the same weights."""
     size = bench.batch_size if bench.cuda else 25
     loader = obvious.load(bench.raw, bench.statistics, size, bench.device, shuffle=False)
     theirs, ours = obvious.with_weights_of(copy.deepcopy(bench.net).cpu()), copy.deepcopy(bench.net)
@@ -246,7 +246,7 @@ SECTIONS: dict[str, Callable[[Bench], Any]] = {
 
 
 def known_sections(text: str) -> list[str]:
-    """Names of sections, joined by commas."""
+    """Parse names of sections, joined by commas."""
     names = text.split(",")
     for name in names:
         if name not in SECTIONS:

@@ -1,4 +1,4 @@
-"""Command line: render, write and check scenes without the pipeline; drawings are prepared on first use."""
+"""Render, write and check scenes from the command line; drawings are prepared on first use."""
 
 import argparse
 import json
@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from oneshot.clutter.parts import SET_SPLITS, check_set, complete_parts, list_parts
+from oneshot.clutter.parts import check_set, complete_parts, list_parts
 from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
 from oneshot.errors import OneshotError, ParameterError
 from oneshot.files import replacing
 from oneshot.library import fetch_drawings
-from oneshot.published import CLUTTER_LEVELS
-
-SPLITS = ("train", *SET_SPLITS)
+from oneshot.published import CLUTTER_LEVELS, SET_SPLITS
 
 
-def render(arguments: argparse.Namespace) -> None:
+def render_scenes(arguments: argparse.Namespace) -> None:
     """Render one job, and print its checksums or write its arrays."""
     recipe = SceneRecipe(
         clutter_level=arguments.clutter_level if arguments.distractors is None else arguments.distractors + 1,
@@ -45,7 +43,7 @@ def render(arguments: argparse.Namespace) -> None:
         print(f"{arguments.out}: {len(scenes)} scenes, rendered in {seconds:.3f} s", file=sys.stderr)
 
 
-def write(arguments: argparse.Namespace) -> None:
+def write_parts(arguments: argparse.Namespace) -> None:
     """Write jobs of a published split as parts, keeping those that are there and right."""
     drawings = fetch_drawings(arguments.drawings)
     pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
@@ -60,7 +58,7 @@ def write(arguments: argparse.Namespace) -> None:
         pass
 
 
-def verify(arguments: argparse.Namespace) -> None:
+def verify_sets(arguments: argparse.Namespace) -> None:
     """Read every published set back from disk and compare it, whole, with the published checksums."""
     for clutter_level in CLUTTER_LEVELS:
         for split in SET_SPLITS:
@@ -69,6 +67,7 @@ def verify(arguments: argparse.Namespace) -> None:
 
 
 def parse_range(text: str) -> tuple[int, int]:
+    """Parse FIRST:END."""
     first, _, end = text.partition(":")
     try:
         return int(first), int(end)
@@ -76,13 +75,13 @@ def parse_range(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is no range such as 0:10") from None
 
 
-def build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about_drawings = "packed drawings (default: those of the pipeline, else a copy in the user's cache)"
 
-    one = commands.add_parser("render", help=render.__doc__, description=render.__doc__)
-    one.set_defaults(run=render)
+    one = commands.add_parser("render", help=render_scenes.__doc__, description=render_scenes.__doc__)
+    one.set_defaults(run=render_scenes)
     one.add_argument("--characters", choices=("train", "eval", "test"), required=True)
     one.add_argument(
         "--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded"
@@ -103,23 +102,23 @@ def build_parser() -> argparse.ArgumentParser:
     output.add_argument("--out", type=Path, metavar="FILE.npz", help="write the raw arrays")
     one.add_argument("--drawings", type=Path, help=about_drawings)
 
-    some = commands.add_parser("write", help=write.__doc__, description=write.__doc__)
-    some.set_defaults(run=write)
-    some.add_argument("--split", choices=SPLITS, required=True)
+    some = commands.add_parser("write", help=write_parts.__doc__, description=write_parts.__doc__)
+    some.set_defaults(run=write_parts)
+    some.add_argument("--split", choices=("train", *SET_SPLITS), required=True)
     some.add_argument("--clutter-level", type=int, choices=CLUTTER_LEVELS, required=True)
     some.add_argument("--jobs", type=parse_range, metavar="FIRST:END", help="default: all")
     some.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     some.add_argument("--workers", type=int, default=-1, help="parts at a time; -1: one for each core")
     some.add_argument("--drawings", type=Path, help=about_drawings)
 
-    check = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
-    check.set_defaults(run=verify)
+    check = commands.add_parser("verify", help=verify_sets.__doc__, description=verify_sets.__doc__)
+    check.set_defaults(run=verify_sets)
     check.add_argument("folder", type=Path, nargs="?", default=Path("data/scenes"))
     return parser
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    arguments = build_parser().parse_args(words)
+    arguments = _build_parser().parse_args(words)
     try:
         arguments.run(arguments)
     except (OneshotError, OSError) as error:  # such as a full disk, or a folder that cannot be written

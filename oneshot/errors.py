@@ -2,36 +2,36 @@
 
 
 class OneshotError(Exception):
-    """Base of all of them: the message says what is wrong, where, and what to do."""
+    """Base class of all errors here: the message says what is wrong, where, and what to do."""
 
 
 class ParameterError(OneshotError):
-    """A parameter is unknown, missing or out of range."""
+    """Unknown, missing or impossible parameter."""
 
 
 class DownloadError(OneshotError):
-    """An archive could not be fetched."""
+    """Failed download of an archive."""
 
 
 class ArchiveError(OneshotError):
-    """An archive is not what it should be: cut off, altered, or unsafe to unpack."""
+    """Archive that is cut off, altered, or unsafe to unpack."""
 
 
 class DrawingsError(OneshotError):
-    """A file of packed drawings is missing, damaged, or not the one that is needed."""
+    """File of packed drawings that is missing, damaged, or another than needed."""
 
 
 class ImageFolderError(OneshotError):
-    """A folder of own images is not laid out as classes, or holds a file that is no readable image."""
+    """Folder of own images that is not laid out as classes, or holds a file that is no readable image."""
 
 
 class PartError(OneshotError):
-    """A stored part of a set is missing, damaged, or not the one that is needed."""
+    """Stored part of a set that is missing, damaged, or another than needed."""
 
 
 class ChecksumError(OneshotError):
-    """What was computed differs from what was published."""
+    """Difference between what was computed and what was published."""
 
 
 class TrainingError(OneshotError):
-    """Training cannot start or cannot go on."""
+    """Training that cannot start or cannot go on."""

@@ -1,12 +1,13 @@
 """Files that are whole or absent: never half-written under their final name."""
 
 import io
+import json
 import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,9 +18,9 @@ UNIX = 3
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file open for writing beside `path` that takes its place at the end; on an error `path` stays as is.
+    """Open a file beside `path` that takes its place at the end; after an error `path` is as it was.
 
-    Folders above it are made. A hard-linked `path` (DVC's cache) is replaced, never written into.
+    Folders above `path` are made. A hard-linked `path` (DVC's cache) is replaced, never written into.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -32,6 +33,17 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any, indent: int = 1) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
 def save_arrays(path: Path, **arrays: ArrayLike) -> None:

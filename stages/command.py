@@ -1,4 +1,4 @@
-"""How a stage ends: an error that a user can act on is one sentence on stderr, without a traceback."""
+"""End of a stage: an error that a user can act on becomes one sentence on stderr, without a traceback."""
 
 import errno
 import signal
@@ -32,7 +32,7 @@ def run(main: Callable[[], None]) -> None:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM as a question that training asks after every step; a further one ends at once.
+    """Turn Ctrl-C and SIGTERM into a question that training asks after every step; another one ends at once.
 
     Outside the main thread, where signals cannot be caught, the answer stays no.
     """

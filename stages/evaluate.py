@@ -1,63 +1,222 @@
-"""Evaluate the trained networks on the test sets of one clutter level."""
+"""Evaluate the networks of a task that were trained here, and what needs no training beside them."""
 
 import argparse
 import json
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oneshot.params import load_params
+from oneshot.files import save_arrays, write_json
+from oneshot.intervals import Figure
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
-from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
-from oneshot.segment.weights import load_weights
-from oneshot.training.speed import choose_speed
+from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
+from oneshot.records.run import OWN_ANSWER
 from stages.command import run
-from stages.places import net_folder
-from stages.scores import write_scores
-from stages.test_scenes import read_test_sets, score_network, summarise
+from stages.places import MANIFESTS, METRICS, MODELS, PREDICTIONS, SCENES
+from stages.source import read_manifest
 
-KINDS = {"siamese_unet": "", "masknet": "masknet_"}  # and what their names begin with in the metrics
+if TYPE_CHECKING:
+    from torch import nn
+
+    from oneshot.clutter.scenes import Scenes
+    from oneshot.segment.batches import PixelStatistics
+    from oneshot.training.speed import Speed
+
+SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
+PLOTTED = ("euclidean", "guess")  # baselines with figures of rising N-way
 
 
-def main(clutter_level: int) -> None:
-    params = load_params()
-    size = params.scale.evaluate
-    sets, statistics = read_test_sets(clutter_level, size)
-    speed = choose_speed(params.device, "plain")  # what a recorded run is evaluated with, too
-    metrics: dict[str, Any] = {
-        "scale": params.scale_name,
-        "clutter_level": clutter_level,
-        "all_ink": {
-            split: summarise(iou_of_all_ink(scenes), None, has_same_class_distractor(scenes))
-            for split, scenes in ((split, whole[: size.n_scenes]) for split, whole in sets.items())
-        },
-    }
+def main(task: str) -> None:
+    evaluate = {SEGMENTATION: evaluate_segmentation, CLASSIFICATION: evaluate_classification}
+    evaluate[task](load_params())
+
+
+def evaluate_segmentation(params: Params) -> None:
+    """Write the IoU of every network at its clutter levels, and of marking every character at all levels."""
+    # Imported here, since tables and the other task need neither torch nor numba.
+    from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
+    from oneshot.segment.nets import NETS
+    from oneshot.training.speed import choose_speed
+    from oneshot.training.tensors import load_network
+
+    size, speed = params.scale.evaluate, choose_speed(params.device, "plain")
+    trained = read_trained(params, SEGMENTATION)
+    networks = {name: describe_segmentation(about) | {"figures": {}} for name, about in trained.items()}
+    loaded = {name: load_network(weights_of(SEGMENTATION, name), NETS)[0] for name in trained}
+    ink: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
-    for kind, prefix in KINDS.items():
-        for net in (f"level_{clutter_level}", "joint"):
-            folder = net_folder(kind, net)
-            about = json.loads((folder / "about.json").read_text())
-            if not about["trained"]:
-                continue
-            network, _ = load_weights(folder / "weights.safetensors")
-            key = f"{prefix}{net}"
-            means, of_net = score_network(network, sets, statistics, size=size, speed=speed, key=key)
-            metrics[key] = describe_net(about) | {"answers": means}
-            arrays |= of_net
-    write_scores(f"segmentation-{clutter_level}", metrics, arrays)
+    for level in CLUTTER_LEVELS:
+        sets, statistics = read_test_sets(level, size)
+        scores: dict[str, np.ndarray] = {}
+        for split, scenes in sets.items():
+            scores[f"{level}/{split}/iou"] = iou_of_all_ink(scenes[: size.n_scenes])
+            scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes[: size.n_scenes])
+        ink |= to_json(summarise_segmentation(scores))
+        for name, net in loaded.items():
+            if level in list_levels(name):
+                found, masks = score_level(net, level, sets, statistics, size=size, speed=speed)
+                networks[name]["figures"] |= to_json(summarise_segmentation(found))
+                arrays |= keep_predictions(name, found, masks)
+    metrics = {"scale": params.scale_name, "networks": networks, "all_ink": {"figures": ink}}
+    write_json(METRICS / f"{SEGMENTATION}.json", metrics)
+    save_arrays(PREDICTIONS / f"{SEGMENTATION}.npz", **arrays)
 
 
-def describe_net(about: dict[str, Any]) -> dict[str, Any]:
-    """What the metrics repeat of a training."""
-    described = {key: about[key] for key in ("recipe", "feature_maps", "n_scenes_seen", "seed")}
-    phases = [phase for training in about["training"].values() for phase in training["phases"]]
+def evaluate_classification(params: Params) -> None:
+    """Write the accuracy of every network and every baseline on all benchmarks."""
+    from oneshot.classify.baselines import make_baselines
+    from oneshot.classify.nets import NETS
+    from oneshot.classify.protocols import draw_once
+    from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
+    from oneshot.training.speed import choose_speed
+    from oneshot.training.tensors import load_network
+    from stages.images import read_outside, read_protocols
+
+    protocols = draw_once(read_protocols(params))
+    outside, not_computed = read_outside(protocols)
+    speed = choose_speed(params.device, "plain")
+    networks: dict[str, Any] = {}
+    for name, about in read_trained(params, CLASSIFICATION).items():
+        scorer = NetworkScorer(load_network(weights_of(CLASSIFICATION, name), NETS)[0], speed)
+        pairs = find_pairs(scorer, protocols, about["recipe"])
+        names = [*outside, *protocols.lists, "validation", *pairs]
+        found = score_everything(scorer, protocols, outside, pairs, names)
+        networks[name] = describe_classification(about)
+        networks[name]["figures"] = to_json(summarise_classification(found))
+    baselines = {}
+    for name, baseline in make_baselines(params.seed).items():
+        chosen = choose_benchmarks(name, [*outside, *protocols.lists], params.scale.classification.hausdorff)
+        found = score_everything(baseline, protocols, outside, {}, chosen)
+        baselines[name] = {"figures": to_json(summarise_classification(found))}
+    metrics = {
+        "scale": params.scale_name,
+        "source": protocols.source,
+        "protocols": read_manifest()["protocols"],
+        "not_computed": not_computed,
+        "networks": networks,
+        "baselines": baselines,
+    }
+    write_json(METRICS / f"{CLASSIFICATION}.json", metrics)
+
+
+def read_trained(params: Params, task: str) -> dict[str, dict[str, Any]]:
+    """Read what is known of every network of a task that this scale trains, by name."""
+    abouts = {
+        name: json.loads((MODELS / task / name / "about.json").read_text())
+        for name in params.networks_of(task)
+    }
+    return {name: about for name, about in abouts.items() if about["trained"]}
+
+
+def weights_of(task: str, name: str) -> Any:
+    return MODELS / task / name / "weights.safetensors"
+
+
+def describe_segmentation(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose what the metrics repeat of a training."""
+    phases = [phase for training in about["trainings"] for phase in training["settings"]["phases"]]
     levels = sorted({level for phase in phases for level in phase["clutter_levels"]})
-    described["n_scenes_before"] = about.get("n_scenes_before", 0)
+    described = {
+        key: about[key] for key in ("net", "recipe", "n_parameters", "seed", "n_seen", "n_seen_before")
+    }
+    described["feature_maps"] = about["settings"]["feature_maps"]
     return described | {"trained_on": ", ".join(map(str, levels))}
+
+
+def describe_classification(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose what the metrics repeat of a training."""
+    described = {key: about[key] for key in ("net", "recipe", "n_parameters", "seed", "n_seen")}
+    return described | {key: about["settings"].get(key) for key in ("base", "n_pairs", "n_copies")}
+
+
+def choose_benchmarks(baseline: str, names: Iterable[str], of_hausdorff: Iterable[str]) -> list[str]:
+    """Choose all benchmarks but those that would take long and nobody asks for."""
+    from oneshot.classify.protocols import RISING_WAYS
+
+    if baseline == "hausdorff":
+        return [name for name in names if name in of_hausdorff]
+    return [name for name in names if baseline in PLOTTED or name not in RISING_WAYS]
+
+
+def list_levels(network: str) -> tuple[int, ...]:
+    """List the clutter levels a network is evaluated at: the one in its name, or all."""
+    end = network.rpartition("-")[2]
+    return tuple(level for level in CLUTTER_LEVELS if str(level) == end) or CLUTTER_LEVELS
+
+
+def read_test_sets(clutter_level: int, size: Evaluate) -> "tuple[dict[str, Scenes], PixelStatistics]":
+    """Read the first scenes of both test sets, and what normalises them, however few are to be evaluated.
+
+    Raises:
+        PartError: fewer scenes were rendered.
+    """
+    from oneshot.clutter.parts import read_set
+    from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
+
+    n_scenes = max(size.n_scenes, size.n_masknet_scenes)
+    n_known = min(STATISTICS_SCENES, read_sets_manifest(clutter_level)["test-train"]["n_scenes"])
+    known = read_set(SCENES, clutter_level, "test-train", max(n_scenes, n_known))
+    sets = {
+        "test-train": known[:n_scenes],
+        "test-one-shot": read_set(SCENES, clutter_level, "test-one-shot", n_scenes),
+    }
+    return sets, pixel_statistics(known)
+
+
+def read_sets_manifest(clutter_level: int) -> dict[str, Any]:
+    """Read what the stage render wrote of the sets of a level, by split."""
+    manifest = json.loads((MANIFESTS / f"scenes-{clutter_level}.json").read_text())
+    found: dict[str, Any] = manifest["sets"]
+    return found
+
+
+def score_level(
+    net: "nn.Module",
+    level: int,
+    sets: "Mapping[str, Scenes]",
+    statistics: "PixelStatistics",
+    *,
+    size: Evaluate,
+    speed: "Speed",
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Score every answer of a network on both test sets, and predict the masks of their first scenes.
+
+    Scores as `oneshot.records.results` keeps them; masks, by <level>/answer/<split>, are of its own answer. A
+    MaskNet, which decodes every scene 144 times, is scored on fewer scenes.
+    """
+    from oneshot.segment.evaluate import evaluate_answers, segment
+    from oneshot.segment.metrics import has_same_class_distractor
+    from oneshot.segment.nets.masknet import MaskNet
+
+    n_scenes = size.n_masknet_scenes if isinstance(net, MaskNet) else size.n_scenes
+    scores: dict[str, np.ndarray] = {}
+    masks: dict[str, np.ndarray] = {}
+    for split, whole in sets.items():
+        scenes = whole[:n_scenes]
+        scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes)
+        answers = evaluate_answers(net, scenes, statistics, batch_size=size.batch_size, speed=speed)
+        for answer, result in answers.items():
+            place = f"{level}/{answer}/{split}"
+            scores[f"{place}/iou"], scores[f"{place}/hits"] = result.iou, result.hits
+        masks[f"{level}/{OWN_ANSWER}/{split}"] = segment(net, scenes[:SHOWN_SCENES], statistics, speed=speed)
+    return scores, masks
+
+
+def keep_predictions(name: str, scores: Scores, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Name every scene's scores and the first masks by their network."""
+    kept = {f"{name}/{key}": array for key, array in scores.items() if not key.endswith("/same_class")}
+    return kept | {f"{name}/{place}/masks": found for place, found in masks.items()}
+
+
+def to_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
+    return {key: asdict(figure) for key, figure in figures.items()}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clutter_level", type=int, choices=CLUTTER_LEVELS)
+    parser.add_argument("task", choices=(SEGMENTATION, CLASSIFICATION))
     arguments = parser.parse_args()
-    run(lambda: main(arguments.clutter_level))
+    run(lambda: main(arguments.task))

@@ -1,4 +1,4 @@
-"""What classification is about, as all its stages read it: protocols, Lake's runs, MNIST."""
+"""Images of classification, as all its stages read them: protocols, Lake's runs, MNIST."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from oneshot.classify.benchmarks import draw_mnist
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
 from oneshot.classify.scoring import Outside
 from oneshot.omniglot.drawings import load_drawings
-from oneshot.omniglot.mnist import IMAGES, LABELS, ink_images, read_mnist
+from oneshot.omniglot.mnist import MNIST_IMAGES, MNIST_LABELS, ink_images, read_mnist
 from oneshot.omniglot.own_images import load_own_images
 from oneshot.params import Params
 from oneshot.published import read_facts
@@ -16,14 +16,14 @@ from stages.source import is_own
 
 
 def read_protocols(params: Params) -> Protocols:
-    """From what the stage prepare_classes has checked."""
+    """Read the protocols from what the stage prepare_classes has checked."""
     if is_own(params):
         return own_protocols(load_own_images(CLASSES), params.other_images)
     return find_protocols(load_drawings(DRAWINGS), params.other_images)
 
 
 def read_outside(protocols: Protocols) -> tuple[dict[str, Outside], dict[str, str]]:
-    """Lake's runs and MNIST, which go with Omniglot; and of what is not at hand the reason."""
+    """Read Lake's runs and MNIST, which go with Omniglot; and the reason for what is not available."""
     if protocols.source != "omniglot":
         return {}, {}
     outside = {"all_runs": Outside(*read_all_runs(RAW / "all_runs.zip"))}
@@ -33,8 +33,8 @@ def read_outside(protocols: Protocols) -> tuple[dict[str, Outside], dict[str, st
 
 
 def read_digits(folder: Path) -> Outside:
-    """Koch's trials on the MNIST files in a folder, with the images that they need."""
-    grey, labels = read_mnist(folder / IMAGES, folder / LABELS, read_facts("mnist"))
+    """Read Koch's trials on the MNIST files in a folder, with the images that they need."""
+    grey, labels = read_mnist(folder / MNIST_IMAGES, folder / MNIST_LABELS, read_facts("mnist"))
     episodes = draw_mnist(labels)
     needed = episodes.needed()
     return Outside(ink_images(grey[needed]), episodes.renumbered(needed))

@@ -1,26 +1,27 @@
 """Pack all drawings into one array, and prove that they are the published ones."""
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
-from oneshot.files import replacing
+from oneshot.files import write_json
 from oneshot.omniglot.drawings import Drawings, read_archives, save_drawings
-from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import load_params
+from oneshot.published import read_facts
 from stages.command import run
-from stages.places import DRAWINGS, FACTS, MANIFESTS, RAW
+from stages.places import DRAWINGS, MANIFESTS, RAW
 
 MANIFEST = MANIFESTS / "drawings.json"
 
 
 def main() -> None:
     params = load_params()
-    facts = json.loads(FACTS.read_text())
-    if params.scale.source == "synthetic":
-        sizes = params.scale.synthetic
+    facts = read_facts("omniglot")
+    sizes = params.scale.synthetic
+    if params.scale.source == "synthetic" and sizes is not None:
+        from oneshot.omniglot.synthetic import draw_alphabets
+
         n_alphabets = {
             "train": sizes.n_train_alphabets,
             "eval": sizes.n_eval_alphabets,
@@ -30,18 +31,16 @@ def main() -> None:
     else:
         archives = RAW / "images_background.zip", RAW / "images_evaluation.zip"
         drawings = read_archives(*archives, facts["drawings"]["n_characters"])
-    if drawings.source == "omniglot":
         drawings.check_published(facts, str(RAW))
-    manifest = describe(drawings)
+    manifest = describe_drawings(drawings)
     save_drawings(DRAWINGS, drawings)
     with DRAWINGS.open("rb") as file:
         manifest["file_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    with replacing(MANIFEST) as file:
-        file.write((json.dumps(manifest, indent=2) + "\n").encode())
+    write_json(MANIFEST, manifest, indent=2)
 
 
-def describe(drawings: Drawings) -> dict[str, Any]:
-    """What the manifest says of drawings: counts and SHA-256, whole and by character set."""
+def describe_drawings(drawings: Drawings) -> dict[str, Any]:
+    """Count the drawings for the manifest, with their SHA-256, whole and by character set."""
     character_sets = {
         name: {
             "n_alphabets": len(set(drawings.of(name).alphabets.tolist())),

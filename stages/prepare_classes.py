@@ -1,8 +1,5 @@
-"""What classification is about: Omniglot's drawings as prepared, or own images; and the checksums of all
-lists of pairs and episodes that are drawn from them.
-"""
+"""Choose the images of classification, Omniglot's or own ones, and check the lists drawn from them."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
-from oneshot.files import replacing
+from oneshot.files import write_json, write_text
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.omniglot.image_folder import read_image_folder
 from oneshot.omniglot.own_images import save_own_images, split_own_images
@@ -26,19 +23,19 @@ def main() -> None:
     params = load_params()
     protocols, about = prepare_own(params) if is_own(params) else prepare_drawings(params)
     manifest = {"source": protocols.source, **about, "protocols": protocols.describe()}
-    with replacing(CLASSES_MANIFEST) as file:
-        file.write((json.dumps(manifest, indent=1) + "\n").encode())
+    write_json(CLASSES_MANIFEST, manifest)
 
 
 def prepare_drawings(params: Params) -> tuple[Protocols, dict[str, Any]]:
+    """Use the drawings as prepared; returns what the manifest records of them."""
     drawings = load_drawings(DRAWINGS)
-    with replacing(NOTE) as file:
-        file.write(f"Classification takes its images from {DRAWINGS}.\n".encode())
+    write_text(NOTE, f"Classification takes its images from {DRAWINGS}.\n")
     sets = Counter(drawings.character_sets.tolist())
     return find_protocols(drawings, params.other_images), {"sha256": drawings.sha256(), "n_classes": sets}
 
 
 def prepare_own(params: Params) -> tuple[Protocols, dict[str, Any]]:
+    """Split a folder of own images; returns what the manifest records of them."""
     sizes = params.other_images
     own = split_own_images(
         read_image_folder(Path(params.omniglot.source)), np.random.default_rng(params.seed),

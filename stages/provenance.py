@@ -1,20 +1,19 @@
 """Where and how long something was computed: beside the metrics, and nothing depends on it."""
 
-import json
 import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from oneshot.files import replacing
+from oneshot.files import write_json
 from stages.places import METRICS
 
 PACKAGES = ("torch", "numpy", "numba", "pillow", "zarr")
 
 
 def write_provenance(name: str, **facts: float | str) -> None:
-    """metrics/provenance/NAME.json: seconds or counts, machine, versions, and Git's revision."""
+    """Write metrics/provenance/NAME.json: seconds or counts, machine, versions, and Git's revision."""
     about = {
         **facts,
         "machine": machine(),
@@ -22,16 +21,16 @@ def write_provenance(name: str, **facts: float | str) -> None:
         "packages": {package: installed_version(package) for package in PACKAGES},
         "git_revision": git_revision(),
     }
-    with replacing(METRICS / "provenance" / f"{name}.json") as file:
-        file.write((json.dumps(about, indent=1) + "\n").encode())
+    write_json(METRICS / "provenance" / f"{name}.json", about)
 
 
 def machine() -> str:
+    """Name the processor and count its cores."""
     return f"{processor()}, {os.cpu_count()} cores"
 
 
 def processor() -> str:
-    """The processor's name where Linux tells it, else its architecture."""
+    """Find the processor's name where Linux knows it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -48,7 +47,7 @@ def installed_version(package: str) -> str | None:
 
 
 def git_revision() -> str | None:
-    """The commit, marked if the tree differs from it; None outside a checkout or without Git."""
+    """Find the commit, marked if the tree differs from it; None outside a checkout or without Git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

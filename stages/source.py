@@ -1,4 +1,4 @@
-"""What classification is about: told by a parameter, and in full by the manifest of prepare_classes."""
+"""Source of the images for classification: named by a parameter, described by prepare_classes' manifest."""
 
 import json
 from pathlib import Path
@@ -11,15 +11,15 @@ CLASSES_MANIFEST = MANIFESTS / "classes.json"
 
 
 def is_own(params: Params) -> bool:
-    """Whether classification is about a folder of own images, not the drawings as prepared."""
+    """Check if classification uses a folder of own images, not the drawings as prepared."""
     return Path(params.omniglot.source) != DRAWINGS.parent
 
 
 def read_manifest() -> dict[str, Any]:
-    """What prepare_classes wrote of images and protocols."""
+    """Read what prepare_classes wrote about images and protocols."""
     return json.loads(CLASSES_MANIFEST.read_text())
 
 
 def find_source(params: Params) -> str:
-    """omniglot, synthetic or own images, as `Protocols.source` says it."""
+    """Name the source as `Protocols.source` does: omniglot, synthetic or own images."""
     return "own images" if is_own(params) else params.scale.source

@@ -1,66 +1,126 @@
-"""Tables, plots and pictures from the metrics, and the README's block of tables."""
+"""Write tables, plots and pictures from the metrics, docs/results.md, and the README's two tables."""
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from oneshot.clutter.parts import read_set
-from oneshot.params import load_params
+from oneshot.files import write_json, write_text
+from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
-from oneshot.records.run import read_records
+from oneshot.records.run import Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
-from oneshot.report.curves import draw_iou_over_clutter, draw_oracles
+from oneshot.report.classification_tables import write_classification
+from oneshot.report.curves import draw_iou_over_clutter, draw_oracles, draw_rising_ways
 from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
-from oneshot.report.page import replace_block
-from oneshot.report.rows import SHOWN_SPLIT, collect_segmentation
-from oneshot.report.runs import collect_runs
-from oneshot.report.tables import render_tables
-from stages.classification_tables import write_classification
+from oneshot.report.page import head_classification, head_segmentation, replace_block, write_results
+from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
+from oneshot.report.runs import collect_runs, write_runs, write_trained
+from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
+from oneshot.report.summary import summarise_networks
 from stages.command import run
-from stages.places import FIGURES, METRICS, PREDICTIONS, README, RESULTS, SCENES, TABLES
-from stages.written import write
+from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, SCENES, TABLES
 
+FACT_FILES: dict[Task, str] = {"segmentation": "segmentation", "classification": "koch"}
+PAGE = Path("docs/results.md")
+SUMMARY = METRICS / "summary"
 EXAMPLES_A_LEVEL = 4
 
 
 def main() -> None:
     params = load_params()
-    published, records = read_facts("segmentation"), read_records(RESULTS)
-    metrics, reevaluated = read_metrics("segmentation"), read_metrics("reevaluated")
-    results = collect_segmentation(published, metrics, records, reevaluated)
-    runs = collect_runs(published, records, reevaluated)
-    synthetic = params.scale.source == "synthetic"
-    markdown = render_tables(results, runs, published, params.scale_name, synthetic=synthetic)
-    write(TABLES / "segmentation.csv", results.to_csv(index=False, lineterminator="\n"))
-    write(TABLES / "recorded_runs.csv", runs.to_csv(index=False, lineterminator="\n"))
-    write(TABLES / "segmentation.md", markdown)
-    readme = replace_block(README.read_text(encoding="utf-8"), "tables", markdown)
-    readme = replace_block(readme, "answers", render_caption(metrics, reevaluated))
-    write(README, replace_block(readme, "classification", write_classification(params.scale_name)))
+    rows: dict[str, pd.DataFrame] = {}
+    metrics: dict[str, Any] = {}
+    runs = []
+    for task, facts in FACT_FILES.items():
+        metrics[task], rechecked = read_metrics(task), read_metrics(f"rechecked-{task}")
+        of_task = read_runs(RECORDED, task)
+        rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
+        runs.append(collect_runs(of_task, rechecked))
+        write_text(TABLES / f"{task}.csv", to_csv(in_percents(rows[task])))
+    table = pd.concat([found for found in runs if not found.empty] or runs)
+    shown = {level: choose_shown(rows[SEGMENTATION], level) for level in CLUTTER_LEVELS}
+    write_text(TABLES / "recorded_runs.csv", to_csv(table))
+    write_text(TABLES / "rising_ways.csv", spread_rising_ways(rows[CLASSIFICATION]))
+    segmentation = write_trained(rows[SEGMENTATION])
+    segmentation += write_segmentation(rows[SEGMENTATION], read_facts("segmentation"))
+    classification = write_trained(rows[CLASSIFICATION])
+    classification += write_classification(rows[CLASSIFICATION], metrics[CLASSIFICATION], read_facts("koch"))
+    about = {"scale": params.scale_name, "synthetic": params.scale.source == "synthetic"}
+    write_text(
+        PAGE, write_results(segmentation, classification, write_runs(table), render_caption(shown), about)
+    )
+    readme = README.read_text(encoding="utf-8")
+    readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]))
+    write_text(README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION])))
+    write_summary(rows)
+    draw(rows, shown)
 
-    shown = [choose_shown(*of_level) for of_level in zip(metrics, reevaluated, strict=True)]
-    examples = dict(zip(CLUTTER_LEVELS, map(read_examples, CLUTTER_LEVELS, shown), strict=True))
+
+def read_metrics(name: str) -> dict[str, Any]:
+    """Read what the stages evaluate and recheck wrote."""
+    found: dict[str, Any] = json.loads((METRICS / f"{name}.json").read_text())
+    return found
+
+
+def write_summary(rows: dict[str, pd.DataFrame]) -> None:
+    """Write metrics/summary: a file for each line of `dvc metrics show`, and none of an earlier time."""
+    shutil.rmtree(SUMMARY, ignore_errors=True)
+    SUMMARY.mkdir(parents=True)
+    for of_task in rows.values():
+        for place, values in summarise_networks(of_task).items():
+            write_json(SUMMARY / f"{place}.json", values)
+
+
+def in_percents(rows: pd.DataFrame) -> pd.DataFrame:
+    """Turn figures into %, for DVC's plots; fields of which there is nothing are left out."""
+    percents = rows.rename(columns={"value": "percent"})
+    for name in ("percent", "low", "high"):
+        percents[name] = 100 * percents[name].astype(float)
+    return percents.dropna(axis=1, how="all")
+
+
+def spread_rising_ways(rows: pd.DataFrame) -> str:
+    """Write a column for every line of accuracy over N, such as own_evaluation, as DVC's plots want them."""
+    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
+    names = [
+        f"{network}_{RISING_CHARACTERS[benchmark]}"
+        for network, benchmark in zip(points["network"], points["benchmark"], strict=True)
+    ]
+    points = points.assign(line=names, percent=100 * points["value"].astype(float))
+    table = points.pivot(index="n_way", columns="line", values="percent")
+    return str(table.to_csv(lineterminator="\n", float_format="%.6g"))
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
+
+
+def draw(rows: dict[str, pd.DataFrame], shown: dict[int, Shown | None]) -> None:
+    """Draw all pictures into figures/."""
+    examples = {level: read_examples(level, shown[level]) for level in CLUTTER_LEVELS}
     save_figure(draw_task([examples[level][0] for level in (4, 16, 64, 256)]), FIGURES / "task.png")
-    pictures = [example for level in CLUTTER_LEVELS for example in examples[level]]
+    pictures = [example for of_level in examples.values() for example in of_level]
     save_figure(draw_predictions(pictures, EXAMPLES_A_LEVEL // 2), FIGURES / "predictions.png")
-    save_figure(draw_iou_over_clutter(results), FIGURES / "iou_over_clutter.png")
-    save_figure(draw_oracles(results), FIGURES / "oracles.png")
-
-
-def read_metrics(name: str) -> list[dict[str, Any]]:
-    """What the stages evaluate (segmentation) and reevaluate wrote, in order of clutter level."""
-    return [json.loads((METRICS / f"{name}-{level}.json").read_text()) for level in CLUTTER_LEVELS]
+    save_figure(draw_iou_over_clutter(rows[SEGMENTATION]), FIGURES / "iou_over_clutter.png")
+    save_figure(draw_oracles(rows[SEGMENTATION]), FIGURES / "oracles.png")
+    save_figure(draw_rising_ways(rows[CLASSIFICATION]), FIGURES / "rising_ways.png")
 
 
 def read_examples(clutter_level: int, shown: Shown | None) -> list[Example]:
-    """The first scenes of a level with the answers of the chosen network, if there is one."""
+    """Read the first scenes of a level with the answers of the chosen network, if there is one."""
+    from oneshot.clutter.parts import read_set  # loads numba, which takes a second
+
     scenes = read_set(SCENES, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
+    found = (scenes.images(), scenes.targets(), scenes.masks)
     if shown is None:
-        return list_examples(clutter_level, scenes, None, [])
-    with np.load(PREDICTIONS / f"{shown.stage}-{clutter_level}.npz") as arrays:
+        return list_examples(clutter_level, *found)
+    with np.load(PREDICTIONS / f"{shown.file}.npz") as arrays:
         masks, ious = (arrays[f"{shown.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
-        return list_examples(clutter_level, scenes, masks[:EXAMPLES_A_LEVEL], ious.tolist())
+        return list_examples(clutter_level, *found, masks, ious.tolist())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """What several test files share."""
 
-import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,49 @@ import pytest
 from oneshot.omniglot.download import md5
 from oneshot.omniglot.drawings import Drawings, load_drawings, read_archives
 from oneshot.omniglot.synthetic import draw_alphabets
+from oneshot.published import read_facts
 from oneshot.segment.render_ahead import RenderJob, Stock
 from tests.archives import members, write_zip
 
 ROOT = Path(__file__).parent.parent
+# Files of tests that take long, the longest first, so that none is left over when the others are done.
+LONG = (
+    "test_pipeline", "test_golden", "test_wheel", "test_adding_a_network", "test_record", "tests/stages/",
+    "test_docs",
+)  # fmt: skip
+# What `make check` leaves out, by a part of the test's name or file, besides the tests on real data.
+SLOW = (
+    *LONG[:-1], "test_cli.py", "test_training.py", "test_distributed", "test_speed", "test_masknet",
+    "test_evaluate_masknet", "test_release", "killed", "stopped_at_any_step", "overfitted",
+    "same_bytes_twice", "learn_from_episodes", "test_hausdorff_equals",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first, and mark the tests that `make check` leaves out."""
+
+    def place(item: pytest.Item) -> int:
+        return next((k for k, name in enumerate(LONG) if name in item.nodeid), len(LONG))
+
+    items.sort(key=place)
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        if marks & {"omniglot", "mnist"} or any(name in item.nodeid for name in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
+@contextmanager
+def refusing(error: type[Exception], match: str | None = None) -> Iterator[pytest.ExceptionInfo]:
+    """Expects an error that says what is wrong in one line."""
+    with pytest.raises(error, match=match) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture(scope="session")
 def facts() -> dict[str, Any]:
-    """What is published about Omniglot's archives and drawings."""
-    return json.loads((ROOT / "oneshot/published/omniglot.json").read_text())
+    """Published facts about Omniglot's archives and drawings."""
+    return read_facts("omniglot")
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +130,15 @@ def open_stock() -> Iterator[Callable[..., Stock]]:
             return opened.enter_context(Stock(render_job, **settings))
 
         yield open_one
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads go where their address says, and try again at once."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Drawings and recipes that several tests of scenes share."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 
@@ -43,3 +44,10 @@ def assert_equals_oracle(scenes: Scenes, oracle: tuple[np.ndarray, np.ndarray, n
     for found, plain in zip((scenes.images(), scenes.segmentation(), scenes.targets()), oracle, strict=True):
         assert found.dtype == plain.dtype
         assert np.array_equal(found, plain)
+
+
+def assert_same(scenes: Scenes, other: Scenes) -> None:
+    for field in fields(Scenes):
+        found, expected = getattr(scenes, field.name), getattr(other, field.name)
+        assert found.dtype == expected.dtype
+        assert np.array_equal(found, expected)

@@ -4,15 +4,15 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from oneshot.__main__ import main
-from oneshot.clutter.parts import list_parts
+from oneshot.clutter.parts import list_parts, read_part
 from oneshot.clutter.scenes import SceneRecipe, job_seeds, lay_out, render_job
-from oneshot.clutter.store import read_part
 from oneshot.errors import ParameterError
 from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings, save_drawings
@@ -22,7 +22,9 @@ from tests.conftest import ROOT
 from tests.oracle.scenes_pillow import render_job_plainly
 from tests.scene_cases import assert_equals_oracle
 
-KEYS = ["images", "segmentation", "targets", "seconds"]
+ARRAYS = ("images", "segmentation", "targets")
+RECIPE = "--characters train --drawers 0:10 --clutter-level 4 --seed 3"
+GOOD = f"render {RECIPE} --scenes 2 --sha256"
 
 
 @pytest.fixture(scope="module")
@@ -32,78 +34,59 @@ def file(synthetic_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory)
     return path
 
 
-def render(file: Path, words: str, capsys: pytest.CaptureFixture[str]) -> dict:
-    main([*f"render {words} --sha256".split(), "--drawings", str(file)])
-    printed = capsys.readouterr().out
-    assert printed.count("\n") == 1
-    return json.loads(printed)
+@pytest.fixture
+def render(capsys: pytest.CaptureFixture[str]) -> Callable[[Path, str], list[str]]:
+    """Renders by command, for the checksums that it prints."""
+
+    def call(file: Path, words: str) -> list[str]:
+        main([*f"render {words} --sha256".split(), "--drawings", str(file)])
+        found = json.loads(capsys.readouterr().out)
+        assert 0 < found.pop("seconds") < 60
+        assert tuple(found) == ARRAYS
+        return list(found.values())
+
+    return call
 
 
-def sums(arrays: tuple[np.ndarray, ...]) -> list[str]:
+def draw_sums(drawings: Drawings, recipe: SceneRecipe, seed: int, n_scenes: int) -> list[str]:
+    """Checksums of what the plain renderer draws."""
+    arrays = render_job_plainly(drawings.of(recipe.characters).unpack(), recipe, seed, n_scenes)
     return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
 
 
-def test_render_prints_the_checksums_of_the_raw_arrays_and_the_seconds(
-    file: Path, synthetic_drawings: Drawings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = render(file, "--characters eval --drawers 3:9 --clutter-level 5 --seed 12 --scenes 6", capsys)
-    drawings = synthetic_drawings.of("eval").unpack()
-    plain = render_job_plainly(drawings, SceneRecipe(5, "eval", (3, 9)), 12, 6)
-    assert list(found) == KEYS
-    assert [found[key] for key in KEYS[:3]] == sums(plain)
-    assert 0 < found["seconds"] < 60
+def test_render_prints_checksums(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
+    found = render(file, "--characters eval --drawers 3:9 --clutter-level 5 --seed 12 --scenes 6")
+    assert found == draw_sums(synthetic_drawings, SceneRecipe(5, "eval", (3, 9)), 12, 6)
 
 
-def test_every_option_of_render_reaches_the_scenes(
-    file: Path, synthetic_drawings: Drawings, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_option_reaches_the_scenes(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
     options = "--occluders 2 --empty 0.5 --scene-size 130 97 --target-size 20 40"
     found = render(
-        file,
-        f"--characters test --drawers 19:20 --clutter-level 3 --seed 4294967295 --scenes 8 {options}",
-        capsys,
+        file, f"--characters test --drawers 19:20 --distractors 2 --seed 4294967295 --scenes 8 {options}"
     )
     recipe = SceneRecipe(3, "test", (19, 20), 2, 0.5, (130, 97), (20, 40))
-    plain = render_job_plainly(synthetic_drawings.of("test").unpack(), recipe, 4294967295, 8)
-    assert [found[key] for key in KEYS[:3]] == sums(plain)
-
-
-def test_distractors_are_one_less_than_the_clutter_level(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = "--characters train --drawers 0:10 --seed 3 --scenes 4"
-    by_level = render(file, f"{options} --clutter-level 4", capsys)
-    by_distractors = render(file, f"{options} --distractors 3", capsys)
-    assert [by_level[key] for key in KEYS[:3]] == [by_distractors[key] for key in KEYS[:3]]
-    none = render(file, f"{options} --distractors 0", capsys)
-    assert none["images"] != by_level["images"]
+    assert found == draw_sums(synthetic_drawings, recipe, 4294967295, 8)
 
 
 def test_render_writes_the_raw_arrays(
     file: Path, synthetic_drawings: Drawings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "scenes.npz"
-    words = "render --characters train --drawers 0:10 --clutter-level 4 --seed 3 --scenes 4"
-    main([*words.split(), "--out", str(out), "--drawings", str(file)])
+    main([*f"render {RECIPE} --scenes 4".split(), "--out", str(out), "--drawings", str(file)])
     assert capsys.readouterr().out == ""
     scenes = render_job(lay_out(synthetic_drawings, "train"), SceneRecipe(4, "train", (0, 10)), 3, 4)
     with np.load(out, allow_pickle=False) as arrays:
         assert_equals_oracle(scenes, (arrays["images"], arrays["segmentation"], arrays["targets"]))
 
 
-GOOD = "render --characters train --drawers 0:10 --clutter-level 4 --seed 3 --scenes 2 --sha256"
 BAD = {
     "a drawer too many": (GOOD.replace("0:10", "0:21"), "drawers 0:21"),
-    "no drawers": (GOOD.replace("0:10", "7:7"), "drawers 7:7"),
     "no characters in the scene": (GOOD.replace("level 4", "level 0"), "clutter_level is 0"),
     "a negative seed": (GOOD.replace("seed 3", "seed -3"), "seed is -3"),
-    "a large seed": (GOOD.replace("seed 3", "seed 4294967296"), "seed is 4294967296"),
     "no scenes": (GOOD.replace("scenes 2", "scenes 0"), "n_scenes is 0"),
     "too small a scene": (f"{GOOD} --scene-size 10 10", "larger than the scene of 10 x 10"),
-    "no target": (f"{GOOD} --target-size 0 32", "sizes must be positive"),
     "a share above one": (f"{GOOD} --empty 2", "empty_share is 2.0"),
     "jobs beyond the last": ("write --split val-train --clutter-level 4 --jobs 0:6 --out .", "--jobs 0:6"),
-    "jobs backwards": ("write --split val-train --clutter-level 4 --jobs 3:1 --out .", "--jobs 3:1"),
     "negative jobs": ("write --split val-train --clutter-level 4 --jobs=-2:1 --out .", "--jobs -2:1"),
 }
 
@@ -157,9 +140,7 @@ def test_an_error_exits_with_status_1_and_no_traceback(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_words_that_cannot_be_parsed_exit_with_the_usage(
-    words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unparsable_words_exit_with_the_usage(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words.split())
     assert caught.value.code == 2
@@ -184,31 +165,16 @@ def test_write_renders_the_jobs_asked_for_and_keeps_them(
     assert [path.stat().st_mtime_ns for path in paths] == times
 
 
-def test_verify_stops_at_scenes_that_are_not_there_or_not_the_published_ones(
-    file: Path, tmp_path: Path
-) -> None:
+def test_verify_stops_at_missing_and_at_other_scenes(file: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*4/val-train/part-0\.zarr\.zip is missing"):
         main(["verify", str(tmp_path)])
-    main(
-        [
-            "write",
-            "--split",
-            "val-train",
-            "--clutter-level",
-            "4",
-            "--out",
-            str(tmp_path),
-            "--drawings",
-            str(file),
-        ]
-    )
+    words = ["write", "--split", "val-train", "--clutter-level", "4"]
+    main([*words, "--out", str(tmp_path), "--drawings", str(file)])
     with pytest.raises(SystemExit, match=r"^error: val-train at clutter level 4 .* is not the published set"):
         main(["verify", str(tmp_path)])
 
 
-def test_load_scenes_gives_the_first_scenes_of_a_split_over_the_borders_of_its_jobs(
-    synthetic_drawings: Drawings,
-) -> None:
+def test_load_scenes_crosses_the_borders_of_jobs(synthetic_drawings: Drawings) -> None:
     scenes = load_scenes("val-one-shot", 3, 2005, synthetic_drawings)
     assert len(scenes) == 2005
     split = find_split("val-one-shot")
@@ -223,19 +189,16 @@ def test_load_scenes_gives_the_first_scenes_of_a_split_over_the_borders_of_its_j
 
 
 @pytest.mark.parametrize("n_scenes", [10_001, 0, -5])
-def test_load_scenes_refuses_numbers_that_a_split_does_not_have(
-    synthetic_drawings: Drawings, n_scenes: int
-) -> None:
+def test_load_scenes_refuses_impossible_numbers(synthetic_drawings: Drawings, n_scenes: int) -> None:
     with pytest.raises(ParameterError, match=r"val-train has 10,000 scenes at every clutter level, not "):
         load_scenes("val-train", 4, n_scenes, synthetic_drawings)
 
 
 @pytest.mark.omniglot
 def test_the_published_training_job_of_16_characters_is_drawn_as_the_plain_renderer_draws_it(
-    drawings: Drawings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawings: Drawings, tmp_path: Path, render: Callable
 ) -> None:
     save_drawings(tmp_path / "drawings.npz", drawings)
     words = "--characters train --drawers 0:10 --clutter-level 16 --seed 1949012 --scenes 50"
-    found = render(tmp_path / "drawings.npz", words, capsys)
-    plain = render_job_plainly(drawings.of("train").unpack(), SceneRecipe(16, "train", (0, 10)), 1949012, 50)
-    assert [found[key] for key in KEYS[:3]] == sums(plain)
+    found = render(tmp_path / "drawings.npz", words)
+    assert found == draw_sums(drawings, SceneRecipe(16, "train", (0, 10)), 1949012, 50)

@@ -72,7 +72,7 @@ def test_the_job_seeds_of_a_split_are_the_published_ones_at_every_level(split: s
 @pytest.mark.parametrize(
     "facts", FACTS["sets"], ids=lambda facts: f"{facts['clutter_level']}-{facts['split']}"
 )
-def test_a_set_has_the_published_checksums(
+def test_a_set_is_the_published_one(
     found: dict[tuple[int, str], dict[str, Any]], facts: dict[str, Any]
 ) -> None:
     sums = found[facts["clutter_level"], facts["split"]]

@@ -1,8 +1,8 @@
 """All that networks are trained and judged on: Omniglot as published, synthetic alphabets, own images."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,11 @@ class Protocols:
         described["selection"] = describe_lists([self.selection])
         pairs = self.verification
         return described | {"verification": {"n_pairs": len(pairs), "sha256": pairs.sha256()}}
+
+
+def draw_once(protocols: Protocols) -> Protocols:
+    """Keep every list of the protocols that was drawn: all of Omniglot's take ten seconds."""
+    return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
 
 
 def describe_lists(lists: list[Episodes]) -> dict[str, Any]:

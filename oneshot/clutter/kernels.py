@@ -36,7 +36,7 @@ MT_MIDDLE = 397
 
 
 class Stream(NamedTuple):
-    """A Mersenne Twister: its state, the state's tempered words, and how many of those are spent."""
+    """Mersenne Twister: its state, the state's tempered words, and how many of those are spent."""
 
     state: np.ndarray  # (624,) uint32
     words: np.ndarray  # (624,) uint32
@@ -98,7 +98,7 @@ def draw_word(stream):
 
 @njit(cache=True)
 def draw_double(stream):
-    """A 53-bit double in [0, 1)."""
+    """Draw a 53-bit double in [0, 1)."""
     high = draw_word(stream) >> np.uint32(5)
     low = draw_word(stream) >> np.uint32(6)
     return (np.float64(high) * 67108864.0 + np.float64(low)) / 9007199254740992.0
@@ -111,7 +111,7 @@ def draw_uniform(stream, low, high):
 
 @njit(cache=True)
 def draw_below(stream, n):
-    """An integer in 0..n-1: masked words, redrawn while too large; n = 1 draws nothing."""
+    """Draw an integer in 0..n-1: masked words, redrawn while too large; n = 1 draws nothing."""
     largest = np.uint32(n - 1)
     if largest == 0:
         return np.int64(0)
@@ -132,7 +132,7 @@ def draw_below(stream, n):
 
 @njit(cache=True)
 def map_nearest(size_in, size_out, source):
-    """Source pixel of each pixel of a nearest-neighbour resize; the position is summed up, as Pillow does."""
+    """Find each pixel's source in a nearest-neighbour resize; positions are summed up, as Pillow does."""
     step = size_in / size_out
     position = step * 0.5
     for i in range(size_out):
@@ -147,7 +147,7 @@ def to_fixed(value):
 
 @njit(cache=True)
 def first_reaching(threshold, shares, n, columns_per_unit):
-    """The first of n rising shares that reaches the threshold (n if none does).
+    """Find the first of n rising shares that reaches the threshold (n if none does).
 
     The share of column i is that of (i + 0.5) / columns_per_unit rounded down by less than one column of the
     box, itself at most one column of the glyph: so the guess is right or one or two too small.
@@ -283,7 +283,7 @@ def stamp(canvas, value, n_ink, crop_end, right, down, work):
 
 @njit(cache=True)
 def redraw_glyph(drawing, ink_box, scale, stream, work, tint):
-    """``draw_glyph``, again and again until something is left of the drawing; in the end it gives up."""
+    """Repeat ``draw_glyph`` until something is left of the drawing, at most MOST_REDRAWS times."""
     glyph = draw_glyph(drawing, ink_box, scale, stream, work, tint)
     n_redraws = 0
     while glyph[0] != GLYPH_DRAWN and n_redraws < MOST_REDRAWS:
@@ -415,7 +415,7 @@ def draw_targets(bits, ink_boxes, first_drawer, n_drawers, characters, stream, w
 
 
 @njit(cache=True, nogil=True)
-def decode_labels(labels, palette, images):
+def colour_labels(labels, palette, images):
     """Colour label maps: ``images[n, y, x] = palette[n, labels[n, y, x]]``."""
     for n in range(labels.shape[0]):
         for y in range(labels.shape[1]):

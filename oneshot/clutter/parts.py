@@ -1,25 +1,38 @@
-"""The published sets, job by job: each part rendered or kept, always checked against its checksum."""
+"""Parts: the published sets on disk, job by job, each rendered or kept, always checked against its checksum.
+
+A part is one job's scenes as a Zarr 3 group in one zip file, the same bytes at every writing. A zip file,
+because a rename puts it in place whole and every member carries a checksum. Zarr's own zip store stamps the
+time of writing into it and fails obscurely on damaged files, so the group passes through memory. Anyone can
+open a part with ``zarr.open_group(zarr.storage.ZipStore(path), mode="r")``.
+"""
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
+import zarr
 from joblib import Parallel, delayed
+from zarr.codecs import BloscCodec
+from zarr.core.buffer.cpu import Buffer
+from zarr.storage import MemoryStore
 
 from oneshot.clutter.scenes import JOB_SCENES, Pens, SceneRecipe, Scenes, concatenate, job_seeds, render_job
-from oneshot.clutter.store import read_part, write_part
 from oneshot.errors import ChecksumError, PartError
+from oneshot.files import EARLIEST, replacing
 from oneshot.published import Split, find_set, find_split, read_facts
 
-# The splits that were published as sets, at every clutter level, in the order of the published checksums.
-SET_SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
+CHUNK_SCENES = 2000  # a part is one chunk: reading it costs seven requests, and the smallest overhead
+COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One job of a split: everything that fixes its bits, and the published sums where there are any.
+    """Job of a split: everything that fixes its bits, and the published sums where there are any.
 
     ``drawings_sha256`` is of all drawings the characters come from; ``published`` maps images, segmentation
     and targets to their SHA-256.
@@ -35,6 +48,7 @@ class Part:
 
     @property
     def recipe(self) -> SceneRecipe:
+        """Recipe of the part's scenes."""
         return SceneRecipe(self.clutter_level, self.split.characters, self.split.drawers)
 
     @property
@@ -43,7 +57,7 @@ class Part:
         return f"{self.clutter_level}/{self.split.name}/part-{self.job}.zarr.zip"
 
     def identity(self) -> dict[str, Any]:
-        """What a stored part says of itself."""
+        """List what a stored part records about itself."""
         return {
             "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.recipe).items()},
             "seed": self.seed,
@@ -56,7 +70,7 @@ def list_parts(
     clutter_level: int, split_name: str, drawings_sha256: str, n_jobs: int | None = None,
     job_scenes: int = JOB_SCENES,
 ) -> list[Part]:  # fmt: skip
-    """The first ``n_jobs`` jobs of a split (None: all that were published)."""
+    """List the first ``n_jobs`` jobs of a split (None: all that were published)."""
     split, facts = find_split(split_name), find_set(clutter_level, split_name)
     real = drawings_sha256 == read_facts("omniglot")["drawings"]["sha256"] and job_scenes == JOB_SCENES
     parts = []
@@ -68,7 +82,7 @@ def list_parts(
 
 @dataclass(frozen=True)
 class PartRecord:
-    """What is known of a part once it lies on disk, whole and checked."""
+    """Record of a part that lies on disk, whole and checked."""
 
     part: Part
     sha256: dict[str, str]
@@ -123,7 +137,7 @@ def check_part(path: Path, part: Part, kept: bool) -> PartRecord:
 def complete_parts(
     folder: Path, parts: Iterable[Part], pens: dict[str, Pens], n_workers: int
 ) -> Iterator[PartRecord]:
-    """``complete_part`` for each, in parallel, in whatever order they are done; -1 worker for each core.
+    """Complete parts in parallel, in whatever order they are done; -1: one worker for each core.
 
     Threads suffice: the kernels, the compression and the checksums all run outside Python's lock.
     """
@@ -132,7 +146,7 @@ def complete_parts(
 
 
 def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
-    """The manifest's entry of one set. Raises ChecksumError if its last image is not the published one."""
+    """Make the manifest's entry of a set. Raises ChecksumError if its last image is not as published."""
     records = sorted(records, key=lambda record: record.part.job)
     first, last = records[0].part, records[-1]
     facts = find_set(first.clutter_level, first.split.name)
@@ -153,7 +167,7 @@ def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
 
 
 def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None = None) -> Scenes:
-    """The first scenes of a rendered set (None: all). Raises PartError if there are fewer."""
+    """Read the first scenes of a rendered set (None: all). Raises PartError if there are fewer."""
     paths = sorted(
         (folder / str(clutter_level) / split).glob("part-*.zarr.zip"), key=lambda p: int(p.name[5:-9])
     )
@@ -192,3 +206,53 @@ def check_set(folder: Path, clutter_level: int, split: str) -> None:
     last = hashlib.md5(images[-1].data).hexdigest()
     if (sums, last) != (facts["sha256"], facts["md5_of_last_image"]):
         raise ChecksumError(f"{split} at clutter level {clutter_level} in {folder} is not the published set.")
+
+
+def write_part(path: Path, scenes: Scenes, attributes: dict[str, Any]) -> None:
+    """Write scenes and JSON attributes as one part, whole or not at all."""
+    members: dict[str, Any] = {}
+    group = zarr.create_group(MemoryStore(members), attributes=attributes)
+    for field in fields(Scenes):
+        array = getattr(scenes, field.name)
+        chunks = (min(CHUNK_SCENES, len(array)), *array.shape[1:])
+        group.create_array(
+            field.name,
+            data=array,
+            chunks=chunks,
+            compressors=COMPRESSION,
+            config={"write_empty_chunks": True},
+        )  # an array of zeros, such as the masks of empty scenes, is told from a missing one
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            archive.writestr(zipfile.ZipInfo(name, EARLIEST), members[name].to_bytes())
+
+
+def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str, Any]]:
+    """Read a part, or its first ``n_scenes``, and its attributes.
+
+    Raises:
+        PartError: the part is missing or damaged.
+    """
+    if not path.exists():
+        raise PartError(f"{path} is missing: run the stage render, which draws it again.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members: dict[str, Any] = {n: Buffer.from_bytes(archive.read(n)) for n in archive.namelist()}
+        group = zarr.open_group(MemoryStore(members), mode="r")
+        stored = [cast(zarr.Array, group[field.name]) for field in fields(Scenes)]
+        for array in stored:
+            if array.nchunks_initialized < array.nchunks:  # which Zarr would read as zeros
+                raise ValueError(f"{array.name} lacks a chunk")
+        arrays = [np.asarray(array[:n_scenes]) for array in stored]
+        return Scenes(*arrays), dict(group.attrs)
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise PartError(f"{path} is damaged ({error}): delete it and run the stage render again.") from error

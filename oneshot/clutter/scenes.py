@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Bool, Int, UInt8, UInt16
 
-from oneshot.clutter import kernels as kernels
+from oneshot.clutter import kernels
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings
 
@@ -24,7 +24,7 @@ TOO_LITTLE_INK = (
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """How scenes are composed; with a seed and a number of scenes it fixes every bit of a job.
+    """Composition of scenes; with a seed and a number of scenes it fixes every bit of a job.
 
     ``characters`` names a character set (train, eval, test); drawers are 0-based and ``drawers[1]`` is
     excluded; sizes are (width, height). ``clutter_level`` counts the distractors and the target.
@@ -91,25 +91,27 @@ class Scenes:
         return Scenes(*(getattr(self, field.name)[which] for field in fields(self)))
 
     def images(self) -> UInt8[np.ndarray, "n height width 3"]:
+        """Colour the label maps."""
         images = np.empty((*self.labels.shape, 3), np.uint8)
-        kernels.decode_labels(self.labels, self.palette, images)
+        kernels.colour_labels(self.labels, self.palette, images)
         return images
 
     def segmentation(self) -> UInt8[np.ndarray, "n height width 1"]:
-        """The masks as published: 0 or 1."""
+        """View the masks as published: 0 or 1."""
         return self.masks[..., None].view(np.uint8)
 
     def targets(self) -> UInt8[np.ndarray, "n target_height target_width 3"]:
+        """Colour the target images."""
         return np.multiply(self.target_inks[..., None], self.target_tints[:, None, None, :])
 
     def sha256(self) -> dict[str, str]:
-        """SHA-256 of the raw arrays as published: images, segmentation, targets."""
+        """Compute the SHA-256 of the raw arrays as published: images, segmentation, targets."""
         arrays = {"images": self.images, "segmentation": self.segmentation, "targets": self.targets}
         return {name: hashlib.sha256(array().data).hexdigest() for name, array in arrays.items()}
 
 
 def concatenate(parts: Sequence[Scenes]) -> Scenes:
-    """Several jobs' scenes as one."""
+    """Join several jobs' scenes."""
     return Scenes(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Scenes)))
 
 
@@ -123,7 +125,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Pens:
-    """The drawings of one character set, laid out for the kernels."""
+    """Drawings of one character set, laid out for the kernels."""
 
     bits: UInt8[np.ndarray, "characters 20 bytes"]
     ink_boxes: UInt8[np.ndarray, "characters 20 4"]  # left, top, right, bottom; the end is excluded
@@ -150,7 +152,7 @@ def lay_out(drawings: Drawings, character_set: str) -> Pens:
 
 
 def open_stream(seed: int) -> kernels.Stream:
-    """The stream of ``numpy.random.RandomState(seed)``, at its start."""
+    """Open the stream of ``numpy.random.RandomState(seed)``, at its start."""
     if not 0 <= seed < 2**32:
         raise ParameterError(f"the seed is {seed}; it must be at least 0 and below 2**32.")
     state = np.random.RandomState(seed).get_state(legacy=False)["state"]["key"]
@@ -211,6 +213,6 @@ def render_targets(
 
 
 def job_seeds(split_seed: int, n_jobs: int) -> list[int]:
-    """Seeds of a split's jobs: the smaller half of 2 n_jobs sorted, distinct 32-bit draws."""
+    """Draw the seeds of a split's jobs: the smaller half of 2 n_jobs sorted, distinct 32-bit draws."""
     draws = np.random.RandomState(split_seed).randint(0, 2**32, size=2 * n_jobs)
     return [int(seed) for seed in np.unique(draws)[:n_jobs]]

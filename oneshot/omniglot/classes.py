@@ -1,4 +1,4 @@
-"""What episodes are drawn from: which images show a class, and which alphabet the class belongs to."""
+"""Classes of images, which episodes are drawn from: the images of each, and its alphabet."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from oneshot.omniglot.drawings import N_DRAWERS, Drawings, unpack_rows
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """Any number of images of every class: Omniglot's characters, MNIST's digits, or a user's own.
+    """Classes with any number of images each: Omniglot's characters, MNIST's digits, or a user's own.
 
     images: the image numbers of every class. alphabets: the alphabet of every class.
     same_drawers: whether the k-th images of all classes come from one drawer, so that an episode can take its
@@ -27,14 +27,14 @@ class Classes:
         return len(self.images)
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of every class's alphabet and image numbers, one class after another."""
+        """Compute the hexadecimal SHA-256 of every class's alphabet and image numbers, class after class."""
         digest = hashlib.sha256()
         for alphabet, images in zip(self.alphabets, self.images, strict=True):
             digest.update(f"{alphabet} {images.tolist()}\n".encode())
         return digest.hexdigest()
 
     def of_alphabet(self, alphabet: str) -> "Classes":
-        """The classes of one alphabet, in order. Raises ParameterError if there is none."""
+        """Pick the classes of one alphabet, in order. Raises ParameterError if there is none."""
         chosen = [k for k, name in enumerate(self.alphabets) if name == alphabet]
         if not chosen:
             raise ParameterError(f"there is no alphabet {alphabet!r} among {len(self)} classes")
@@ -44,10 +44,10 @@ class Classes:
 def omniglot_classes(
     drawings: Drawings, chosen: Bool[np.ndarray, " characters"], drawers: tuple[int, int] = (0, N_DRAWERS)
 ) -> Classes:
-    """Chosen characters by the drawers from the first number up to but without the second, from 0.
+    """Make classes of the chosen characters, by the drawers from the first number to before the second.
 
-    An image's number is its drawing's, character * 20 + drawer, with the character counted over all of
-    `drawings`.
+    Drawers count from 0. An image's number is its drawing's, character * 20 + drawer, with the character
+    counted over all of `drawings`.
     """
     first, end = drawers
     if not 0 <= first < end <= N_DRAWERS:
@@ -60,12 +60,12 @@ def omniglot_classes(
 
 
 def labelled_classes(labels: UInt8[np.ndarray, " n"]) -> Classes:
-    """Images that each carry a label, such as MNIST's digits: one class a label, all in one alphabet."""
+    """Make one class of each label, such as MNIST's digits, all in one alphabet."""
     names = np.unique(labels).tolist()
     images = tuple(np.flatnonzero(labels == name).astype(np.int32) for name in names)
     return Classes(images, ("",) * len(names))
 
 
 def pick_drawings(drawings: Drawings, numbers: Int32[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 105 105"]:
-    """Drawings by their number, unpacked: ink 1, paper 0."""
+    """Unpack drawings by their number: ink 1, paper 0."""
     return unpack_rows(drawings.bits.reshape(-1, *drawings.bits.shape[2:])[numbers])

@@ -4,17 +4,19 @@ Source: Koch et al. 2015, section 3.3: rotation, shear, scale and translation, e
 it has two; each component is there with probability 0.5, and then uniform.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Float32
 
 N_COMPONENTS = 7
 PRESENT = 0.5  # probability of each component
-ROTATION_DEGREES = 10.0
+TURN_DEGREES = 10.0
 SHEAR = 0.3  # radians, along each axis
-SCALE = 0.2  # at most this much more or less than 1, on each axis
+STRETCH = 0.2  # at most this much more or less than 1, on each axis
 TRANSLATION = 2.0  # pixels, along each axis
 # Rotation; shear of x and y; scale of x and y; translation of x and y.
-REACHES = np.array([np.deg2rad(ROTATION_DEGREES), SHEAR, SHEAR, SCALE, SCALE, TRANSLATION, TRANSLATION])
+REACHES = np.array([np.deg2rad(TURN_DEGREES), SHEAR, SHEAR, STRETCH, STRETCH, TRANSLATION, TRANSLATION])
 
 
 def choose_components(chance: Float[np.ndarray, "*n 2 7"]) -> Float[np.ndarray, "*n 7"]:
@@ -41,5 +43,6 @@ def inverse_transforms(parts: Float[np.ndarray, "*n 7"]) -> Float32[np.ndarray, 
     return np.concatenate([inverse, move], -1).astype(np.float32)
 
 
-def stack_rows(rows: list[list[np.ndarray]]) -> Float[np.ndarray, "*n 2 2"]:
+def stack_rows(rows: list[list[Any]]) -> Float[np.ndarray, "*n 2 2"]:
+    """Stack numbers or arrays of them into matrices."""
     return np.stack([np.stack(row, -1) for row in rows], -2)

@@ -1,4 +1,4 @@
-"""Fetch Omniglot's three archives, from upstream or a mirror, and prove that they are the published ones."""
+"""Fetch Omniglot's three archives or other files, from upstream or a mirror, and prove them right."""
 
 import errno
 import hashlib
@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from oneshot.errors import ArchiveError, DownloadError
 from oneshot.omniglot.drawings import read_archive
 
-ADVICE = "set OMNIGLOT_MIRROR to a folder or an http address that holds images_background.zip, \
+MIRROR_ADVICE = "set OMNIGLOT_MIRROR to a folder or an http address that holds images_background.zip, \
 images_evaluation.zip and all_runs.zip"
 RETRIES = 2  # after a first try that failed
 TIMEOUTS = (10, 60)  # seconds to connect, and between two pieces of the answer
@@ -23,26 +23,54 @@ CHUNK = 65_536  # bytes; pooch's own 1,024 writes and flushes 15,000 times
 
 
 class NotFoundError(DownloadError):
-    """The address exists, the file does not: another revision may still have it."""
+    """Missing file at an address that answers: another revision may still have it."""
 
 
 def fetch_archives(
     folder: Path, facts: Mapping[str, Any], mirror: str | None, progress: bool
 ) -> dict[str, Path]:
-    """The three archives in `folder`, by name: those already there and right are kept, without any network.
+    """Put Omniglot's three archives into `folder`, as `fetch_files` does; returns their paths by name.
 
-    facts: published/omniglot.json. mirror: a folder or an http(s) address where the archives lie side by
-    side; None is upstream. progress: draw a bar on stderr while downloading.
+    facts: published/omniglot.json. Right is upstream's MD5, or for an image archive the published SHA-256 of
+    the drawings in it (a mirror may have packed the same files again). Upstream, the pinned revision is asked
+    first, then the branch's head: the MD5 is the proof either way.
+    """
 
-    Right is upstream's MD5, or for an image archive the published SHA-256 of the drawings in it (a mirror may
-    have packed the same files again). A wrong file is never put into `folder`.
+    def from_upstream(fetched: Path) -> None:
+        archive = facts["archives"][fetched.name]
+        pinned, head = (f"{facts['address']}/{facts[at]}/{archive['path']}" for at in ("revision", "branch"))
+        try:
+            download(pinned, fetched, archive["md5"], progress)
+        except (NotFoundError, ArchiveError):
+            download(head, fetched, archive["md5"], progress)
+
+    def is_right(path: Path, name: str) -> bool:
+        return _is_archive(path, name, facts)
+
+    return fetch_files(folder, facts["archives"], mirror, is_right, from_upstream, MIRROR_ADVICE, progress)
+
+
+def fetch_files(
+    folder: Path,
+    names: Iterable[str],
+    mirror: str | None,
+    is_right: Callable[[Path, str], bool],
+    from_upstream: Callable[[Path], None],
+    advice: str,
+    progress: bool,
+) -> dict[str, Path]:
+    """Put files into `folder`: those already there and right are kept, without any network.
+
+    mirror: a folder or an http(s) address where the files lie side by side; None: `from_upstream` fetches to
+    a path. is_right: checks whether a path holds the file of a name. advice: what an error message asks for.
+    progress: draw a bar on stderr while downloading. A wrong file is never put into `folder`.
 
     Raises:
         DownloadError: no network, no such mirror, an HTTP error, cut off, or no room on the disk.
-        ArchiveError: what came is not the published archive.
+        ArchiveError: what came is not the published file.
     """
-    paths = {name: folder / name for name in facts["archives"]}
-    wrong = [name for name, path in paths.items() if not (path.is_file() and _is_right(path, name, facts))]
+    paths = {name: folder / name for name in names}
+    wrong = [name for name, path in paths.items() if not (path.is_file() and is_right(path, name))]
     if not wrong:
         return paths
     try:
@@ -51,27 +79,31 @@ def fetch_archives(
             for name in wrong:
                 fetched = Path(scratch) / name
                 if mirror is None:
-                    _from_upstream(fetched, facts, progress)
+                    from_upstream(fetched)
                 else:
-                    _from_mirror(fetched, facts, mirror, progress)
-                put(fetched, paths[name])
+                    origin = _from_mirror(fetched, mirror, progress, advice)
+                    if not is_right(fetched, name):
+                        raise ArchiveError(
+                            f"{origin} is not the published file (its MD5 is {md5(fetched)}): {advice}"
+                        )
+                _put(fetched, paths[name])
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(
                 f"no room left on the disk of {folder}: free about 20 MB and try again"
             ) from error
-        raise DownloadError(f"cannot fetch the archives into {folder}: {error}") from error
+        raise DownloadError(f"cannot fetch files into {folder}: {error}") from error
     return paths
 
 
 def md5(path: Path) -> str:
-    """Hexadecimal MD5 of a file: what upstream's archives are known by."""
+    """Compute the hexadecimal MD5 of a file, which identifies upstream's archives."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _is_right(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
-    """Whether a file is the published archive `name`, or one with the same drawings."""
+def _is_archive(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
+    """Check that a file is the published archive `name`, or one with the same drawings."""
     archive = facts["archives"][name]
     if md5(path) == archive["md5"]:
         return True
@@ -88,45 +120,28 @@ def _is_right(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
     )
 
 
-def _from_upstream(fetched: Path, facts: Mapping[str, Any], progress: bool) -> None:
-    """From the pinned revision, else from the branch's head: the MD5 is the proof either way."""
-    archive = facts["archives"][fetched.name]
-    pinned, head = (f"{facts['address']}/{facts[name]}/{archive['path']}" for name in ("revision", "branch"))
-    try:
-        download(pinned, fetched, archive["md5"], progress)
-    except (NotFoundError, ArchiveError):
-        download(head, fetched, archive["md5"], progress)
-
-
-def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress: bool) -> None:
-    """From a folder or an http(s) address; packed again or not is told from the drawings."""
-    name = fetched.name
+def _from_mirror(fetched: Path, mirror: str, progress: bool, advice: str) -> str:
+    """Fetch from a folder or an http(s) address; returns where the file was."""
     if mirror.startswith(("http://", "https://")):
-        origin = f"{mirror.rstrip('/')}/{name}"
-        download(origin, fetched, None, progress)
-    else:
-        origin = str(Path(mirror).expanduser() / name)
-        copy(Path(origin), fetched)
-    if not _is_right(fetched, name, facts):
-        raise ArchiveError(f"{origin} is not the published archive (its MD5 is {md5(fetched)}): {ADVICE}")
-
-
-def copy(origin: Path, fetched: Path, advice: str = ADVICE) -> None:
-    """One file from a mirror's folder."""
-    if not origin.parent.is_dir():
-        raise DownloadError(f"the mirror {str(origin.parent)!r} is no folder and no http address: {advice}")
+        origin = f"{mirror.rstrip('/')}/{fetched.name}"
+        download(origin, fetched, None, progress, advice)
+        return origin
+    folder = Path(mirror).expanduser()
+    if not folder.is_dir():
+        raise DownloadError(f"the mirror {str(folder)!r} is no folder and no http address: {advice}")
     try:
-        shutil.copyfile(origin, fetched)
+        shutil.copyfile(folder / fetched.name, fetched)
     except FileNotFoundError:
-        raise NotFoundError(f"the mirror {str(origin.parent)!r} has no {origin.name}: {advice}") from None
+        raise NotFoundError(f"the mirror {str(folder)!r} has no {fetched.name}: {advice}") from None
+    return str(folder / fetched.name)
 
 
 def download(
-    address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = ADVICE
+    address: str, fetched: Path, published_md5: str | None, progress: bool, advice: str = MIRROR_ADVICE
 ) -> None:
-    """One file over HTTP: pooch tries again, and moves only a whole file with the right MD5 to `fetched`.
+    """Fetch one file over HTTP: pooch tries again; only a whole file with the right MD5 becomes `fetched`.
 
-    published_md5: None leaves the proof to the caller. advice: what an error tells to do.
+    published_md5: None leaves the proof to the caller. advice: what an error message asks for.
     """
     # Imported here, so that the library also serves a machine that has the drawings but not these packages.
     import pooch
@@ -162,7 +177,7 @@ def download(
             ) from error
 
 
-def put(fetched: Path, path: Path) -> None:
+def _put(fetched: Path, path: Path) -> None:
     """Move a proven file into its place, on the disk before it has the name."""
     with fetched.open("rb+") as file:
         os.fsync(file.fileno())

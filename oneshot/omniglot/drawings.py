@@ -20,8 +20,8 @@ from oneshot.files import save_arrays
 SIDE = 105  # pixels, height and width of a drawing
 N_DRAWERS = 20  # of every character
 N_EVAL_ALPHABETS = 10  # the first of images_evaluation, in name order; the others are the test set
-FILE_FORMAT = "oneshot drawings 1"
-TABLES = ("character_sets", "alphabets", "characters", "prefixes")
+DRAWINGS_FORMAT = "oneshot drawings 1"
+CHARACTER_TABLES = ("character_sets", "alphabets", "characters", "prefixes")
 
 # An Omniglot PNG takes about 250 bytes: more than this is no drawing, and is not inflated.
 LARGEST_PNG = 65_536  # bytes
@@ -32,7 +32,7 @@ MEMBER = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Drawings:
-    """Every drawing of some characters, packed to one bit a pixel, and what each character is.
+    """Drawings of some characters, packed to one bit a pixel, and what each character is.
 
     bits: rows of 105 pixels from the left, eight to a byte, the first in the lowest bit; ink 1, paper 0;
         the 7 bits left over at the end of a row are 0. Axes: character, drawer, row, byte.
@@ -52,7 +52,7 @@ class Drawings:
         return len(self.bits)
 
     def of(self, character_set: str) -> "Drawings":
-        """The characters of one set, in the same order. Raises ParameterError if there is none."""
+        """Pick the characters of one set, in the same order. Raises ParameterError if there is none."""
         chosen = self.character_sets == character_set
         if not chosen.any():
             known = ", ".join(dict.fromkeys(self.character_sets.tolist()))
@@ -60,16 +60,16 @@ class Drawings:
         return self.only(chosen)
 
     def only(self, chosen: Bool[np.ndarray, " characters"]) -> "Drawings":
-        """The chosen characters, in the same order."""
-        tables = {name: getattr(self, name)[chosen] for name in TABLES}
+        """Pick the chosen characters, in the same order."""
+        tables = {name: getattr(self, name)[chosen] for name in CHARACTER_TABLES}
         return Drawings(bits=self.bits[chosen], source=self.source, **tables)
 
     def unpack(self) -> UInt8[np.ndarray, "characters 20 105 105"]:
-        """One byte a pixel, ink 1, paper 0: 220,500 bytes a character, 358 MB for all of Omniglot."""
+        """Unpack to a byte a pixel, ink 1, paper 0: 220,500 bytes a character, 358 MB for all of Omniglot."""
         return unpack_rows(self.bits)
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of `unpack()`'s bytes, one character at a time so that memory stays small."""
+        """Compute the hexadecimal SHA-256 of `unpack()`'s bytes, character by character to save memory."""
         digest = hashlib.sha256()
         for character in self.bits:
             digest.update(unpack_rows(character).data)
@@ -88,24 +88,24 @@ class Drawings:
             )
 
     def file_name(self, character: int, drawer: int) -> str:
-        """Upstream's name of a drawing's file, such as 0709_01.png; drawer counts from 0, as everywhere."""
+        """Name a drawing's file as upstream does, such as 0709_01.png; drawer counts from 0."""
         return f"{self.prefixes[character]}_{drawer + 1:02d}.png"
 
 
 def pack_rows(pixels: UInt8[np.ndarray, "*n 105 105"]) -> UInt8[np.ndarray, "*n 105 14"]:
-    """Pixels of 0 and 1 to the packed rows of Drawings.bits."""
+    """Pack pixels of 0 and 1 to the rows of Drawings.bits."""
     return np.packbits(pixels, axis=-1, bitorder="little")
 
 
 def unpack_rows(bits: UInt8[np.ndarray, "*n 105 14"]) -> UInt8[np.ndarray, "*n 105 105"]:
-    """The opposite of pack_rows."""
+    """Undo pack_rows."""
     return np.unpackbits(bits, axis=-1, count=SIDE, bitorder="little")
 
 
 def save_drawings(path: Path, drawings: Drawings) -> None:
     """Write one .npz, the same bytes on every machine: so not compressed, as zlib's versions differ."""
-    tables = {name: getattr(drawings, name) for name in TABLES}
-    save_arrays(path, format=FILE_FORMAT, source=drawings.source, bits=drawings.bits, **tables)
+    tables = {name: getattr(drawings, name) for name in CHARACTER_TABLES}
+    save_arrays(path, format=DRAWINGS_FORMAT, source=drawings.source, bits=drawings.bits, **tables)
 
 
 def load_drawings(path: Path) -> Drawings:
@@ -117,19 +117,19 @@ def load_drawings(path: Path) -> Drawings:
     try:
         # Opened here: np.load leaves a damaged file open.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("format", "source", "bits", *TABLES)}
+            arrays = {name: file[name] for name in ("format", "source", "bits", *CHARACTER_TABLES)}
     except FileNotFoundError:
         raise DrawingsError(f"{path} is missing: run the stages download and prepare first") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DrawingsError(f"{path} is damaged or holds no drawings: delete it and prepare again") from error
     bits = arrays["bits"]
     if (
-        str(arrays["format"]) != FILE_FORMAT
+        str(arrays["format"]) != DRAWINGS_FORMAT
         or bits.dtype != np.uint8
         or bits.shape[1:] != (N_DRAWERS, SIDE, 14)
     ):
-        raise DrawingsError(f"{path} is not in the format {FILE_FORMAT!r}: delete it and prepare again")
-    tables = {name: arrays[name] for name in TABLES}
+        raise DrawingsError(f"{path} is not in the format {DRAWINGS_FORMAT!r}: delete it and prepare again")
+    tables = {name: arrays[name] for name in CHARACTER_TABLES}
     if any(table.dtype.kind != "U" or table.shape != bits.shape[:1] for table in tables.values()):
         raise DrawingsError(f"{path} has tables that do not fit its drawings: delete it and prepare again")
     return Drawings(bits=bits, source=str(arrays["source"]), **tables)
@@ -138,7 +138,7 @@ def load_drawings(path: Path) -> Drawings:
 def read_archives(
     background_zip: Path, evaluation_zip: Path, n_characters: Mapping[str, int] | None = None
 ) -> Drawings:
-    """All drawings of images_background.zip and images_evaluation.zip, read in memory.
+    """Read all drawings of images_background.zip and images_evaluation.zip in memory.
 
     n_characters: how many each character set must have; None leaves that to the checksum of the result.
 
@@ -150,7 +150,8 @@ def read_archives(
         read_archive(evaluation_zip, "images_evaluation"),
     )
     arrays = {
-        name: np.concatenate([getattr(drawings, name) for drawings in both]) for name in ("bits", *TABLES)
+        name: np.concatenate([getattr(drawings, name) for drawings in both])
+        for name in ("bits", *CHARACTER_TABLES)
     }
     for name, expected in (n_characters or {}).items():
         n_found = int((arrays["character_sets"] == name).sum())
@@ -164,7 +165,7 @@ def read_archives(
 
 
 def read_archive(path: Path, folder: str) -> Drawings:
-    """The drawings of one archive; folder: the one all its drawings lie in, that tells the archives apart.
+    """Read the drawings of one archive; folder: the one that they all lie in, which differs between archives.
 
     images_background is the character set train; of images_evaluation the first ten alphabets are eval and
     the others test.
@@ -204,7 +205,7 @@ Name = tuple[str, str, str]  # alphabet, character, prefix
 
 
 def _find_drawings(archive: zipfile.ZipFile, path: Path, folder: str) -> dict[Name, list[zipfile.ZipInfo]]:
-    """The 20 members of each character, by drawer; files other than PNGs, and hidden ones, are left alone."""
+    """List the 20 members of each character, by drawer; hidden files and all but PNGs are ignored."""
     found: dict[Name, list[zipfile.ZipInfo]] = {}
     for member in archive.infolist():
         check_member(member, path)
@@ -256,7 +257,7 @@ def _read_character(
 
 
 def read_png(content: bytes, path: Path, name: str) -> bytes:
-    """Packed rows of one drawing, ink 1."""
+    """Decode one drawing to packed rows, ink 1."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.size != (SIDE, SIDE):

@@ -21,7 +21,7 @@ FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel
 
 @dataclass(frozen=True, eq=False)
 class ImageFolder:
-    """The images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
+    """Images of some classes, ink 1, paper 0; class by class in name order, and what each class is."""
 
     images: UInt8[np.ndarray, "n 105 105"]
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ def read_image_folder(folder: Path) -> ImageFolder:
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:
-    """An image of any size and format as ink 1 on paper 0: see fit_image.
+    """Read an image of any size and format as ink 1 on paper 0: see fit_image.
 
     Raises:
         ImageFolderError: Pillow cannot read it, or it is blank.
@@ -111,11 +111,11 @@ def augment_classes(
 def distort_image(
     image: UInt8[np.ndarray, "h w"], generator: np.random.Generator
 ) -> UInt8[np.ndarray, "h w"]:
-    """Distort a copy at random about the middle, as Koch does; paper moves in."""
-    from scipy import ndimage  # here, since it takes long to load
+    """Copy an image rotated, sheared, scaled and moved at random about the middle, as Koch does."""
+    from scipy import ndimage  # here, since it loads slowly and only own images need it
 
-    chance = generator.random((1, 2, N_COMPONENTS))
-    inverse = inverse_transforms(choose_components(chance))[0, ::-1].astype(float)  # of (row, column) now
+    chance = generator.random((2, N_COMPONENTS))
+    inverse = inverse_transforms(choose_components(chance)).astype(float)[::-1]  # of (row, column) now
     matrix, move = inverse[:, 1::-1], inverse[:, 2]
     middle = (np.array(image.shape) - 1) / 2
     grey = ndimage.affine_transform(
@@ -125,7 +125,7 @@ def distort_image(
 
 
 def _find_classes(folder: Path) -> list[tuple[str, Path]]:
-    """The alphabet and the folder of every class, in name order."""
+    """List the alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
         raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
     tops = [path for path in _visible(folder) if path.is_dir()]

@@ -1,9 +1,7 @@
 """MNIST's test set, for networks trained on Omniglot: fetched, proven, and turned into images of ink."""
 
-import errno
 import gzip
 import hashlib
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,55 +12,50 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from oneshot.errors import ArchiveError, DownloadError
-from oneshot.omniglot.download import copy, download, md5, put
+from oneshot.omniglot.download import download, fetch_files
 from oneshot.omniglot.drawings import SIDE
 
-IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
-ADVICE = f"set MNIST_MIRROR to a folder or an http address that holds {IMAGES} and {LABELS}"
+MNIST_IMAGES, MNIST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
+MNIST_ADVICE = f"set MNIST_MIRROR to a folder or an http address that holds {MNIST_IMAGES} and {MNIST_LABELS}"
 LARGEST = 10_000_000  # bytes, uncompressed: more than either file holds
-INK = 128  # grey values from here on are ink; MNIST's paper is 0, its darkest ink 255
+LEAST_INK = 128  # grey values from here on are ink; MNIST's paper is 0, its darkest ink 255
 
 
 def fetch_mnist(
     folder: Path, facts: Mapping[str, Any], mirror: str | None, progress: bool
 ) -> tuple[Path, Path]:
-    """The test set's images and labels in `folder`: those already there and right are kept, without network.
+    """Put the test set's images and labels into `folder`, as `fetch_files` does; returns their paths.
 
-    facts: published/mnist.json. mirror: a folder or an http(s) address where both files lie; None asks
-    the upstream addresses one after the other. progress: draw a bar on stderr while downloading.
-    Right is the published SHA-256 of the uncompressed bytes. A wrong file is never put into `folder`.
-
-    Raises:
-        DownloadError: no network, no such mirror, an HTTP error, cut off, or no room on the disk.
-        ArchiveError: what came is not the published file.
+    facts: published/mnist.json, whose addresses are asked one after the other. Right is the published SHA-256
+    of the uncompressed bytes: a mirror may have compressed them anew.
     """
-    paths = {name: folder / name for name in (IMAGES, LABELS)}
-    wrong = [name for name, path in paths.items() if not (path.is_file() and _is_right(path, name, facts))]
-    if not wrong:
-        return paths[IMAGES], paths[LABELS]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as scratch:
-            for name in wrong:
-                fetched = Path(scratch) / name
-                if mirror is None:
-                    _from_upstream(fetched, facts, progress)
-                else:
-                    _from_mirror(fetched, facts, mirror, progress)
-                put(fetched, paths[name])
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DownloadError(
-                f"no room left on the disk of {folder}: free about 4 MB and try again"
-            ) from error
-        raise DownloadError(f"cannot fetch MNIST into {folder}: {error}") from error
-    return paths[IMAGES], paths[LABELS]
+
+    def from_upstream(fetched: Path) -> None:
+        *others, last = (f"{address}/{fetched.name}" for address in facts["addresses"])
+        published_md5 = facts["files"][fetched.name]["md5"]
+        for address in others:
+            try:
+                return download(address, fetched, published_md5, progress, MNIST_ADVICE)
+            except (DownloadError, ArchiveError):
+                continue
+        return download(last, fetched, published_md5, progress, MNIST_ADVICE)
+
+    def is_right(path: Path, name: str) -> bool:
+        try:
+            return _sha256(_decompress(path)) == facts["files"][name]["sha256_uncompressed"]
+        except ArchiveError:
+            return False
+
+    paths = fetch_files(
+        folder, (MNIST_IMAGES, MNIST_LABELS), mirror, is_right, from_upstream, MNIST_ADVICE, progress
+    )
+    return paths[MNIST_IMAGES], paths[MNIST_LABELS]
 
 
 def read_mnist(
     images: Path, labels: Path, facts: Mapping[str, Any]
 ) -> tuple[UInt8[np.ndarray, "n 28 28"], UInt8[np.ndarray, " n"]]:
-    """Grey images, paper 0, and the digit of each.
+    """Read grey images, paper 0, and the digit of each.
 
     Raises:
         ArchiveError: a file is missing, damaged, or not the published one.
@@ -73,7 +66,7 @@ def read_mnist(
 
 
 def ink_images(grey: UInt8[np.ndarray, "n 28 28"], side: int = SIDE) -> UInt8[np.ndarray, "n side side"]:
-    """Images of ink 1 and paper 0, as large as Omniglot's: bilinear, then ink from half of black on.
+    """Enlarge images to Omniglot's size, ink 1 and paper 0: bilinear, then ink from half of black on.
 
     Quirk: the rule is our own. Thresholding matches Omniglot's two values; strokes stay about three times as
     thick as Omniglot's, so that a network sees something it was not trained on, as in the paper.
@@ -81,48 +74,16 @@ def ink_images(grey: UInt8[np.ndarray, "n 28 28"], side: int = SIDE) -> UInt8[np
     ink = np.empty((len(grey), side, side), np.uint8)
     for k, pixels in enumerate(grey):
         enlarged = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-        ink[k] = np.asarray(enlarged) >= INK
+        ink[k] = np.asarray(enlarged) >= LEAST_INK
     return ink
 
 
-def _from_upstream(fetched: Path, facts: Mapping[str, Any], progress: bool) -> None:
-    """From the first address that has the file; if none has, the error of the last."""
-    *others, last = facts["addresses"]
-    for address in others:
-        try:
-            return _from_address(f"{address}/{fetched.name}", fetched, facts, progress)
-        except (DownloadError, ArchiveError):
-            continue
-    return _from_address(f"{last}/{fetched.name}", fetched, facts, progress)
-
-
-def _from_address(address: str, fetched: Path, facts: Mapping[str, Any], progress: bool) -> None:
-    download(address, fetched, facts["files"][fetched.name]["md5"], progress, ADVICE)
-
-
-def _from_mirror(fetched: Path, facts: Mapping[str, Any], mirror: str, progress: bool) -> None:
-    """From a folder or an http(s) address; a mirror may have compressed the same bytes anew."""
-    name = fetched.name
-    if mirror.startswith(("http://", "https://")):
-        origin = f"{mirror.rstrip('/')}/{name}"
-        download(origin, fetched, None, progress, ADVICE)
-    else:
-        origin = str(Path(mirror).expanduser() / name)
-        copy(Path(origin), fetched, ADVICE)
-    if not _is_right(fetched, name, facts):
-        raise ArchiveError(f"{origin} is not MNIST's published file (its MD5 is {md5(fetched)}): {ADVICE}")
-
-
-def _is_right(path: Path, name: str, facts: Mapping[str, Any]) -> bool:
-    try:
-        content = _decompress(path)
-    except ArchiveError:
-        return False
-    return hashlib.sha256(content).hexdigest() == facts["files"][name]["sha256_uncompressed"]
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _decompress(path: Path) -> bytes:
-    """At most LARGEST bytes: a wrong file may inflate without end."""
+    """Decompress at most LARGEST bytes: a wrong file may inflate without end."""
     try:
         with gzip.open(path) as file:
             return file.read(LARGEST)
@@ -133,9 +94,9 @@ def _decompress(path: Path) -> bytes:
 
 
 def _read_idx(path: Path, facts: Mapping[str, Any], shape: tuple[int, ...]) -> UInt8[np.ndarray, "..."]:
-    """An idx file: two zeros, the type, the number of axes, their lengths in four bytes each, the values."""
+    """Read an idx file: two zeros, type, number of axes, their lengths in four bytes each, the values."""
     content = _decompress(path)
     published = facts["files"][path.name]["sha256_uncompressed"]
-    if hashlib.sha256(content).hexdigest() != published:
+    if _sha256(content) != published:
         raise ArchiveError(f"{path} is not MNIST's published file: delete it and fetch it again")
     return np.frombuffer(content, np.uint8, offset=4 * (1 + len(shape))).reshape(shape)

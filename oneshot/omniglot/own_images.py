@@ -18,12 +18,12 @@ from oneshot.omniglot.image_folder import ImageFolder, augment_classes
 SPLITS = ("train", "validation", "test")
 FEWEST_ALPHABETS = 3  # to be split by alphabets: one for each split
 FEWEST_IMAGES = 2  # of a class that is asked: one to show, one to ask
-FILE_FORMAT = "oneshot own images 1"
+OWN_IMAGES_FORMAT = "oneshot own images 1"
 
 
 @dataclass(frozen=True, eq=False)
 class OwnImages:
-    """Images of classes, packed as `Drawings` packs its drawings, and what each one is.
+    """Images of classes, packed as `Drawings` packs its drawings, and what each image is.
 
     image_classes: the class of every image; copies: whether it is a distorted copy, not one of the user's.
     names, alphabets, splits: of every class.
@@ -37,7 +37,7 @@ class OwnImages:
     splits: Shaped[np.ndarray, " classes"]
 
     def classes(self, split: str, *, copies: bool, least_images: int = 1) -> Classes:
-        """The classes of a split that have so many images, with or without copies."""
+        """Pick the classes of a split with at least so many images, with or without copies."""
         counted = self.copies <= copies
         members = [np.flatnonzero(counted & (self.image_classes == k)) for k in self.of_split(split)]
         kept = [
@@ -48,10 +48,11 @@ class OwnImages:
         return Classes(tuple(images for images, _ in kept), tuple(alphabet for _, alphabet in kept))
 
     def of_split(self, split: str) -> list[int]:
+        """List the numbers of a split's classes."""
         return np.flatnonzero(self.splits == split).tolist()
 
     def sha256(self) -> str:
-        """Hexadecimal SHA-256 of all images and what they are."""
+        """Compute the hexadecimal SHA-256 of all images and what they are."""
         digest = hashlib.sha256(self.bits.tobytes())
         digest.update(self.image_classes.astype("<i4").tobytes() + self.copies.tobytes())
         digest.update("\n".join([*self.names, *self.alphabets, *self.splits]).encode())
@@ -76,7 +77,7 @@ def split_own_images(
         ImageFolderError: there are fewer than three classes, or nothing is left to train on.
     """
     n_images = [len(numbers) for numbers in own.classes.images]
-    splits = np.array(deal_out(own.classes.alphabets, n_images, generator, validation_share, test_share))
+    splits = np.array(deal_classes(own.classes.alphabets, n_images, generator, validation_share, test_share))
     whole = augment_classes(own, least_images, generator, splits == "train")
     image_classes = np.empty(len(whole.images), np.int32)
     for k, numbers in enumerate(whole.classes.images):
@@ -91,14 +92,14 @@ def split_own_images(
     )
 
 
-def deal_out(
+def deal_classes(
     alphabets: Sequence[str],
     n_images: Sequence[int],
     generator: np.random.Generator,
     validation_share: float,
     test_share: float,
 ) -> list[str]:
-    """The split of every class. Single classes that have but one image, which no test can use, come last."""
+    """Choose the split of every class. Classes of one image, which no test can use, go to training first."""
     names = list(dict.fromkeys(alphabets))
     by_alphabet = len(names) >= FEWEST_ALPHABETS
     units = [names.index(alphabet) for alphabet in alphabets] if by_alphabet else [*range(len(alphabets))]
@@ -119,7 +120,8 @@ def deal_out(
 
 
 def save_own_images(path: Path, images: OwnImages) -> None:
-    save_arrays(path, format=FILE_FORMAT, **vars(images))
+    """Write one .npz, the same bytes on every machine."""
+    save_arrays(path, format=OWN_IMAGES_FORMAT, **vars(images))
 
 
 def load_own_images(path: Path) -> OwnImages:
@@ -131,7 +133,7 @@ def load_own_images(path: Path) -> OwnImages:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop("format")) != FILE_FORMAT:
+        if str(arrays.pop("format")) != OWN_IMAGES_FORMAT:
             raise ValueError("another format")
         return OwnImages(**arrays)
     except FileNotFoundError:

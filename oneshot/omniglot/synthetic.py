@@ -11,18 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from scipy.interpolate import CubicSpline
 
 from oneshot.omniglot.drawings import N_DRAWERS, SIDE, Drawings, pack_rows
 
-KINDS = ("line", "corner", "arc", "wave", "loop", "hook")
+STROKE_KINDS = ("line", "corner", "arc", "wave", "loop", "hook")
 N_STROKES_SHARES = ((0.1, 0.45, 0.35, 0.1), (0.3, 0.4, 0.25, 0.05), (0.05, 0.25, 0.4, 0.3))  # for 1, 2, 3, 4
 SHORTEST = 1.5  # total length of a character's strokes; shorter ones look alike
 NARROWEST = 0.4  # width and height of a character, for the same reason
 UNIT = 52.0  # pixels to the unit
 PEN_RADIUS = (2.05, 2.55)  # pixels; Omniglot's pen is 4 to 5 pixels wide
 POINT_SPACING = 1.0  # pixels, about, between the pen's positions on a stroke
-MARGIN = 3  # pixels: where the pen does not go, around a drawing, and no less than its radius
+PEN_MARGIN = 3  # pixels: where the pen does not go, around a drawing, and no less than its radius
 
 Point = Float[np.ndarray, "2"]  # x, y
 Stroke = Float[np.ndarray, "_ 2"]
@@ -30,7 +29,7 @@ Stroke = Float[np.ndarray, "_ 2"]
 
 @dataclass(frozen=True)
 class AlphabetStyle:
-    """How an alphabet's characters are made. anchors: (n, 2) as x, y; kinds: share of each of KINDS."""
+    """Style of an alphabet's characters. anchors: (n, 2) as x, y; kinds: share of each of STROKE_KINDS."""
 
     anchors: Float[np.ndarray, "n 2"]
     kinds: Float[np.ndarray, "6"]
@@ -41,7 +40,7 @@ class AlphabetStyle:
 
 @dataclass(frozen=True)
 class Hands:
-    """The 20 drawers of an alphabet.
+    """Handwriting of an alphabet's 20 drawers.
 
     linear: (x, y) to (x, y); pen: radius, pixels; wobble, shift: standard deviations, units and pixels.
     """
@@ -53,7 +52,7 @@ class Hands:
 
 
 def draw_alphabets(rng: np.random.Generator, n_alphabets: Mapping[str, int], n_characters: int) -> Drawings:
-    """Alphabets of n_characters each; n_alphabets: how many in each character set, such as {"train": 6}.
+    """Draw alphabets of n_characters each; n_alphabets: how many a character set, such as {"train": 6}.
 
     Each alphabet has a generator of its own, spawned from rng: it does not depend on how many follow.
     """
@@ -71,20 +70,20 @@ def draw_alphabets(rng: np.random.Generator, n_alphabets: Mapping[str, int], n_c
 
 
 def draw_alphabet(rng: np.random.Generator, n_characters: int) -> UInt8[np.ndarray, "characters 20 105 105"]:
-    """One alphabet in a style of its own, by 20 drawers; ink 1, paper 0."""
+    """Draw one alphabet in a style of its own, by 20 drawers; ink 1, paper 0."""
     style, hands = draw_style(rng), draw_hands(rng)
-    pixels = [write(rng, draw_character(rng, style), hands) for _ in range(n_characters)]
+    pixels = [write_character(rng, draw_character(rng, style), hands) for _ in range(n_characters)]
     return np.stack(pixels).astype(np.uint8)
 
 
 def draw_style(rng: np.random.Generator) -> AlphabetStyle:
-    """A slightly uneven grid of anchors, 2 or 3 wide and 3 or 4 high, and a taste for some strokes."""
+    """Draw an uneven grid of anchors, 2 or 3 wide and 3 or 4 high, and preferences for some strokes."""
     columns = np.linspace(-0.5, 0.5, rng.integers(2, 4)) * rng.uniform(0.75, 1.15)
     rows = np.linspace(-0.5, 0.5, rng.integers(3, 5)) * rng.uniform(0.85, 1.1)
     anchors = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     return AlphabetStyle(
         anchors=anchors + rng.normal(0, 0.04, anchors.shape),
-        kinds=rng.dirichlet(np.full(len(KINDS), 0.9)),
+        kinds=rng.dirichlet(np.full(len(STROKE_KINDS), 0.9)),
         n_strokes=np.array(N_STROKES_SHARES[rng.integers(len(N_STROKES_SHARES))]),
         bulge=rng.uniform(0.25, 0.6),
         joined=rng.uniform(0.5, 0.95),
@@ -92,7 +91,7 @@ def draw_style(rng: np.random.Generator) -> AlphabetStyle:
 
 
 def draw_hands(rng: np.random.Generator) -> Hands:
-    """20 drawers: slanted, turned, large or small, wide or narrow, steady or not."""
+    """Draw 20 handwritings: slanted, turned, large or small, wide or narrow, steady or not."""
     size = rng.normal(1.0, 0.13, N_DRAWERS).clip(0.65, 1.35)
     aspect = np.exp(rng.normal(0, 0.08, N_DRAWERS))
     slant, turn = rng.normal(0, 0.12, N_DRAWERS), rng.normal(0, 0.05, N_DRAWERS)
@@ -108,7 +107,7 @@ def draw_hands(rng: np.random.Generator) -> Hands:
 
 
 def draw_character(rng: np.random.Generator, style: AlphabetStyle) -> list[Stroke]:
-    """1 to 4 strokes, each given by points that a spline runs through, and not too small to be told apart."""
+    """Draw 1 to 4 strokes, each as points that a spline runs through, and not too small to be recognised."""
     while True:
         strokes: list[Stroke] = []
         free = list(rng.permutation(style.anchors))
@@ -129,11 +128,11 @@ def draw_character(rng: np.random.Generator, style: AlphabetStyle) -> list[Strok
 def draw_stroke(
     rng: np.random.Generator, style: AlphabetStyle, start: Point, first: Point, second: Point, third: Point
 ) -> Stroke:
-    """One stroke of a kind that the alphabet likes, from `start` to one or more of the anchors given."""
+    """Draw one stroke of a kind that the alphabet prefers, from `start` to one or more of the anchors."""
     along = first - start
     side = rng.choice([-1.0, 1.0])
     across = side * style.bulge * np.array([-along[1], along[0]])
-    kind = rng.choice(KINDS, p=style.kinds)
+    kind = rng.choice(STROKE_KINDS, p=style.kinds)
     if kind == "line":
         points = [start, first]
     elif kind == "corner":
@@ -156,21 +155,28 @@ def draw_stroke(
 
 
 def stroke_length(stroke: Stroke) -> float:
+    """Sum up the distances between a stroke's points."""
     return float(np.linalg.norm(np.diff(stroke, axis=0), axis=1).sum())
 
 
-def write(rng: np.random.Generator, strokes: list[Stroke], hands: Hands) -> Bool[np.ndarray, "20 105 105"]:
-    """One character by all 20 drawers: True is ink."""
+def write_character(
+    rng: np.random.Generator, strokes: list[Stroke], hands: Hands
+) -> Bool[np.ndarray, "20 105 105"]:
+    """Write one character by all 20 drawers: True is ink."""
     corners = np.concatenate(strokes)
     middle = (corners.min(0) + corners.max(0)) / 2
     paths = np.concatenate([vary(rng, stroke - middle, hands) for stroke in strokes], axis=1)
     pixels = UNIT * np.einsum("dij,dpj->dpi", hands.linear, paths)
     pixels += (SIDE - 1) / 2 + rng.normal(0, 1, (N_DRAWERS, 1, 2)) * hands.shift[:, None, None]
-    return stamp(pixels.clip(MARGIN, SIDE - 1 - MARGIN), hands.pen)
+    return ink_under_pen(pixels.clip(PEN_MARGIN, SIDE - 1 - PEN_MARGIN), hands.pen)
 
 
 def vary(rng: np.random.Generator, stroke: Stroke, hands: Hands) -> Float[np.ndarray, "20 positions 2"]:
-    """The pen's positions on one stroke in each drawer's hand: moved, scaled and wobbly by a little."""
+    """Move the pen along one stroke in each drawer's handwriting: shifted, scaled and wobbly by a little."""
+    from scipy.interpolate import (
+        CubicSpline,
+    )  # here, since it loads slowly and only synthetic alphabets need it
+
     chords = np.concatenate([[0], np.linalg.norm(np.diff(stroke, axis=0), axis=1).cumsum()])
     length = chords[-1]
     # A stroke is up to 1.6 times as long as its chords.
@@ -185,16 +191,16 @@ def vary(rng: np.random.Generator, stroke: Stroke, hands: Hands) -> Float[np.nda
     return middle + (plain - middle) * scale + moved + waves
 
 
-def stamp(
+def ink_under_pen(
     pixels: Float[np.ndarray, "20 positions 2"], pen: Float[np.ndarray, "20"]
 ) -> Bool[np.ndarray, "20 105 105"]:
-    """Every pixel whose centre lies under the round pen at one of its positions (x, y)."""
+    """Mark every pixel whose centre lies under the round pen at one of its positions (x, y)."""
     nearest = np.rint(pixels).astype(int)
     drawer = np.arange(N_DRAWERS)[:, None]
     pen_squared = pen[:, None] ** 2
     ink = np.zeros((N_DRAWERS, SIDE, SIDE), bool)
-    for right in range(-MARGIN, MARGIN + 1):
-        for down in range(-MARGIN, MARGIN + 1):
+    for right in range(-PEN_MARGIN, PEN_MARGIN + 1):
+        for down in range(-PEN_MARGIN, PEN_MARGIN + 1):
             column, row = nearest[..., 0] + right, nearest[..., 1] + down
             under = (column - pixels[..., 0]) ** 2 + (row - pixels[..., 1]) ** 2 <= pen_squared
             ink[np.broadcast_to(drawer, under.shape)[under], row[under], column[under]] = True

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +101,6 @@ class ProtocolEvaluator:
             return an_image * n_images + sum(comparing.get(name, 0.0) for name in names)
 
         return cost(self.everything) + cost(self.compared) + len(self.smaller) * cost(self.deciding)
-
-
-def draw_once(protocols: Protocols) -> Protocols:
-    """Keep every list of the protocols that was drawn: all of Omniglot's take ten seconds."""
-    return replace(protocols, lists={name: cache(draw) for name, draw in protocols.lists.items()})
 
 
 class Encoded:

@@ -1,164 +1,178 @@
-"""IoU over clutter level: every way of obtaining it, and what oracles would make of it."""
+"""Curves: IoU over clutter level, of networks and of oracles, and accuracy over the number of ways."""
 
-from textwrap import fill
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from oneshot.report.rows import (
-    ALL,
-    HERE,
-    INK,
-    NET_TITLES,
-    PUBLISHED,
-    RECORDED,
-    RELEASED,
-    SPLIT_TITLES,
-)
-from oneshot.segment.answers import ORACLES, OWN
+from oneshot.records.run import OWN_ANSWER
+from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES
+from oneshot.report.rows import ALL, ALL_INK, RISING_CHARACTERS, Kind, choose, find_place
+from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
 
-LEGEND_CHARACTERS = 110  # of a line of the legend, at most
-LINE_COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8", "#8a8f9c")
-STAR_COLOURS = {"siamese_unet": "black", "masknet": "#9a9a9a"}
-NET_COLOURS = {"siamese_unet": "#1f9d6b", "masknet": "#2f7fe0"}
-ORACLE_COLOURS = dict(zip(ORACLES, ("#e07b2f", "#8a4fd0", "#c2407a"), strict=True))
+COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
+ORACLE_COLOURS = dict(zip(ORACLES, COLOURS[2:], strict=False))
+GREY = "#8a8f9c"
+MOST_LINES = 6  # of a legend
+HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
+STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
+CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
+TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
+LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 
 
-def draw_iou_over_clutter(results: pd.DataFrame) -> Figure:
-    """IoU over clutter level: published points, and every way of our own with its 95 % intervals.
+def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
+    """Draw IoU over clutter level, a panel a test set: of every network its published, recorded and own line.
 
-    Own answers, on all scenes. Lines, but for weights that were evaluated again, which are crosses on the
-    lines of their recorded runs; MaskNet's points are squares.
+    Of several recorded runs, or networks trained here, the best: `choose_source`. Bars are 95 % intervals.
     """
-    chosen = choose_points(results)
-    chosen = chosen[chosen["answer"].eq(OWN) | chosen["kind"].eq(INK)].fillna({"net": ""})
-    lines = [*chosen.groupby(["net", "source", "split"], sort=False)]
-    figure = Figure(figsize=(8, 4.2 + 0.19 * len(lines)), dpi=110, layout="constrained")
+    points = choose_points(rows)
+    nets = [*dict.fromkeys(points["net"].dropna())]
+    lines: dict[str, pd.DataFrame] = {}
+    for kind in STYLES:
+        for net in nets:
+            of_net = choose(points, kind=kind, net=net, answer=OWN_ANSWER)
+            if not of_net.empty:
+                lines[f"{title_net(net)}, {HERE_TITLES[kind]}"] = choose(of_net, title=choose_source(of_net))
+    lines = dict([*lines.items()][:MOST_LINES])
+    figure, axes = lay_panels(points)
+    for axis, split in zip(axes, SPLIT_TITLES, strict=True):
+        for title, line in lines.items():
+            first = line.iloc[0]
+            colour = COLOURS[nets.index(first["net"]) % len(COLOURS)]
+            draw_line(axis, choose(line, split=split), STYLES[first["kind"]], colour, title)
+        ink = choose(points, network=ALL_INK, split=split).sort_values("clutter_level")
+        if not ink.empty:
+            axis.plot(ink["clutter_level"], 100 * ink["value"], ":", color=GREY)
+            place = (ink["clutter_level"].iloc[0], 100 * ink["value"].iloc[0] + 2)
+            axis.annotate("every character marked", place, color=GREY, fontsize=7)
+    return lay_legend(figure, axes)
+
+
+def draw_oracles(rows: pd.DataFrame) -> Figure:
+    """Draw IoU over clutter of both networks and the oracles, one panel for each test set.
+
+    Of a network with oracles the best source there is, and the Siamese-U-Net that was obtained alike.
+    """
+    points = choose_points(rows)
+    figure, axes = lay_panels(points)
+    with_oracles = choose(points, answer=[*ORACLES])
+    if with_oracles.empty:
+        return figure
+    source = choose_source(with_oracles)
+    masknet = choose(points, net=with_oracles["net"].iloc[0], title=source)
+    like = masknet.iloc[0]
+    alike = choose(points, net="siamese_unet", answer=OWN_ANSWER, kind=like["kind"], recipe=like["recipe"])
+    alike = choose(alike, joint=like["joint"])
+    for axis, split in zip(axes, SPLIT_TITLES, strict=True):
+        draw_line(axis, choose(alike, split=split), "o-", COLOURS[0], title_net("siamese_unet"))
+        own = choose(masknet, split=split, answer=OWN_ANSWER)
+        draw_line(axis, own, "o-", COLOURS[1], title_net(like["net"]))
+        for name, title in ORACLES.items():
+            draw_line(axis, choose(masknet, split=split, answer=name), "o--", ORACLE_COLOURS[name], title)
+        for net, colour in (("siamese_unet", COLOURS[0]), (like["net"], COLOURS[1])):
+            published = choose(points, kind=Kind.PUBLISHED, net=net, split=split)
+            draw_line(axis, published, "*", colour, "published, in the network's colour")
+    return lay_legend(figure, axes)
+
+
+def draw_rising_ways(rows: pd.DataFrame) -> Figure:
+    """Draw N-way accuracy over N, with 95 % intervals: a colour a method, dashed on training characters.
+
+    As in a well-known tutorial, in one plot. Lines are labelled at their ends.
+    """
+    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
+    names = sorted(dict.fromkeys(points["network"]), key=lambda name: find_place(NETWORK_TITLES, name))
+    figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axis = figure.subplots()
-    # A net's line and that of its weights evaluated again go by the same colour.
-    ours = chosen[chosen["kind"] != PUBLISHED]
-    looks = [*dict.fromkeys(map(colour_key, ours["net"], ours["kind"], ours["source"]))]
-    for (net, source, split), points in lines:
-        kind = points["kind"].iloc[0]
-        whose = f"{NET_TITLES[net]}, {source}" if net else source
-        title = wrap(f"{whose}; {SPLIT_TITLES[split]}", LEGEND_CHARACTERS)
-        if kind == PUBLISHED:
-            draw_stars(axis, points, net, title)
-            continue
-        marker = "s" if net == "masknet" else "o"
-        style = {
-            "test-one-shot": (f"{marker}-", "x"), "test-train": (f"{marker}:", "+")
-        }[split][kind == RELEASED]  # fmt: skip
-        colour = LINE_COLOURS[looks.index(colour_key(net, kind, source)) % len(LINE_COLOURS)]
-        draw_line(axis, points, style, colour, title)
-    lay_axis(axis, chosen)
-    axis.set_ylabel("IoU in %")
-    figure.legend(loc="outside lower center", fontsize=7, frameon=False)
+    labels = {}
+    for number, name in enumerate(names):
+        colour = GREY if name in BASELINE_TITLES else COLOURS[number % len(COLOURS)]
+        for benchmark, characters in RISING_CHARACTERS.items():
+            line = choose(points, network=name, benchmark=benchmark).sort_values("n_way")
+            if line.empty:
+                continue
+            ways = line["n_way"].astype(int)
+            axis.plot(ways, 100 * line["value"], CHARACTER_STYLES[characters], color=colour, lw=1.4)
+            axis.fill_between(ways, 100 * line["low"], 100 * line["high"], color=colour, alpha=0.12, lw=0)
+            if benchmark == "rising-ways":
+                labels[NETWORK_TITLES.get(name, name)] = (100 * line["value"].iloc[-1], colour)
+    last = max(map(int, points["n_way"].dropna()), default=max(TICKS))
+    ticks = [n for n in TICKS if n <= last]
+    axis.set_xticks(ticks, [str(n) for n in ticks])
+    label_ends(axis, last, labels)
+    axis.set(xlabel="N: characters to choose from", ylabel="N-way 1-shot accuracy in %", ylim=(0, 102))
+    axis.grid(alpha=0.3)
+    handles = [Line2D([], [], color="#555555", ls=style, lw=1.4) for style in CHARACTER_STYLES.values()]
+    titles = [f"{name} characters" for name in CHARACTER_STYLES]
+    figure.legend(handles, titles, loc="outside lower center", fontsize=8, frameon=False, ncols=2)
     return figure
 
 
-def draw_oracles(results: pd.DataFrame) -> Figure:
-    """IoU over clutter of both networks and the oracles, one panel for each test set, with published points.
+def label_ends(axis: Axes, end: int, labels: Mapping[str, tuple[float, str]]) -> None:
+    """Write labels at the right ends of lines, pushed up where they would cover one another."""
+    height = -float("inf")
+    for title, (value, colour) in sorted(labels.items(), key=lambda item: item[1]):
+        height = max(value, height + LABEL_DISTANCE)
+        axis.annotate(title, (end, height), xytext=(4, 0), textcoords="offset points", color=colour,
+                      fontsize=8, va="center", annotation_clip=False)  # fmt: skip
 
-    Of each network the best source there is (`choose_sources`).
+
+def choose_points(rows: pd.DataFrame) -> pd.DataFrame:
+    """Choose IoU over all scenes, of the usual seed, published, recorded or computed here."""
+    kinds = [Kind.PUBLISHED, Kind.RECORDED, Kind.HERE]
+    return choose(rows, metric="iou", subset=ALL, further_seed=False, kind=kinds)
+
+
+def choose_source(points: pd.DataFrame) -> str:
+    """Choose whose line is drawn: the recorded before what was trained here, then that with most levels.
+
+    Among those the one with the highest mean.
     """
-    points = choose_points(results)
-    sources = choose_sources(points)
-    lines = [
-        (net, OWN, NET_COLOURS[net], wrap(f"{NET_TITLES[net]}, {sources[net]}", LEGEND_CHARACTERS // 2))
-        for net in NET_TITLES
-    ]
-    lines += [("masknet", name, ORACLE_COLOURS[name], f"MaskNet, {ORACLES[name]}") for name in ORACLES]
-    figure = Figure(figsize=(9.5, 5), dpi=110, layout="constrained")
+
+    def rank(title: str) -> tuple[bool, int, float]:
+        found = choose(points, title=title)
+        return found["kind"].iloc[0] == Kind.RECORDED, found["clutter_level"].nunique(), found["value"].mean()
+
+    return max(dict.fromkeys(points["title"]), key=rank)
+
+
+def lay_panels(points: pd.DataFrame) -> tuple[Figure, Sequence[Axes]]:
+    """Lay out an empty panel for every test set."""
+    figure = Figure(figsize=(9.5, 4.4), dpi=110, layout="constrained")
     axes = figure.subplots(1, len(SPLIT_TITLES), sharex=True, sharey=True)
-    for axis, (split, split_title) in zip(axes, SPLIT_TITLES.items(), strict=True):
-        of_split = points[points["split"].eq(split)]
-        for net, answer, colour, title in lines:
-            line = of_split[
-                of_split["net"].eq(net) & of_split["source"].eq(sources[net]) & of_split["answer"].eq(answer)
-            ]
-            if not line.empty:
-                draw_line(axis, line, "o-" if answer == OWN else "o--", colour, title)
-        for net, title in NET_TITLES.items():
-            stars = of_split[of_split["net"].eq(net) & of_split["kind"].eq(PUBLISHED)]
-            if not stars.empty:
-                draw_stars(axis, stars, net, f"{title}, published", NET_COLOURS[net])
-        lay_axis(axis, points)
-        axis.set_title(split_title, fontsize=10)
+    levels = sorted({int(level) for level in points["clutter_level"].dropna()})
+    for axis, title in zip(axes, SPLIT_TITLES.values(), strict=True):
+        axis.set_xscale("log", base=2)
+        axis.set(xlabel="characters in the scene", ylim=(0, 100))
+        axis.set_xticks(levels, [str(level) for level in levels])
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.3)
     axes[0].set_ylabel("IoU in %")
+    return figure, list(axes)
+
+
+def draw_line(axis: Axes, points: pd.DataFrame, style: str, colour: str, title: str) -> None:
+    """Draw one line with its 95 % intervals, or stars, which have none."""
+    if points.empty:
+        return
+    points = points.sort_values("clutter_level")
+    levels, percent = points["clutter_level"].astype(int), 100 * points["value"]
+    if style == "*":
+        axis.plot(levels, percent, "*", color=colour, ms=11, label=title, zorder=3, mec="black", mew=0.5)
+        return
+    errors = [percent - 100 * points["low"], 100 * points["high"] - percent]
+    axis.errorbar(levels, percent, errors, fmt=style, ms=4, color=colour, capsize=2, label=title)
+
+
+def lay_legend(figure: Figure, axes: Sequence[Axes]) -> Figure:
+    """Explain the lines of all panels below them, each once."""
     shown = {
         text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        shown.values(), shown.keys(), loc="outside lower center", fontsize=7, frameon=False, ncols=2
+        shown.values(), shown.keys(), loc="outside lower center", fontsize=8, frameon=False, ncols=3
     )
     return figure
-
-
-def wrap(title: str, n_characters: int) -> str:
-    """In lines of so many characters at most, for a legend."""
-    return fill(title, n_characters, break_on_hyphens=False)
-
-
-def choose_points(results: pd.DataFrame) -> pd.DataFrame:
-    """IoU over all scenes, of the usual seed, where there is any."""
-    return results[
-        results["metric"].eq("iou")
-        & results["subset"].eq(ALL)
-        & results["further_seed"].ne(True)
-        & results["percent"].notna()
-    ]
-
-
-def choose_sources(points: pd.DataFrame) -> dict[str, str]:
-    """Of each network its best source, "" if it has none: a recorded one before one trained here.
-
-    Then MaskNet's with most oracles, and of Siamese-U-Net's above all one that was obtained alike: recorded
-    or trained here, by the same recipe, one net for all levels or not; then the one with most levels.
-    """
-    found = points[points["kind"].isin([RECORDED, HERE])]
-
-    def best(net: str, like: pd.Series | None = None) -> str:
-        of_net = found[found["net"].eq(net)]
-
-        def rank(source: str) -> tuple[bool, bool, int, int]:
-            of_source = of_net[of_net["source"].eq(source)]
-            first = of_source.iloc[0]
-            alike = like is not None and all(first[name] == like[name] for name in ("recipe", "joint"))
-            n_oracles = of_source.loc[of_source["answer"].isin(ORACLES), "answer"].nunique()
-            n_levels = of_source["clutter_level"].nunique()
-            kind = RECORDED if like is None else like["kind"]
-            return first["kind"] == kind, alike, n_oracles, n_levels
-
-        return max(dict.fromkeys(of_net["source"]), key=rank, default="")
-
-    masknet = best("masknet")
-    rows = found[found["net"].eq("masknet") & found["source"].eq(masknet)]
-    return {"siamese_unet": best("siamese_unet", None if rows.empty else rows.iloc[0]), "masknet": masknet}
-
-
-def draw_line(axis: Axes, points: pd.DataFrame, style: str, colour: str, title: str) -> None:
-    """With 95 % intervals."""
-    points = points.sort_values("clutter_level")
-    errors = [points["percent"] - points["low"], points["high"] - points["percent"]]
-    axis.errorbar(points["clutter_level"], points["percent"], errors, fmt=style, ms=4, color=colour,
-                  capsize=2, label=title)  # fmt: skip
-
-
-def draw_stars(axis: Axes, points: pd.DataFrame, net: str, title: str, colour: str | None = None) -> None:
-    axis.plot(points["clutter_level"], points["percent"], "*", color=colour or STAR_COLOURS[net], ms=11,
-              label=title, zorder=3)  # fmt: skip
-
-
-def lay_axis(axis: Axes, points: pd.DataFrame) -> None:
-    axis.set_xscale("log", base=2)
-    axis.set(xlabel="characters in the scene", ylim=(0, 100))
-    levels = sorted({int(level) for level in points["clutter_level"]})
-    axis.set_xticks(levels, [str(level) for level in levels])
-    axis.grid(alpha=0.3)
-
-
-def colour_key(net: str, kind: str, source: str) -> tuple[str, str]:
-    """What a line's colour stands for: a recorded network and its released weights are one."""
-    return net, source.partition(": ")[2] if kind in (RECORDED, RELEASED) else source

@@ -10,8 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from oneshot.clutter.scenes import Scenes
-
 PAPER, INK, FAINT = "#10131a", "#f2f0e8", "#8a90a0"
 TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = "#ffd23f", "#3ddc97", "#ff5964"
 TIGHT = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # inches
@@ -31,27 +29,31 @@ class Example:
 
 
 def list_examples(
-    clutter_level: int, scenes: Scenes, predicted: Bool[np.ndarray, "n h w"] | None, ious: Sequence[float]
+    clutter_level: int,
+    images: UInt8[np.ndarray, "n h w 3"],
+    targets: UInt8[np.ndarray, "n th tw 3"],
+    masks: Bool[np.ndarray, "n h w"],
+    predicted: Bool[np.ndarray, "m h w"] | None = None,
+    ious: Sequence[float] = (),
 ) -> list[Example]:
-    """Examples of the given scenes, in order."""
-    images, targets = scenes.images(), scenes.targets()
+    """List the scenes in order, with their predicted masks, of which there may be more."""
     return [
         Example(
-            clutter_level, images[n], targets[n], scenes.masks[n],
+            clutter_level, images[n], targets[n], masks[n],
             None if predicted is None else predicted[n], None if predicted is None else ious[n],
         )
-        for n in range(len(scenes))
+        for n in range(len(images))
     ]  # fmt: skip
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """As PNG, without the drawing library's version in it."""
+    """Write a PNG, without the drawing library's version in it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor=figure.get_facecolor(), metadata={"Software": None})
 
 
 def draw_task(examples: Sequence[Example]) -> Figure:
-    """One picture of the task: for each example the target, the scene, and the target's pixels in it."""
+    """Draw the task: for each example the target, the scene, and the target's pixels in it."""
     figure = Figure(figsize=(2.2 * len(examples), 5.6), dpi=110, facecolor=PAPER, layout="constrained")
     axes = figure.subplots(3, len(examples), height_ratios=(0.55, 1, 1), squeeze=False)
     for column, example in enumerate(examples):
@@ -64,7 +66,7 @@ def draw_task(examples: Sequence[Example]) -> Figure:
 
 
 def draw_predictions(examples: Sequence[Example], n_columns: int) -> Figure:
-    """A grid of examples: target, scene, true mask, and the answer in green (right) and red (wrong)."""
+    """Draw a grid of examples: target, scene, true mask, and the answer in green (right) and red (wrong)."""
     n_rows = -(-len(examples) // n_columns)
     figure = Figure(figsize=(4.6 * n_columns, 1.32 * n_rows), dpi=110, facecolor=PAPER, layout=TIGHT)
     axes = figure.subplots(n_rows, 4 * n_columns, squeeze=False)
@@ -89,14 +91,14 @@ def show(axis: Axes, image: np.ndarray, title: str = "") -> None:
 
 
 def spotlight(scene: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The scene darkened but for the mask, which shines."""
+    """Darken the scene but for the mask, which shines."""
     dimmed = (scene * DIMMED).astype(np.uint8)
     dimmed[mask] = colour(TRUE_COLOUR)
     return dimmed
 
 
 def judge(example: Example) -> UInt8[np.ndarray, "h w 3"]:
-    """The darkened scene with the answer on it: right pixels green, wrong ones red, missed ones yellow."""
+    """Put the answer on the darkened scene: right pixels green, wrong ones red, missed ones yellow."""
     picture = (example.scene * DIMMED).astype(np.uint8)
     predicted = np.zeros_like(example.mask) if example.predicted is None else example.predicted
     picture[example.mask] = colour(TRUE_COLOUR)

@@ -1,232 +1,210 @@
-"""All that is known of segmentation, row by row: published, recorded, re-evaluated and computed here."""
+"""All figures of a task in one table, a figure a row: published, recorded, rechecked, computed here."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict
+from enum import StrEnum
 from typing import Any
 
 import pandas as pd
 
-from oneshot.published import CLUTTER_LEVELS
-from oneshot.records.recheck import Agreement
-from oneshot.records.run import JOINT, Record, Score, SplitScore
-from oneshot.segment.answers import OWN
+from oneshot.params import CLASSIFICATION
+from oneshot.records.run import Run, list_strange_sets
+from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_published
 
-NET_TITLES = {"siamese_unet": "Siamese-U-Net", "masknet": "MaskNet"}
-SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
-METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
-ALL, WITH, WITHOUT = "all", "with same-class distractor", "without"
-SUBSETS = {ALL: None, WITH: "with_same_class", WITHOUT: "without_same_class"}  # and what metrics call them
-PUBLISHED, RECORDED, RELEASED, INK, HERE = "published", "recorded", "released", "ink", "own"
-PUBLISHED_SOURCE, INK_SOURCE = "published", "every character marked"
-JOINT_WORDS = "one net for all levels"
-RECIPE_ORDER = ("published", "fast")
-AGREEMENT_FIELDS = tuple(f"agreement_{field.name}" for field in fields(Agreement))
-# In the order of the columns of tables/segmentation.csv.
-FIELDS = (
-    "kind", "net", "source", "answer", "subset", "metric", "split", "clutter_level", "percent", "low", "high",
-    "n", "recipe", "feature_maps", "seed", "joint", "further_seed", "n_scenes_seen", *AGREEMENT_FIELDS,
+OMNIGLOT = "omniglot"
+ALL_INK = "all_ink"  # in place of a network: marking every character
+ALL, WITH, WITHOUT = "all", "with_same_class", "without_same_class"
+RISING_CHARACTERS = {
+    "rising-ways": "evaluation",
+    "rising-ways-training": "training",
+}
+NOT_COMPUTED = "every method of this checkout"
+ABOUT = (
+    "net", "recipe", "base", "feature_maps", "n_parameters", "seed", "n_seen", "n_seen_before",
+    "trained_on", "n_pairs", "n_copies",
 )  # fmt: skip
-WHOLE_NUMBERS = ("n", "feature_maps", "seed", "n_scenes_seen", "agreement_n")
-ABOUT_A_NET = ("recipe", "feature_maps", "seed", "n_scenes_seen")
-SHOWN_SPLIT = "test-one-shot"
-ENDS = {"percent": "value", "low": "low", "high": "high"}
+AGREEMENT = ("agrees", "recorded", "n", "difference_points", "mean_absolute_difference_points")
+# In the order of the columns of a table as CSV.
+FIELDS = (
+    "kind", "network", "run", "clutter_level", "benchmark", "n_way", "answer", "split", "metric", "subset",
+    "value", "low", "high", "n", "title", "variant", *ABOUT, "joint", "further_seed", "published_only",
+    "source", "not_computed", *(f"agreement_{name}" for name in AGREEMENT),
+)  # fmt: skip
+WHOLE_NUMBERS = (
+    "clutter_level", "n_way", "n", "feature_maps", "n_parameters", "seed", "n_seen", "n_seen_before",
+    "n_pairs", "n_copies", "agreement_n",
+)  # fmt: skip
+DEFAULTS = {"title": "", "variant": "", "joint": False, "further_seed": False, "published_only": False}
+SEGMENTATION_KEY = re.compile(
+    r"(?P<clutter_level>\d+)/((?P<answer>[^/]+)/)?(?P<split>test-[^/]+)/(?P<metric>[^/]+)(/(?P<subset>.+))?"
+)
+RECIPE_ORDER = ("published", "fast")
 
-# Means by answer, test set, then metric or, one level deeper, group of scenes: as metrics/ has them.
-Answers = Mapping[str | None, Mapping[str, Mapping[str, Any]]]
+
+class Kind(StrEnum):
+    """Way in which a figure was obtained; figures of different kinds share no column of a table."""
+
+    PUBLISHED = "published"
+    RECORDED = "recorded"
+    RECHECKED = "rechecked"
+    HERE = "here"
 
 
-def collect_segmentation(
+Figures = Mapping[str, Mapping[str, Any]]  # figures by key, each with value, low, high and n
+
+
+def collect_rows(
+    task: str,
     published: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    records: Iterable[Record] = (),
-    reevaluated: Sequence[Mapping[str, Any]] = (),
+    metrics: Mapping[str, Any],
+    rechecked: Mapping[str, Any] | None = None,
+    runs: Iterable[Run] = (),
 ) -> pd.DataFrame:
-    """One row for every value, and for every published cell that was not found (its percent is empty).
+    """Collect a row for every figure, and for every benchmark that could not be computed.
 
-    published: published/segmentation.json; metrics and reevaluated: the files of the stages evaluate and
-    reevaluate, one a level; records: the recorded runs. `kind` says how a value was obtained, `source` in
-    words; `answer` is one of `segment.answers`, `subset` a group of scenes; `joint` marks one net for several
-    levels, `further_seed` nets beside the one of the usual seed, which tables of columns leave out.
+    published: the task's facts; metrics and rechecked: what the stages evaluate and recheck wrote. `kind`
+    says how a figure was obtained, `title` and `variant` what by; `joint` marks one network for several
+    levels, `further_seed` runs beside the one of the usual seed. Of images other than Omniglot's nothing
+    published or recorded on classification is listed.
     """
-    rows = [*rows_of_published(published)]
-    in_order, released = sort_records(records), list_released(reevaluated)
-    for record in in_order:
-        rows += rows_of_record(record, describe_run(record, in_order))
-    for record in in_order:
-        for level in record.levels:
-            if net := released.get((level, record.net, record.recipe, record.name)):
-                rows += rows_of_released(record, describe_run(record, in_order), level, net)
-    for of_level in metrics:
-        rows += rows_of_own(of_level)
+    rows: list[dict[str, Any]] = []
+    runs = sort_runs(runs)
+    if metrics.get("source", OMNIGLOT) == OMNIGLOT:
+        for about, figures in list_published(task, published):
+            rows += list_rows(figures, {"kind": Kind.PUBLISHED} | about)
+        for run in runs:
+            figures = {key: asdict(figure) for key, figure in run.figures.items()}
+            rows += list_rows(figures, {"kind": Kind.RECORDED} | about_run(run, runs))
+        found = (rechecked or {}).get("networks", {})
+        for run in runs:
+            if run.name in found:
+                again = found[run.name]
+                about = {"kind": Kind.RECHECKED} | about_run(run, runs)
+                rows += list_rows(again["figures"], about, again.get("agreement", {}))
+    if ALL_INK in metrics:
+        ink = {"kind": Kind.HERE, "network": ALL_INK, "title": "every character marked"}
+        rows += list_rows(metrics[ALL_INK]["figures"], ink)
+    for name, values in {**metrics.get("networks", {}), **metrics.get("baselines", {})}.items():
+        rows += list_rows(values["figures"], about_network(task, name, values))
+    for benchmark, reason in metrics.get("not_computed", {}).items():
+        about = {"kind": Kind.HERE, "title": NOT_COMPUTED, "not_computed": reason}
+        rows.append(about | split_key(benchmark))
+    rows = [DEFAULTS | row for row in rows]
     return pd.DataFrame(rows, columns=list(FIELDS)).astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
 
 
-def rows_of_published(published: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"kind": PUBLISHED, "net": net, "source": PUBLISHED_SOURCE, "answer": OWN, "subset": ALL,
-         "metric": metric, "split": split, "clutter_level": level,
-         "percent": find_published(published, net, metric, split, level)}
-        for net in NET_TITLES
-        for metric in METRIC_TITLES
-        for split in SPLIT_TITLES
-        for level in CLUTTER_LEVELS
-    ]  # fmt: skip
+def choose(rows: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """Choose the rows whose fields have the wanted values; a list means any of its values."""
+    for field, value in wanted.items():
+        rows = rows[rows[field].isin(value if isinstance(value, list) else [value])]
+    return rows
 
 
-def find_published(
-    published: Mapping[str, Any], net: str, metric: str, split: str, level: int
-) -> float | None:
-    percents = published["iou_percent"].get(net, {})
-    return percents.get(split, {}).get(str(level)) if metric == "iou" else None
+def list_rows(
+    figures: Figures, about: Mapping[str, Any], agreement: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[dict[str, Any]]:
+    """List a row for every figure, with its agreement with the record, if any."""
+    for key, figure in figures.items():
+        more = (agreement or {}).get(key, {})
+        yield {**about, **split_key(key), **figure} | {
+            f"agreement_{name}": more[name] for name in AGREEMENT if name in more
+        }
 
 
-def sort_records(records: Iterable[Record]) -> list[Record]:
-    """By network, recipe, size, clutter level (joint ones last); further seeds behind the usual one."""
+def split_key(key: str) -> dict[str, Any]:
+    """Split a figure's key, such as `4/answer/test-one-shot/iou` or `rising-ways/20`, into its parts."""
+    if found := SEGMENTATION_KEY.fullmatch(key):
+        parts: dict[str, Any] = found.groupdict()
+        return parts | {"clutter_level": int(parts["clutter_level"]), "subset": parts["subset"] or ALL}
+    benchmark, _, n_way = key.partition("/")
+    if n_way and benchmark in RISING_CHARACTERS:
+        return {"benchmark": benchmark, "n_way": int(n_way), "metric": "accuracy"}
+    return {"benchmark": key, "metric": "accuracy"}
 
-    def key(record: Record) -> tuple[int, ...]:
-        net, recipe = [*NET_TITLES].index(record.net), RECIPE_ORDER.index(record.recipe)
-        further = is_further(record.name)
-        return net, recipe, record.feature_maps, record.joint, record.levels[0], further, record.seed
 
-    return sorted(records, key=key)
+def sort_runs(runs: Iterable[Run]) -> list[Run]:
+    """Sort by network, recipe, size and clutter level, joint ones last; further seeds behind the usual."""
+
+    def key(run: Run) -> tuple[Any, ...]:
+        if run.task == CLASSIFICATION:
+            size: tuple[Any, ...] = (*find_place(NETWORK_TITLES, run.network), get_base(run))
+        else:
+            size = (*find_place(NET_TITLES, run.net), *find_place(RECIPE_ORDER, run.recipe))
+            levels = run.segmentation.levels
+            size += (run.segmentation.feature_maps, len(levels) > 1, levels[0])
+        return *size, is_further(run.name), run.seed
+
+    return sorted(runs, key=key)
+
+
+def find_place(names: Iterable[str], name: str) -> tuple[int, str]:
+    """Find where a name stands in a table; unknown ones last, by name."""
+    known = [*names]
+    return (known.index(name), "") if name in known else (len(known), name)
 
 
 def is_further(name: str) -> bool:
-    """Whether a run is named after its seed, too: the one of the usual seed has its clutter level's name."""
+    """Return whether a run is named after its seed, as all but those of the usual seed are."""
     return "-seed-" in name
 
 
-def rows_of_record(record: Record, run: str) -> Iterator[dict[str, Any]]:
-    for level, answers in record.scores.items():
-        source = f"recorded: {run}"
-        if set(record.test_sets_as_published[level].values()) != {"yes"}:
-            source += ", on other scenes than the published ones"
-        about = about_record(record, int(level)) | {"kind": RECORDED, "source": source}
-        about |= {"seed": record.seed, "n_scenes_seen": record.n_scenes_seen}
-        means: Answers = {
-            answer: {split: list_means(score) for split, score in by_split.items()}
-            for answer, by_split in answers.items()
-        }
-        yield from rows_of_answers(means, about)
+def get_base(run: Run) -> str:
+    """Return what a classifier is built on, "" if it has no choice of that."""
+    return run.settings.get("base") or ""
 
 
-def about_record(record: Record, level: int) -> dict[str, Any]:
-    return {
-        "net": record.net, "clutter_level": level, "recipe": record.recipe, "joint": record.joint,
-        "feature_maps": record.feature_maps, "further_seed": is_further(record.name),
-    }  # fmt: skip
-
-
-def list_means(score: Score) -> dict[str, Any]:
-    """A record's score in the form that metrics have."""
-    means: dict[str, Any] = {}
-    for metric in METRIC_TITLES:
-        low, high = getattr(score, f"{metric}_interval")
-        means[metric] = {"value": getattr(score, metric), "low": low, "high": high, "n": score.n}
-    if isinstance(score, SplitScore):
-        groups = {name: getattr(score, name) for name in SUBSETS.values() if name is not None}
-        means |= {name: list_means(group) for name, group in groups.items() if group is not None}
-    return means
-
-
-def rows_of_released(
-    record: Record, run: str, level: int, net: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Of a record's released weights, as this checkout evaluated them."""
-    about = about_record(record, level) | {key: net[key] for key in ABOUT_A_NET if key != "recipe"}
-    about |= {"kind": RELEASED, "source": f"released weights, here: {run}"}
-    return rows_of_answers(net["answers"], about)
-
-
-def rows_of_answers(answers: Answers, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row for every mean; beside the IoU over all scenes its agreement with the record, if there is one."""
-    for answer, by_split in answers.items():
-        for split in SPLIT_TITLES:
-            for subset, name in SUBSETS.items():
-                means = by_split[split] if name is None else by_split[split].get(name, {})
-                for metric in METRIC_TITLES:
-                    if metric not in means:
-                        continue
-                    mean, more = means[metric], means.get("agreement", {}) if metric == "iou" else {}
-                    yield {
-                        **about, "answer": answer, "subset": subset, "metric": metric, "split": split,
-                        **{end: 100 * mean[key] for end, key in ENDS.items()}, "n": mean["n"],
-                        **{f"agreement_{key}": value for key, value in more.items()},
-                    }  # fmt: skip
-
-
-def describe_run(record: Record, records: Iterable[Record]) -> str:
-    """What a column's runs have in common: recipe, network, and whatever sets them apart from plain runs.
-
-    records: all there are.
-    """
-    words = [JOINT_WORDS] if record.joint else []
-    words += [f"recipe {record.recipe}", f"{record.feature_maps} feature maps"]
-    if not record.complete:
-        words.append("stopped early")
-    if starts_elsewhere(record, records):
+def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
+    """Describe a recorded run in the fields of its rows; runs: all there are."""
+    words = ["stopped early"] if not run.complete else []
+    if starts_elsewhere(run, runs):
         words.append("from other weights")
-    if record.git_revision.endswith("-dirty"):
+    if run.git_revision.endswith("-dirty"):
         words.append("changed code")
-    return ", ".join(words)
+    about = {name: getattr(run, name) for name in ABOUT if hasattr(run, name)}
+    about |= {"network": run.network, "run": run.name, "further_seed": is_further(run.name)}
+    if run.task == CLASSIFICATION:
+        base = get_base(run)
+        words = [f"base {base}", *words] if base else words
+        title = NETWORK_TITLES.get(run.network, run.network)
+        return about | {"base": base or None, "title": title, "variant": ", ".join(words)}
+    if list_strange_sets(run.segmentation.test_sets_as_published):
+        words.append("on other scenes than the published ones")
+    levels, size = run.segmentation.levels, run.segmentation.feature_maps
+    name = name_group(run.network, levels) + run.name.removeprefix(run.network)
+    title = ", ".join([f"`{name}`", f"{size} feature maps", *words])
+    return about | {"feature_maps": size, "joint": len(levels) > 1, "title": title}
 
 
-def starts_elsewhere(record: Record, records: Iterable[Record]) -> bool:
-    """Whether training began from other weights than usual: Siamese-U-Net from none, MaskNet from the
-    released Siamese-U-Net of its own recipe and level, wherever that file lay.
+def name_group(network: str, levels: Sequence[int]) -> str:
+    """Name a network with those that differ from it in their clutter level alone, which share a column."""
+    stem = network.removesuffix(f"-{levels[0]}")
+    return f"{stem}-N" if len(levels) == 1 and stem != network else network
+
+
+def starts_elsewhere(run: Run, runs: Iterable[Run]) -> bool:
+    """Return whether training began from other weights than usual.
+
+    Usual are none, or the released ones of another kind of network, by the same recipe, for the same levels.
     """
-    if record.net == "masknet" and record.start_from is not None:
-        usual = {
-            other.weights.sha256
-            for other in records
-            if other.net == "siamese_unet" and other.weights is not None
-            and (other.recipe, other.clutter_level) == (record.recipe, record.clutter_level)
-        }  # fmt: skip
-        return record.start_from.sha256 not in usual
-    return record.start_from is not None or record.n_scenes_before > 0
+    if run.start_from is None:
+        return False
+    usual = {
+        other.weights.sha256
+        for other in runs
+        if other.weights is not None and (other.task, other.recipe) == (run.task, run.recipe)
+        and other.net != run.net
+        and getattr(other.body, "levels", None) == getattr(run.body, "levels", None)
+    }  # fmt: skip
+    return run.start_from.sha256 not in usual
 
 
-Released = dict[tuple[int, str, str, str], Mapping[str, Any]]
-
-
-def list_released(reevaluated: Sequence[Mapping[str, Any]]) -> Released:
-    """What the stage reevaluate found, by clutter level, network, recipe and the run's name."""
-    return {
-        (of_level["clutter_level"], net, recipe, name): found
-        for of_level in reevaluated
-        for net, by_recipe in of_level.get("nets", {}).items()
-        if net in NET_TITLES
-        for recipe, by_name in by_recipe.items()
-        for name, found in by_name.items()
-    }
-
-
-def rows_of_own(of_level: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Of marking every character, and of the networks that this checkout trained."""
-    about: dict[str, Any] = {"clutter_level": of_level["clutter_level"]}
-    if "all_ink" in of_level:
-        yield from rows_of_answers({None: of_level["all_ink"]}, about | {"kind": INK, "source": INK_SOURCE})
-    for key, values in of_level.items():
-        if isinstance(values, Mapping) and "answers" in values:
-            about_net = {name: values[name] for name in ABOUT_A_NET}
-            about_net |= {"kind": HERE, "source": f"trained here: {describe_own(key, values)}"}
-            about_net |= {"net": find_net(key), "joint": key.endswith(JOINT)}
-            yield from rows_of_answers(values["answers"], about | about_net)
-
-
-def find_net(key: str) -> str:
-    """Whose key in metrics this is: masknet_level_4 is MaskNet's, level_4 Siamese-U-Net's."""
-    return "masknet" if key.startswith("masknet_") else "siamese_unet"
-
-
-def describe_own(key: str, values: Mapping[str, Any]) -> str:
-    which = "a net for each level"
-    if key.endswith(JOINT):
-        trained_on = values["trained_on"]
-        all_levels = trained_on == ", ".join(map(str, CLUTTER_LEVELS))
-        which = JOINT_WORDS if all_levels else f"one net, on {trained_on} characters"
-    before = values.get("n_scenes_before", 0)
-    return (
-        f"{which}, recipe {values['recipe']}, {values['feature_maps']} feature maps, "
-        f"{values['n_scenes_seen']:,} scenes{f' after {before:,} of Siamese-U-Net' if before else ''}"
-    )
+def about_network(task: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what was computed here, a network or a baseline, in the fields of its rows."""
+    about = {key: values.get(key) for key in ABOUT} | {"kind": Kind.HERE, "network": name}
+    if task == CLASSIFICATION:
+        base = values.get("base")
+        variant = f"base {base}" if base else ""
+        return about | {"title": NETWORK_TITLES.get(name, name), "variant": variant}
+    levels = sorted({int(key.partition("/")[0]) for key in values["figures"]})
+    return about | {"joint": len(levels) > 1, "title": f"`{name_group(name, levels)}`"}

@@ -1,179 +1,152 @@
-"""The recorded runs, what each of them cost, and whether its weights do here what was recorded of them."""
+"""Networks, recorded and trained here: what each learned from, what it cost, whether that holds here."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from oneshot.records.run import Record
-from oneshot.report.page import NOTHING, format_mean, format_published, lay_out
-from oneshot.report.rows import (
-    NET_TITLES,
-    SHOWN_SPLIT,
-    SPLIT_TITLES,
-    find_published,
-    list_released,
-    sort_records,
-)
-from oneshot.segment.answers import OWN
+from oneshot.params import SEGMENTATION
+from oneshot.records.run import Run
+from oneshot.report.rows import Kind, choose, get_base, sort_runs
+from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_table, write_section
 
 # In the order of the columns of tables/recorded_runs.csv.
 RUN_FIELDS = (
-    "net", "name", "clutter_level", "joint", "recipe", "feature_maps", "seed", "published_percent",
-    "iou_percent", "iou_low", "iou_high", "n", "here", "n_scenes_seen", "n_scenes_before", "training_minutes",
-    "whole_minutes", "budget_minutes", "device", "n_processes", "speed", "scenes_per_second", "waiting_share",
-    "n_steps", "n_steps_planned", "complete", "n_epochs", "n_jobs", "batch_size", "lr", "matching_weight",
-    "lower_levels", "git_revision", "date", "weights_sha256",
+    "task", "name", "network", "net", "recipe", "size", "n_parameters", "seed", "levels", "n_seen",
+    "n_seen_before", "training_minutes", "whole_minutes", "budget_minutes", "waiting_share", "device",
+    "n_processes", "speed", "complete", "figure", "value", "low", "high", "n", "precision",
+    "most_lost_points", "rechecked", "git_revision", "date", "weights_sha256",
 )  # fmt: skip
-A_TRAINING = ("n_epochs", "batch_size", "lr", "matching_weight")  # may differ between a run's trainings
-NO_RUNS = (
-    "No long run is recorded in `results/` yet, so no weights are released: beside the published figures "
-    "stand only those that this checkout computed."
-)
-RUN_TITLES = (
-    "network", "characters", "published", "recorded", "recipe, feature maps", "batch size", "learning rate",
-    "seed", "scenes seen", "minutes of training (in all)", "device", "waiting", "complete", "Git revision",
-    "released weights, here",
+# Of which figure the table shows; of segmentation the one at the lowest level that a run was evaluated at.
+SHOWN = {"classification": ("within-alphabet-10000", "within-alphabet", "validation")}
+NO_RUNS = "No long run is recorded yet: beside the published figures stand only those computed here."
+TITLES = (
+    "run", "recipe, size", "seed", "seen", "minutes of training (in all)", "device", "waiting", "complete",
+    "figure", "recorded", "precision, points lost", "rechecked here", "Git revision",
 )  # fmt: skip
-RUN_WORDS = (
-    "*Waiting*: the share of the training time in which there was no batch to work on. *Complete*: whether "
-    "all planned steps were done."
+WORDS = (
+    "*Figure*: the one shown, in %; all others are in the tables below. *Waiting*: the share of the training "
+    "time in which there was no batch to work on. *Complete*: whether training ended by itself. *Points "
+    "lost*: the most that rounding the weights for release costs on any test set or benchmark."
 )
-JOINT_CHARACTERS = "4 to 256"
-JOINT_RUN_WORDS = (
-    f" *{JOINT_CHARACTERS}*: one net for all levels, with its figures at 4, 8, 16, 32, 64, 128 and 256 "
-    "characters."
-)
-TRAININGS_WORDS = " Two values: of the proposals' training; of the discriminator's."
 REVISION_DIGITS = 10
 
 
-def collect_runs(
-    published: Mapping[str, Any], records: Iterable[Record], reevaluated: Sequence[Mapping[str, Any]]
-) -> pd.DataFrame:
-    """A row for every level of every recorded run: the published figure, ours, what the run cost, and whether
-    it holds here.
-    """
-    released = list_released(reevaluated)
-    rows = []
-    for record in sorted(sort_records(records), key=order):
-        for level in record.levels:
-            score = record.scores[str(level)][OWN][SHOWN_SPLIT]
-            found = released.get((level, record.net, record.recipe, record.name))
-            rows.append(about_run(record) | {
-                "clutter_level": level,
-                "published_percent": find_published(published, record.net, "iou", SHOWN_SPLIT, level),
-                "iou_percent": 100 * score.iou,
-                "iou_low": 100 * score.iou_interval[0],
-                "iou_high": 100 * score.iou_interval[1],
-                "n": score.n,
-                "here": describe_agreement(found),
-            })  # fmt: skip
+def collect_runs(runs: Iterable[Run], rechecked: Mapping[str, Any]) -> pd.DataFrame:
+    """Collect a row for every recorded run; rechecked: what the stage recheck wrote of their task."""
+    rows = [describe_run(run, rechecked.get("networks", {}).get(run.name)) for run in sort_runs(runs)]
     return pd.DataFrame(rows, columns=list(RUN_FIELDS))
 
 
-def order(record: Record) -> tuple[int, int, int]:
-    return [*NET_TITLES].index(record.net), record.joint, record.levels[0]
-
-
-def about_run(record: Record) -> dict[str, Any]:
-    """What is the same at every level."""
-    seconds, trainings = record.seconds, record.training
-    found = {field: getattr(record, field) for field in RUN_FIELDS if hasattr(record, field)}
-    for field in A_TRAINING:
-        values = [getattr(training, field) for training in trainings]
-        found[field] = values[0] if len(set(values)) == 1 else "; ".join(map(str, values))
-    return found | {
+def describe_run(run: Run, rechecked: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Describe a run in the fields of its row."""
+    levels: tuple[int, ...] = ()
+    if run.task == SEGMENTATION:
+        levels, size = run.segmentation.levels, f"{run.segmentation.feature_maps} feature maps"
+        shown = f"{levels[0]}/answer/test-one-shot/iou"
+    else:
+        size = f"base {get_base(run)}" if get_base(run) else ""
+        shown = next(name for name in SHOWN[run.task] if name in run.figures)
+    figure, seconds, weights = run.figures[shown], run.seconds, run.weights
+    about = {name: getattr(run, name) for name in RUN_FIELDS if hasattr(run, name)}
+    lost = [*weights.lost_points.values()] if weights else []
+    return about | {
+        "size": size,
+        "levels": " ".join(map(str, levels)),
         "training_minutes": seconds.training / 60,
         "whole_minutes": seconds.total / 60,
-        "scenes_per_second": record.n_scenes_seen / seconds.training if seconds.training else 0.0,
         "waiting_share": seconds.waiting / seconds.training if seconds.training else 0.0,
-        "n_steps": sum(training.n_steps for training in trainings),
-        "n_steps_planned": sum(training.n_steps_planned for training in trainings),
-        "speed": ", ".join(record.speed),
-        "weights_sha256": record.weights.sha256 if record.weights else None,
+        "speed": ", ".join(run.speed),
+        "figure": shown,
+        **{end: in_percent(getattr(figure, end)) for end in ("value", "low", "high")},
+        "n": figure.n,
+        "precision": weights.precision if weights else None,
+        "most_lost_points": max(lost) if lost else None,
+        "rechecked": describe_agreement(rechecked),
+        "weights_sha256": weights.sha256 if weights else None,
     }
 
 
-def describe_agreement(net: Mapping[str, Any] | None) -> str:
-    """Whether re-evaluated weights do what was recorded of them, in every answer on both test sets."""
-    if net is None:
+def describe_agreement(rechecked: Mapping[str, Any] | None) -> str:
+    """Say whether rechecked weights do what was recorded of them, wherever that was compared."""
+    if rechecked is None:
         return "not evaluated"
-    agreements = {
-        split: [by_split[split].get("agreement") for by_split in net["answers"].values()]
-        for split in SPLIT_TITLES
-    }
-    if not all(agreement for of_split in agreements.values() for agreement in of_split):
-        return "not comparable"
-    apart = [
-        SPLIT_TITLES[split]
-        for split, of_split in agreements.items()
-        if not all(agreement["agrees"] for agreement in of_split)
-    ]
-    return f"DIFFERS on {' and '.join(apart)}" if apart else "agrees"
+    found = rechecked.get("agreement", {})
+    apart = [key for key, agreement in found.items() if not agreement["agrees"]]
+    if apart:
+        return f"DIFFERS on {' and '.join(f'`{key}`' for key in apart)}"
+    return "agrees" if found else "not comparable"
 
 
-def render_runs(runs: pd.DataFrame) -> list[str]:
-    """The recorded runs and their cost, or that there are none."""
-    if runs.empty:
+def write_runs(table: pd.DataFrame) -> list[str]:
+    """Write the recorded runs and their cost, or that there are none; table: of `collect_runs`."""
+    if table.empty:
         return [NO_RUNS]
-    counts = sorted(set(runs["n"]))
-    n = " or ".join(f"{count:,}" for count in counts)
-    words = RUN_WORDS
-    words += JOINT_RUN_WORDS if runs["joint"].any() else ""
-    words += TRAININGS_WORDS if runs["batch_size"].map(str).str.contains(";").any() else ""
+    lines = [format_run(row) for row in table.to_dict("records")]
+    return write_section("Recorded runs, and what they cost", lay_table(TITLES, lines), WORDS)
+
+
+def format_run(row: Mapping[Any, Any]) -> list[str]:
+    """Write the cells of a run."""
+    seen = f"{row['n_seen']:,}"
+    if row["n_seen_before"]:
+        seen += f", after {row['n_seen_before']:,} of another run"
+    lost = NOTHING if pd.isna(row["most_lost_points"]) else f"{row['most_lost_points']:.2f}"
+    shares = {end: row[end] / 100 for end in ("value", "low", "high")}
     return [
-        f"**Recorded runs, and what they cost**: IoU, {SPLIT_TITLES[SHOWN_SPLIT]} (`{SHOWN_SPLIT}`), in %, "
-        f"recorded over n = {n} scenes",
-        lay_out(RUN_TITLES, [format_run(levels) for levels in split_runs(runs)]),
-        words,
+        f"`{row['name']}`",
+        ", ".join(
+            word for word in (row["recipe"], row["size"], f"{row['n_parameters']:,} parameters") if word
+        ),
+        str(row["seed"]),
+        seen,
+        f"{row['training_minutes']:.1f} ({row['whole_minutes']:.1f})",
+        row["device"] if row["n_processes"] == 1 else f"{row['n_processes']} x {row['device']}",
+        f"{100 * row['waiting_share']:.1f} %",
+        "yes" if row["complete"] else "no",
+        f"`{row['figure']}`, n = {row['n']:,}",
+        format_mean(shares),
+        f"{row['precision']}, {lost}",
+        row["rechecked"],
+        f"`{shorten(row['git_revision'])}`",
     ]
-
-
-def split_runs(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The rows of every run, one for each of its levels."""
-    for _, levels in runs.groupby(["net", "recipe", "name"], sort=False):
-        yield levels
-
-
-def format_run(levels: pd.DataFrame) -> list[str]:
-    run = levels.iloc[0]
-    scenes = f"{run['n_scenes_seen']:,}"
-    if run["n_scenes_before"]:
-        scenes += f", after {run['n_scenes_before']:,} of another run"
-    device = run["device"] if run["n_processes"] == 1 else f"{run['n_processes']} x {run['device']}"
-    stopped = f"no: step {run['n_steps']:,} of {run['n_steps_planned']:,}"
-    return [
-        NET_TITLES[run["net"]],
-        *format_figures(levels),
-        f"{run['recipe']}, {run['feature_maps']}",
-        str(run["batch_size"]),
-        str(run["lr"]),
-        str(run["seed"]),
-        scenes,
-        f"{run['training_minutes']:.1f} ({run['whole_minutes']:.1f})",
-        device,
-        f"{100 * run['waiting_share']:.1f} %",
-        "yes" if run["complete"] else stopped,
-        f"`{shorten(run['git_revision'])}`",
-        " / ".join(dict.fromkeys(levels["here"])),
-    ]
-
-
-def format_figures(levels: pd.DataFrame) -> list[str]:
-    """Characters, the published figure, ours: of a joint run those of all levels, without intervals."""
-    run = levels.iloc[0]
-    if run["joint"]:
-        published, ours = (
-            " / ".join(NOTHING if pd.isna(percent) else f"{percent:.1f}" for percent in levels[name])
-            for name in ("published_percent", "iou_percent")
-        )
-        return [JOINT_CHARACTERS, published, ours]
-    ours = format_mean(run["iou_percent"], run["iou_low"], run["iou_high"])
-    return [str(run["clutter_level"]), format_published(run["published_percent"]), ours]
 
 
 def shorten(revision: str) -> str:
-    """A Git revision's first digits, and that its files had been changed."""
+    """Return a Git revision's first digits, and that its files had been changed."""
     digits, dash, dirty = revision.partition("-")
     return digits[:REVISION_DIGITS] + dash + dirty
+
+
+def write_trained(rows: pd.DataFrame) -> list[str]:
+    """Write what was trained here, a line a network; rows: of one task."""
+    trained = choose(rows, kind=Kind.HERE).drop_duplicates("network")
+    trained = trained[trained["recipe"].notna()]
+    if trained.empty:
+        return []
+    lines = [
+        [f"`{row['network']}`", describe_size(row), row["recipe"], describe_seen(row), str(row["seed"])]
+        for row in trained.to_dict("records")
+    ]
+    table = lay_table(("network", "size", "recipe", "learned from", "seed"), lines)
+    return write_section("Networks trained here", table)
+
+
+def describe_size(row: Mapping[Any, Any]) -> str:
+    """Say how large a network is: its feature maps, or its base, and its parameters."""
+    words = [] if pd.isna(row["feature_maps"]) else [f"{row['feature_maps']} feature maps"]
+    words += [f"base {row['base']}"] if isinstance(row["base"], str) else []
+    words += [] if pd.isna(row["n_parameters"]) else [f"{row['n_parameters']:,} parameters"]
+    return ", ".join(words)
+
+
+def describe_seen(row: Mapping[Any, Any]) -> str:
+    """Say what a network learned from: so many scenes of some levels, so many of its pairs, or episodes."""
+    if isinstance(row["trained_on"], str):
+        before = row["n_seen_before"]
+        more = "" if pd.isna(before) or not before else f", after {before:,} of another network"
+        return f"{row['n_seen']:,} scenes with {row['trained_on']} characters{more}"
+    if pd.isna(row["n_pairs"]):
+        return f"{row['n_seen']:,} episodes"
+    copies = f" and {row['n_copies']} distorted copies of each" if row["n_copies"] else ""
+    return f"{row['n_seen']:,} pairs, of {row['n_pairs']:,}{copies}"

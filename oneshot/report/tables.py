@@ -1,118 +1,88 @@
-"""Tables of results in Markdown: every way of obtaining a figure in a column of its own."""
+"""Tables in Markdown: rows of figures laid out by what stands down and what across."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from oneshot.published import CLUTTER_LEVELS
-from oneshot.records.recheck import MEAN_TOLERANCE, SCENE_TOLERANCE, SHARE_APART
-from oneshot.report.answer_tables import render_oracles, render_same_class
-from oneshot.report.page import NOT_FOUND, NOTHING, format_mean, format_published, lay_out, name_counts
-from oneshot.report.rows import (
-    ALL,
-    INK,
-    METRIC_TITLES,
-    NET_TITLES,
-    PUBLISHED,
-    PUBLISHED_SOURCE,
-    RELEASED,
-    SHOWN_SPLIT,
-    SPLIT_TITLES,
-)
-from oneshot.report.runs import render_runs
-from oneshot.segment.answers import ORACLES, OWN, title_answer
+from oneshot.report.rows import Kind
+
+NOTHING = "–"
+KIND_TITLES = {
+    Kind.PUBLISHED: "published",
+    Kind.RECORDED: "recorded",
+    Kind.RECHECKED: "recorded weights, evaluated here",
+    Kind.HERE: "computed here",
+}
+TWO_DECIMALS = ("verification",)  # benchmarks whose published figures have them
 
 
-def tabulate(results: pd.DataFrame, net: str, metric: str, split: str) -> str | None:
-    """A Markdown table: clutter levels down, ways of obtaining the figure across, in % with 95 % interval.
+def lay_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
+    rows = ["| " + " | ".join(cells) + " |" for cells in [titles, *lines]]
+    return "\n".join([rows[0], "|" + "---:|" * len(titles), *rows[1:]])
 
-    The network's own answers, those from fewer proposals too, over all scenes. Without any figure there is no
-    table, but that of IoU on one-shot characters is always there.
+
+def pivot(rows: pd.DataFrame, first: str, down: str, lines: Mapping[Any, str], error: bool = False) -> str:
+    """Lay out figures with the values of the field `down` as lines and those of `column` as columns.
+
+    first: title of the first column; lines: the values of `down` and what they are called; error: write what
+    is left of 100 %. A column's title says how many scenes or trials its figures are means over.
     """
-    chosen = choose_columns(results, net, metric, split)
-    always = (metric, split) == ("iou", SHOWN_SPLIT)
-    known = set(chosen.loc[chosen["percent"].notna(), "title"])
-    if not known and not always:
-        return None
-    known |= {PUBLISHED_SOURCE} if always else set()
-    titles = [title for title in dict.fromkeys(chosen["title"]) if title in known]
-    rows = [
-        [str(level), *(format_cell(chosen, level, title) for title in titles)] for level in CLUTTER_LEVELS
+    columns = {
+        join_words(str(title), name_counts(found["n"])): {
+            key: " / ".join(format_figure(row, error) for row in of_key.to_dict("records"))
+            for key, of_key in found.groupby(down, sort=False)
+        }
+        for title, found in rows.groupby("column", sort=False)
+    }
+    cells = [
+        [label, *(column.get(key, NOTHING) for column in columns.values())] for key, label in lines.items()
     ]
-    counts = [name_counts(chosen.loc[chosen["title"] == title, "n"]) for title in titles]
-    shown = [f"{title}, {n}" if n else title for title, n in zip(titles, counts, strict=True)]
-    return lay_out(["characters", *shown], rows)
+    return lay_table([first, *columns], cells)
 
 
-def choose_columns(results: pd.DataFrame, net: str, metric: str, split: str) -> pd.DataFrame:
-    """The rows of a table, with their column's title; marking every character stands beside Siamese-U-Net."""
-    of_net = results["net"].eq(net)
-    if net == next(iter(NET_TITLES)):
-        of_net |= results["kind"].eq(INK)
-    chosen = results[
-        of_net
-        & results["metric"].eq(metric)
-        & results["split"].eq(split)
-        & results["subset"].eq(ALL)
-        & results["further_seed"].ne(True)
-        & ~results["answer"].isin(ORACLES)
-    ]
-    titles = map(title_column, chosen["source"], chosen["answer"].fillna(OWN))
-    return chosen.assign(title=pd.Series(list(titles), chosen.index, dtype=object))
-
-
-def title_column(source: str, answer: str) -> str:
-    more = title_answer(answer)
-    return f"{source}; {more}" if more else source
-
-
-def format_cell(chosen: pd.DataFrame, level: int, title: str) -> str:
-    found = chosen[(chosen["clutter_level"] == level) & (chosen["title"] == title)]
-    if found.empty:
-        return NOTHING
-    cell = found.iloc[0]
-    if cell["kind"] == PUBLISHED:
-        return format_published(cell["percent"])
-    text = format_mean(cell["percent"], cell["low"], cell["high"])
-    if cell["kind"] != RELEASED or pd.isna(cell["agreement_agrees"]):
+def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:
+    """Write a figure in %, with its interval if it has one, and whether it agrees with what was recorded."""
+    if pd.notna(row["not_computed"]):
+        return "not computed"
+    if pd.isna(row["low"]):
+        return f"{in_percent(row['value'], error):.{2 if row['benchmark'] in TWO_DECIMALS else 1}f}"
+    text = format_mean(row, error)
+    if row["kind"] != Kind.RECHECKED or pd.isna(row["agreement_agrees"]):
         return text
-    if cell["agreement_agrees"]:
+    if row["agreement_agrees"]:
         return f"{text}, agrees"
+    recorded, apart = row["agreement_recorded"], row["agreement_mean_absolute_difference_points"]
     return (
-        f"{text}, DIFFERS: {100 * cell['agreement_recorded_iou']:.1f} recorded on the same scenes, "
-        f"{cell['agreement_mean_absolute_difference_points']:.1f} points apart scene by scene"
+        f"{text}, DIFFERS: {in_percent(recorded, error):.1f} recorded over the same {row['agreement_n']:,}, "
+        f"{apart:.1f} points apart on average"
     )
 
 
-def render_tables(
-    results: pd.DataFrame, runs: pd.DataFrame, published: Mapping[str, Any], scale: str, *, synthetic: bool
-) -> str:
-    """All segmentation tables as Markdown; `synthetic`: this scale's scenes are of invented alphabets."""
-    sections = render_runs(runs)
-    for net, net_title in NET_TITLES.items():
-        for metric, metric_title in METRIC_TITLES.items():
-            for split, split_title in SPLIT_TITLES.items():
-                table = tabulate(results, net, metric, split)
-                if table is not None:
-                    title = f"{net_title}: {metric_title}, {split_title}"
-                    sections += [f"**{title}** (`{split}`), in %", table]
-    sections += render_oracles(results) + render_same_class(results)
-    sections.append(f"*Published*: {published['source']}. *{NOT_FOUND.capitalize()}*: {published['note']}.")
-    if results["agreement_agrees"].notna().any():
-        sections.append(
-            "*Agrees*: over the same scenes, the mean IoU of the released weights lies within "
-            f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
-            f"{SCENE_TOLERANCE}."
-        )
-        if results.loc[results["agreement_agrees"].notna(), "net"].eq("masknet").any():
-            sections[-1] += (
-                " Of a MaskNet, whose choice between two proposals rounding can turn, "
-                f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this."
-            )
-    others = "one" if runs.empty else "and the recorded ones"
-    where = f"This checkout computed, at scale `{scale}`, all columns but the published {others}"
-    if synthetic:
-        where += ", on invented alphabets: they compare with no others"
-    sections.append(f"{where}. 95 % intervals in brackets; {NOTHING}: none computed.")
-    return "\n\n".join(sections) + "\n"
+def format_mean(figure: Mapping[Any, Any], error: bool = False) -> str:
+    """Write a figure in % with its 95 % interval."""
+    low, high = sorted(in_percent(figure[end], error) for end in ("low", "high"))
+    return f"{in_percent(figure['value'], error):.1f} ({low:.1f} to {high:.1f})"
+
+
+def in_percent(share: float, error: bool = False) -> float:
+    """Turn a fraction into %; rounded, as 245 right of 400 err by 38.75 % and not by 38.7499..."""
+    return round(100 - 100 * share if error else 100 * share, 9)
+
+
+def name_counts(counts: Iterable[Any]) -> str:
+    """Write how many scenes or trials figures are means over: "n = 1,000 or 10,000"; nothing if unknown."""
+    found = sorted({int(count) for count in counts if pd.notna(count)})
+    return f"n = {' or '.join(f'{n:,}' for n in found)}" if found else ""
+
+
+def join_words(*words: str) -> str:
+    """Join what is not empty by commas."""
+    return ", ".join(word for word in words if word)
+
+
+def write_section(title: str, table: str, *notes: str) -> list[str]:
+    """List the paragraphs of a section: its title, a table, and notes below it, if any."""
+    words = " ".join(note for note in notes if note)
+    return [f"### {title}", table, *([words] if words else [])]

@@ -15,7 +15,7 @@ from oneshot.errors import DrawingsError
 from oneshot.library import fetch_drawings, load_scenes
 from oneshot.omniglot.download import md5
 from oneshot.omniglot.drawings import Drawings, load_drawings, save_drawings
-from oneshot.omniglot.mnist import IMAGES, LABELS
+from oneshot.omniglot.mnist import MNIST_IMAGES, MNIST_LABELS
 from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import Scale
 from oneshot.published import find_set, read_facts
@@ -134,7 +134,7 @@ def find_outside(
     else:
         not_computed["all_runs"] = f"there was no {path.name} on that machine"
     folder = mnist or MNIST
-    if mnist or all((folder / name).exists() for name in (IMAGES, LABELS)):
+    if mnist or all((folder / name).exists() for name in (MNIST_IMAGES, MNIST_LABELS)):
         outside["mnist"] = read_digits(folder)
     else:
         not_computed["mnist"] = "MNIST's test set was not on that machine"

@@ -33,7 +33,7 @@ from stages.record.conditions import check_writable, recorded_revision
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
 from stages.record.plan import RunPlan, build_parser, find_next, make_plan, read_params, run_folder
-from stages.record.run import OngoingRun, begin_classification, begin_segmentation, render_scenes
+from stages.record.run import OngoingRun, begin_classification, begin_segmentation, render_test_scenes
 
 # Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.
 RESERVE_FACTOR = 1.25
@@ -105,7 +105,7 @@ def begin(
         ongoing = begin_classification(plan, drawings, params, arguments.all_runs, arguments.mnist, **common)
     ongoing.look_back()
     if plan.training.task == SEGMENTATION and world.rank == 0:
-        render_scenes(ongoing, drawings, params.scale.evaluate.batch_size)
+        render_test_scenes(ongoing, drawings, params.scale.evaluate.batch_size)
         strange = list_strange_sets(ongoing.body["test_sets_as_published"])
         if strange and arguments.out is None:
             raise RecordError(

@@ -13,12 +13,12 @@ from typing import Any, cast
 from torch import nn
 
 from oneshot.classify import training as classify_training
-from oneshot.classify.protocols import find_protocols
+from oneshot.classify.protocols import draw_once, find_protocols
 from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Params
-from oneshot.records.classification_evaluator import ProtocolEvaluator, draw_once
+from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
 from oneshot.records.segmentation_evaluator import SceneEvaluator, is_chooser
 from oneshot.segment import training as segment_training
@@ -122,7 +122,7 @@ def begin_segmentation(plan: RunPlan, drawings: Drawings, path: Path | None, **c
     return OngoingRun(plan=plan, net=net, train=train, trainings=names, body=body, **common)
 
 
-def render_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int) -> None:
+def render_test_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int) -> None:
     """Render the test sets that the network is evaluated on."""
     ongoing.say("rendering the test sets (compiled first where this is new here, which takes a minute)")
     plan = ongoing.plan

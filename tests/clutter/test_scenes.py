@@ -1,7 +1,7 @@
 """The compiled renderer against the plain one, made of Pillow and RandomState, and what makes up a scene."""
 
 import hashlib
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oneshot.clutter import kernels as kernels
+from oneshot.clutter import kernels
 from oneshot.clutter.scenes import (
     Pens,
     SceneRecipe,
@@ -23,26 +23,18 @@ from oneshot.clutter.scenes import (
 )
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings
+from tests.conftest import refusing
 from tests.oracle.scenes_pillow import centre, draw_until_it_works, render_job_plainly
-from tests.scene_cases import assert_equals_oracle, bars, make_drawings, random_recipes
+from tests.scene_cases import assert_equals_oracle, assert_same, bars, make_drawings, random_recipes
 
 PLAIN = SceneRecipe(6, "train", (0, 10))
 FULL = replace(PLAIN, n_occluders=3, empty_share=0.4, scene_size=(120, 96))
 
 
 @pytest.fixture(scope="module")
-def pens(synthetic_drawings: Drawings) -> dict[str, Pens]:
-    return {name: lay_out(synthetic_drawings, name) for name in ("train", "eval", "test")}
-
-
-@pytest.fixture(scope="module")
 def full(pens: dict[str, Pens]) -> Scenes:
     """60 scenes with occluders, of which some are empty."""
     return render_job(pens["train"], FULL, 5, 60)
-
-
-def same(scenes: Scenes, other: Scenes) -> bool:
-    return all(np.array_equal(getattr(scenes, f.name), getattr(other, f.name)) for f in fields(Scenes))
 
 
 # ------------------------------------------------------------------------------------------ the random stream
@@ -77,7 +69,7 @@ def test_job_seeds_are_the_smaller_half_of_sorted_distinct_draws() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_jobs_equal_the_plain_renderers(
+def test_random_jobs_are_the_plain_ones(
     synthetic_drawings: Drawings, pens: dict[str, Pens], seed: int
 ) -> None:
     for recipe, job_seed in random_recipes(10, seed):
@@ -202,9 +194,7 @@ def test_without_occluders_a_mask_is_the_targets_label(pens: dict[str, Pens]) ->
     assert np.array_equal(scenes.characters[:, 8], scenes.target_characters)
 
 
-def test_only_an_empty_scene_has_a_blank_mask_and_anothers_character_in_the_targets_place(
-    full: Scenes,
-) -> None:
+def test_only_empty_scenes_have_blank_masks_and_another_character(full: Scenes) -> None:
     blank = ~full.masks.any((1, 2))
     assert 10 < blank.sum() < 50
     in_place = full.characters[:, FULL.clutter_level - 1]
@@ -269,21 +259,19 @@ def test_every_drawer_of_the_range_draws_and_no_other() -> None:
 def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens: dict[str, Pens], full: Scenes) -> None:
     np.random.seed(1)  # noqa: NPY002
     render_job(pens["test"], SceneRecipe(3, "test", (0, 1)), 99, 7)
-    assert same(render_job(pens["train"], FULL, 5, 60), full)
-    assert not same(render_job(pens["train"], FULL, 6, 60), full)
+    assert_same(render_job(pens["train"], FULL, 5, 60), full)
+    assert not np.array_equal(render_job(pens["train"], FULL, 6, 60).labels, full.labels)
 
 
 @pytest.mark.parametrize("n_scenes", [1, 17])
-def test_the_first_scenes_of_a_job_are_those_of_a_shorter_one(
-    pens: dict[str, Pens], full: Scenes, n_scenes: int
-) -> None:
-    assert same(render_job(pens["train"], FULL, 5, n_scenes), full[:n_scenes])
+def test_a_shorter_job_begins_alike(pens: dict[str, Pens], full: Scenes, n_scenes: int) -> None:
+    assert_same(render_job(pens["train"], FULL, 5, n_scenes), full[:n_scenes])
 
 
 def test_concatenated_scenes_keep_their_order(full: Scenes) -> None:
     joined = concatenate([full[:20], full[20:21], full[21:]])
-    assert same(joined, full)
-    assert same(full[np.array([3, 1])], concatenate([full[3:4], full[1:2]]))
+    assert_same(joined, full)
+    assert_same(full[np.array([3, 1])], concatenate([full[3:4], full[1:2]]))
     assert len(joined) == 60
 
 
@@ -300,9 +288,7 @@ def test_checksums_are_of_the_raw_published_arrays(full: Scenes) -> None:
 # ------------------------------------------------------------------------------------ further target images
 
 
-def test_render_targets_draws_the_characters_asked_for(
-    synthetic_drawings: Drawings, pens: dict[str, Pens]
-) -> None:
+def test_targets_show_the_characters_asked_for(synthetic_drawings: Drawings, pens: dict[str, Pens]) -> None:
     recipe = SceneRecipe(4, "eval", (10, 20), target_size=(32, 40))
     characters = np.random.default_rng(0).integers(0, 12, (6, 3)).astype(np.uint16)
     found = render_targets(pens["eval"], recipe, characters, 77)
@@ -332,11 +318,8 @@ def test_a_scene_too_small_for_its_glyphs_is_refused_exactly_where_the_plain_ren
         try:
             plain = render_job_plainly(drawings, recipe, seed, 1)
         except ValueError:  # RandomState has no integer below zero
-            with pytest.raises(
-                ParameterError, match=rf"scene 0 of seed {seed} .*\d\d x \d\d.*96 x 96"
-            ) as caught:
+            with refusing(ParameterError, rf"scene 0 of seed {seed} .*\d\d x \d\d.*96 x 96"):
                 render_job(pens["train"], recipe, seed, 1)
-            assert "\n" not in str(caught.value)
             outcomes.add("too small")
         else:
             assert_equals_oracle(render_job(pens["train"], recipe, seed, 1), plain)
@@ -356,16 +339,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"drawers": (0, 21)}, "drawers 0:21"),
     ({"drawers": (-1, 3)}, "drawers -1:3"),
     ({"drawers": (5, 5)}, "drawers 5:5"),
-    ({"drawers": (7, 5)}, "drawers 7:5"),
     ({"clutter_level": 0}, "clutter_level is 0"),
-    ({"clutter_level": -4}, "clutter_level is -4"),
     ({"n_occluders": -1}, "n_occluders is -1"),
     ({"empty_share": -0.1}, "empty_share is -0.1"),
-    ({"empty_share": 1.5}, "empty_share is 1.5"),
     ({"empty_share": float("nan")}, "empty_share is nan"),
     ({"scene_size": (0, 96)}, r"sizes must be positive, not \(0, 96\)"),
     ({"target_size": (32, -1)}, r"\(32, -1\)"),
-    ({"clutter_level": 65536}, "65536 characters"),
     ({"clutter_level": 65000, "n_occluders": 536}, "65536 characters"),
 ]
 
@@ -382,10 +361,9 @@ def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], mes
         (-1, 1, "seed is -1"),
         (2**32, 1, "seed is 4294967296"),
         (0, 0, "n_scenes is 0"),
-        (0, -3, "n_scenes is -3"),
     ],
 )
-def test_a_job_without_a_seed_or_scenes_is_refused(
+def test_a_job_without_scenes_is_refused(
     pens: dict[str, Pens], seed: int, n_scenes: int, message: str
 ) -> None:
     with pytest.raises(ParameterError, match=message):
@@ -401,11 +379,6 @@ def test_a_recipe_may_have_as_many_characters_as_labels_can_tell_apart() -> None
 def test_a_drawing_without_ink_is_refused() -> None:
     with pytest.raises(ParameterError, match="'train' holds a drawing without ink"):
         lay_out(bars((1, 1, 20, 20), (0, 0, 0, 0)), "train")
-
-
-def test_an_unknown_character_set_is_refused(synthetic_drawings: Drawings) -> None:
-    with pytest.raises(ParameterError, match=r"'evaluation'.*train, eval, test"):
-        lay_out(synthetic_drawings, "evaluation")
 
 
 def test_a_drawing_too_small_for_any_warp_is_refused_instead_of_redrawn_for_ever() -> None:

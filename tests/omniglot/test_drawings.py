@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oneshot.errors import ArchiveError, DrawingsError, OneshotError, ParameterError
-from oneshot.files import replacing
+from oneshot.errors import ArchiveError, DrawingsError, ParameterError
 from oneshot.omniglot.drawings import (
+    CHARACTER_TABLES,
     Drawings,
     load_drawings,
     pack_rows,
@@ -21,11 +21,12 @@ from oneshot.omniglot.drawings import (
     unpack_rows,
 )
 from tests.archives import cut_off, flip_bit, members, png, write_zip
+from tests.conftest import refusing
 
 FIRST = "images_background/Synthetic_01/character01/0001_01.png"
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(4))
 def test_unpacking_gives_back_what_was_packed(seed: int) -> None:
     rng = np.random.default_rng(seed)
     pixels = (rng.random((3, 105, 105)) < rng.random()).astype(np.uint8)
@@ -60,54 +61,12 @@ def test_an_unknown_character_set_is_named_beside_the_known_ones(synthetic_drawi
         synthetic_drawings.of("evaluation")
 
 
-def same(a: Drawings, b: Drawings) -> bool:
-    tables = ("bits", "character_sets", "alphabets", "characters", "prefixes")
-    return a.source == b.source and all((getattr(a, name) == getattr(b, name)).all() for name in tables)
-
-
-def test_a_saved_file_loads_the_same(synthetic_drawings: Drawings, tmp_path: Path) -> None:
-    save_drawings(tmp_path / "new" / "drawings.npz", synthetic_drawings)
-    assert same(load_drawings(tmp_path / "new" / "drawings.npz"), synthetic_drawings)
-
-
-def test_a_saved_file_holds_no_date_and_no_compression(synthetic_drawings: Drawings, tmp_path: Path) -> None:
-    path = tmp_path / "drawings.npz"
-    save_drawings(path, synthetic_drawings)
-    with zipfile.ZipFile(path) as file:
-        assert {member.date_time for member in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-        assert {member.compress_type for member in file.infolist()} == {zipfile.ZIP_STORED}
-
-
 def test_a_saved_file_is_the_same_bytes_everywhere(tmp_path: Path) -> None:
     names = np.array(["one", "two"])
     bits = pack_rows((np.arange(2 * 20 * 105 * 105).reshape(2, 20, 105, 105) % 7 == 0).astype(np.uint8))
     save_drawings(tmp_path / "drawings.npz", Drawings(bits, names, names, names, names, "synthetic"))
     found = hashlib.sha256((tmp_path / "drawings.npz").read_bytes()).hexdigest()
     assert found == "9ca2c5e79c29708b93c8bef588b9e3fa35680c2e02bf475e4b48da930cdfa041"
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def write_half() -> None:
-        with replacing(path) as file:
-            file.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_half()
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert path.read_text() == "old"
-
-
-def test_a_hard_linked_file_is_replaced_and_not_written_into(tmp_path: Path) -> None:
-    cached, path = tmp_path / "cached", tmp_path / "file"
-    cached.write_text("old")
-    path.hardlink_to(cached)
-    with replacing(path) as file:
-        file.write(b"new")
-    assert (cached.read_text(), path.read_text()) == ("old", "new")
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -118,7 +77,6 @@ def npy(array: np.ndarray) -> bytes:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "cut off": cut_off,
-    "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("drawings"),
     "one bit flipped": lambda path: flip_bit(path, path.stat().st_size // 2),
     "a single array": lambda path: path.write_bytes(npy(np.zeros(3))),
@@ -128,16 +86,24 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture
+def saved(synthetic_drawings: Drawings, tmp_path: Path) -> Path:
+    save_drawings(tmp_path / "new" / "drawings.npz", synthetic_drawings)
+    return tmp_path / "new" / "drawings.npz"
+
+
+def test_a_saved_file_loads_the_same(synthetic_drawings: Drawings, saved: Path) -> None:
+    found = load_drawings(saved)
+    assert found.source == synthetic_drawings.source
+    for name in ("bits", *CHARACTER_TABLES):
+        assert (getattr(found, name) == getattr(synthetic_drawings, name)).all()
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_refused_in_one_sentence(
-    synthetic_drawings: Drawings, tmp_path: Path, damage: str
-) -> None:
-    path = tmp_path / "drawings.npz"
-    save_drawings(path, synthetic_drawings)
-    DAMAGE[damage](path)
-    with pytest.raises(DrawingsError, match=r"drawings\.npz.*prepare again") as caught:
-        load_drawings(path)
-    assert_one_sentence(caught.value)
+def test_a_damaged_file_is_refused_in_one_sentence(saved: Path, damage: str) -> None:
+    DAMAGE[damage](saved)
+    with refusing(DrawingsError, r"drawings\.npz.*prepare again"):
+        load_drawings(saved)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +117,12 @@ def test_a_damaged_file_is_refused_in_one_sentence(
         {"prefixes": np.arange(42)},
     ],
 )
-def test_a_file_of_another_format_is_refused(
-    synthetic_drawings: Drawings, tmp_path: Path, change: dict[str, np.ndarray]
-) -> None:
-    path = tmp_path / "drawings.npz"
-    save_drawings(path, synthetic_drawings)
-    with np.load(path) as file:
+def test_a_file_of_another_format_is_refused(saved: Path, change: dict[str, np.ndarray]) -> None:
+    with np.load(saved) as file:
         arrays = dict(file)
-    np.savez(path, **{**arrays, **change})
+    np.savez(saved, **{**arrays, **change})
     with pytest.raises(DrawingsError, match=r"drawings\.npz"):
-        load_drawings(path)
+        load_drawings(saved)
 
 
 def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
@@ -186,11 +148,8 @@ def test_a_whole_archive_is_read_in_sorted_order_and_with_ink_as_one(
     path = write_zip(tmp_path / "a.zip", [*beside, *shuffled])
     drawings = read_archive(path, "images_background")
     expected = synthetic_drawings.of("train")
-    assert (drawings.bits == expected.bits).all()
-    assert drawings.alphabets.tolist() == expected.alphabets.tolist()
-    assert drawings.characters.tolist() == expected.characters.tolist()
-    assert drawings.prefixes.tolist() == expected.prefixes.tolist()
-    assert set(drawings.character_sets) == {"train"}
+    for name in ("bits", *CHARACTER_TABLES):
+        assert (getattr(drawings, name) == getattr(expected, name)).all()
 
 
 def test_the_first_ten_evaluation_alphabets_are_eval_and_the_others_test(
@@ -242,15 +201,11 @@ ALTERED: dict[str, tuple[Callable[[dict[str, bytes]], list[tuple[str, bytes]]], 
 
 
 @pytest.mark.parametrize("case", ALTERED)
-def test_an_altered_archive_is_refused_in_one_sentence(
-    small: dict[str, bytes], tmp_path: Path, case: str
-) -> None:
+def test_an_altered_archive_is_refused(small: dict[str, bytes], tmp_path: Path, case: str) -> None:
     alter, message = ALTERED[case]
     path = write_zip(tmp_path / "altered.zip", alter(small))
-    with pytest.raises(ArchiveError, match=r"altered\.zip") as caught:
+    with refusing(ArchiveError, rf"altered\.zip.*{message}"):
         read_archive(path, "images_background")
-    assert message in str(caught.value)
-    assert_one_sentence(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -258,25 +213,21 @@ def test_an_altered_archive_is_refused_in_one_sentence(
     [
         cut_off,
         lambda path: path.write_text("<html>Not found</html>"),
-        lambda path: path.write_bytes(b""),
         # 200 bytes into the archive: inside the first drawing, after its header and its name.
         lambda path: flip_bit(path, 200),
     ],
-    ids=["cut off", "not a zip", "empty", "one bit flipped"],
+    ids=["cut off", "not a zip", "one bit flipped"],
 )
-def test_a_damaged_archive_is_refused_in_one_sentence(
+def test_a_damaged_archive_is_refused(
     small: dict[str, bytes], tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
     path = write_zip(tmp_path / "damaged.zip", small.items())
     damage(path)
-    with pytest.raises(ArchiveError, match=r"damaged\.zip is no whole zip archive") as caught:
+    with refusing(ArchiveError, r"damaged\.zip is no whole zip archive"):
         read_archive(path, "images_background")
-    assert_one_sentence(caught.value)
 
 
-def test_a_damaged_compressed_drawing_is_refused_in_one_sentence(
-    small: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_damaged_compressed_drawing_is_refused(small: dict[str, bytes], tmp_path: Path) -> None:
     path = write_zip(tmp_path / "damaged.zip", small.items(), zipfile.ZIP_DEFLATED)
     content = bytearray(path.read_bytes())
     content[30 + len(FIRST)] = (
@@ -292,10 +243,6 @@ def test_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
         read_archive(tmp_path / "a.zip", "images_background")
 
 
-def assert_one_sentence(error: OneshotError) -> None:
-    assert "\n" not in str(error)
-
-
 @pytest.mark.omniglot
 def test_all_drawings_have_the_published_sha256(drawings: Drawings, facts: dict) -> None:
     assert drawings.bits.shape == (1623, 20, 105, 14)
@@ -304,9 +251,7 @@ def test_all_drawings_have_the_published_sha256(drawings: Drawings, facts: dict)
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize("character_set", ["train", "eval", "test"])
-def test_each_character_set_has_the_published_sha256(
-    drawings: Drawings, facts: dict, character_set: str
-) -> None:
+def test_each_set_has_the_published_sha256(drawings: Drawings, facts: dict, character_set: str) -> None:
     chosen, published = drawings.of(character_set), facts["drawings"]
     assert len(chosen) == published["n_characters"][character_set]
     assert len(set(chosen.alphabets)) == published["n_alphabets"][character_set]

@@ -12,7 +12,7 @@ from oneshot.omniglot.image_folder import ImageFolder
 from oneshot.omniglot.own_images import (
     SPLITS,
     OwnImages,
-    deal_out,
+    deal_classes,
     load_own_images,
     save_own_images,
     split_own_images,
@@ -36,7 +36,7 @@ def split(own: ImageFolder, seed: int = 0, **changes: float) -> OwnImages:
 
 def test_alphabets_are_dealt_out_whole() -> None:
     alphabets = [name for name in "abcdefghij" for _ in range(3)]
-    splits = deal_out(alphabets, [2] * 30, np.random.default_rng(1), 0.2, 0.3)
+    splits = deal_classes(alphabets, [2] * 30, np.random.default_rng(1), 0.2, 0.3)
     by_alphabet = {
         name: {s for a, s in zip(alphabets, splits, strict=True) if a == name} for name in "abcdefghij"
     }
@@ -45,13 +45,13 @@ def test_alphabets_are_dealt_out_whole() -> None:
 
 
 def test_with_fewer_than_three_alphabets_classes_are_dealt_out() -> None:
-    splits = deal_out(["a"] * 6 + ["b"] * 4, [2] * 10, np.random.default_rng(1), 0.2, 0.3)
+    splits = deal_classes(["a"] * 6 + ["b"] * 4, [2] * 10, np.random.default_rng(1), 0.2, 0.3)
     assert [splits.count(name) for name in SPLITS] == [5, 2, 3]
 
 
 def test_the_deal_depends_on_the_generator() -> None:
     deals = {
-        tuple(deal_out([""] * 12, [2] * 12, np.random.default_rng(seed), 0.2, 0.2)) for seed in range(10)
+        tuple(deal_classes([""] * 12, [2] * 12, np.random.default_rng(seed), 0.2, 0.2)) for seed in range(10)
     }
     assert len(deals) > 5
 
@@ -59,22 +59,22 @@ def test_the_deal_depends_on_the_generator() -> None:
 def test_classes_of_one_image_are_trained_on_while_others_can_be_asked() -> None:
     n_images = [1, 3] * 10
     for seed in range(5):
-        splits = deal_out([""] * 20, n_images, np.random.default_rng(seed), 0.2, 0.2)
+        splits = deal_classes([""] * 20, n_images, np.random.default_rng(seed), 0.2, 0.2)
         asked = [n for n, split in zip(n_images, splits, strict=True) if split != "train"]
         assert asked == [3] * 8
-    few = deal_out([""] * 10, [1] * 9 + [2], np.random.default_rng(0), 0.2, 0.2)
+    few = deal_classes([""] * 10, [1] * 9 + [2], np.random.default_rng(0), 0.2, 0.2)
     assert [few.count(name) for name in SPLITS] == [6, 2, 2]
     assert few[-1] != "train"
 
 
 def test_every_split_gets_at_least_one_and_training_must_get_some() -> None:
-    assert sorted(deal_out([""] * 3, [2] * 3, np.random.default_rng(0), 0.01, 0.01)) == sorted(SPLITS)
+    assert sorted(deal_classes([""] * 3, [2] * 3, np.random.default_rng(0), 0.01, 0.01)) == sorted(SPLITS)
     with pytest.raises(
         ImageFolderError, match="of 2 classes, 1 for validation and 1 for the test leave none"
     ):
-        deal_out(["", ""], [2, 2], np.random.default_rng(0), 0.2, 0.2)
+        deal_classes(["", ""], [2, 2], np.random.default_rng(0), 0.2, 0.2)
     with pytest.raises(ImageFolderError, match="of 4 alphabets, 2 for validation and 2 for the test"):
-        deal_out(["a", "b", "c", "d"], [2] * 4, np.random.default_rng(0), 0.5, 0.5)
+        deal_classes(["a", "b", "c", "d"], [2] * 4, np.random.default_rng(0), 0.5, 0.5)
 
 
 def test_copies_are_made_for_training_classes_alone() -> None:

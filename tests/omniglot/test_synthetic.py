@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from oneshot.omniglot.drawings import Drawings
-from oneshot.omniglot.synthetic import draw_alphabet, draw_alphabets, draw_character, draw_style, stamp
+from oneshot.omniglot.synthetic import (
+    draw_alphabet,
+    draw_alphabets,
+    draw_character,
+    draw_style,
+    ink_under_pen,
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +99,7 @@ def test_the_pen_is_a_disc_around_its_position() -> None:
     pen = np.linspace(2.05, 2.55, 20)
     rows, columns = np.mgrid[:105, :105]
     apart = np.hypot(columns - positions[:, :, :1], rows - positions[:, :, 1:])
-    assert (stamp(positions, pen) == (apart <= pen[:, None, None])).all()
+    assert (ink_under_pen(positions, pen) == (apart <= pen[:, None, None])).all()
 
 
 def test_forty_characters_by_twenty_drawers_take_at_most_two_seconds() -> None:

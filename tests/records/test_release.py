@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from oneshot.classify.nets import NETS
-from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.classify.protocols import Protocols, draw_once, find_protocols
 from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import load_params
 from oneshot.records import classification_evaluator, release
-from oneshot.records.classification_evaluator import ProtocolEvaluator, draw_once
+from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, score_sets
 from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics

@@ -1,12 +1,15 @@
 """Pictures of the task and of answers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from oneshot.clutter.scenes import Scenes
 from oneshot.report.figures import (
+    Example,
     colour,
     draw_predictions,
     draw_task,
@@ -18,10 +21,14 @@ from oneshot.report.figures import (
 from tests.fake_scenes import fake_scenes
 
 
+def list_of(level: int, scenes: Scenes, *answers: Any) -> list[Example]:
+    return list_examples(level, scenes.images(), scenes.targets(), scenes.masks, *answers)
+
+
 def test_examples_carry_their_scenes_and_the_answers_where_there_are_any() -> None:
     scenes = fake_scenes(3, 4, seed=0)
     predicted = np.roll(scenes.masks, 1, axis=1)
-    examples = list_examples(4, scenes, predicted, [0.1, 0.2, 0.3])
+    examples = list_of(4, scenes, predicted, [0.1, 0.2, 0.3])
     assert [example.iou for example in examples] == [0.1, 0.2, 0.3]
     for n, example in enumerate(examples):
         assert example.clutter_level == 4
@@ -30,13 +37,13 @@ def test_examples_carry_their_scenes_and_the_answers_where_there_are_any() -> No
         assert np.array_equal(example.mask, scenes.masks[n])
         assert example.predicted is not None
         assert np.array_equal(example.predicted, predicted[n])
-    assert [(e.predicted, e.iou) for e in list_examples(4, scenes, None, [])] == [(None, None)] * 3
+    assert [(e.predicted, e.iou) for e in list_of(4, scenes)] == [(None, None)] * 3
 
 
 def test_an_answer_is_green_where_right_red_where_wrong_and_yellow_where_missed() -> None:
     scenes = fake_scenes(1, 1, seed=0, size=32)
     predicted = np.roll(scenes.masks, 1, axis=2)
-    (example,) = list_examples(1, scenes, predicted, [0.5])
+    (example,) = list_of(1, scenes, predicted, [0.5])
     picture, truth, answer = judge(example), example.mask, predicted[0]
     for where, code in (
         (truth & answer, "#3ddc97"),
@@ -54,12 +61,12 @@ def test_an_answer_is_green_where_right_red_where_wrong_and_yellow_where_missed(
 @pytest.mark.parametrize("name", ["task", "predictions", "predictions without answers"])
 def test_a_picture_is_the_same_bytes_twice(name: str, tmp_path: Path) -> None:
     scenes = fake_scenes(5, 4, seed=1)
-    examples = list_examples(4, scenes, np.roll(scenes.masks, 2, axis=1), [0.1, 0.2, 0.3, 0.4, 0.5])
+    examples = list_of(4, scenes, np.roll(scenes.masks, 2, axis=1), [0.1, 0.2, 0.3, 0.4, 0.5])
     for turn in ("first", "second"):
         figure = {
             "task": lambda: draw_task(examples[:3]),
             "predictions": lambda: draw_predictions(examples, 2),
-            "predictions without answers": lambda: draw_predictions(list_examples(4, scenes, None, []), 3),
+            "predictions without answers": lambda: draw_predictions(list_of(4, scenes), 3),
         }[name]()
         save_figure(figure, tmp_path / "new" / f"{turn}.png")
     first, second = ((tmp_path / "new" / f"{turn}.png").read_bytes() for turn in ("first", "second"))

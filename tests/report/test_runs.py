@@ -1,116 +1,67 @@
-"""The table of recorded runs: a line for each, with its cost and whether its weights do the same here."""
+"""Recorded runs and networks trained here: what they cost, what they learned from, what was confirmed."""
 
-from typing import Any
-
-import pandas as pd
-import pytest
-
-from oneshot.records.run import Record
-from oneshot.report.rows import collect_segmentation
-from oneshot.report.runs import collect_runs
-from oneshot.report.tables import render_tables
-from tests.fake_metrics import (
-    PUBLISHED,
+from oneshot.report.runs import NO_RUNS, collect_runs, write_runs, write_trained
+from tests.report.fakes import (
+    agreement,
     cells,
-    masknet_record,
-    released_net,
-    small_metrics,
-    small_records,
-    small_reevaluated,
+    class_run,
+    classification_rows,
+    find_table,
+    rechecked_scenes,
+    scene_run,
+    segmentation_rows,
+    small_runs,
 )
-from tests.fake_records import fake_record, fake_scores
 
 
-@pytest.fixture
-def records() -> list[Record]:
-    return small_records()
+def test_a_run_says_what_it_cost_and_whether_it_was_confirmed() -> None:
+    paragraphs = write_runs(collect_runs(small_runs(), rechecked_scenes()))
+    table = find_table(paragraphs, "Recorded runs")
+    found = cells(table, "`siamese_unet-4-fast`")
+    assert found["recipe, size"] == "fast, 24 feature maps, 3,223,922 parameters"
+    assert found["minutes of training (in all)"] == "25.0 (27.5)"
+    assert (found["waiting"], found["seen"], found["complete"]) == ("1.0 %", "4,000,000", "yes")
+    assert found["recorded"] == "87.5 (86.2 to 90.0)"
+    assert found["figure"] == "`4/answer/test-one-shot/iou`, n = 10,000"
+    assert (found["precision, points lost"], found["Git revision"]) == ("float16, –", "`0123456789`")
+    assert found["rechecked here"] == "agrees"
+    differs = cells(table, "`siamese_unet-4-published`")["rechecked here"]
+    assert differs == "DIFFERS on `4/answer/test-one-shot/iou`"
+    short = cells(table, "`siamese_unet-32-fast`")
+    assert (short["complete"], short["rechecked here"]) == ("no", "not evaluated")
 
 
-@pytest.fixture
-def reevaluated() -> list[dict[str, Any]]:
-    return small_reevaluated()
+def test_a_classifier_shows_its_most_trials_and_several_gpus_are_counted() -> None:
+    weights = {"sha256": "0" * 64, "precision": "int8", "lost_points": {"validation": -0.5, "all_runs": 0.25}}
+    runs = [class_run("own", 0.5, n_processes=8, weights=weights)]
+    rechecked = {"networks": {"own": {"figures": {}, "agreement": {"all_runs": agreement(True, 0.5)}}}}
+    found = cells(find_table(write_runs(collect_runs(runs, rechecked)), "Recorded"), "`own`")
+    assert found["figure"] == "`within-alphabet-10000`, n = 400"
+    assert (found["device"], found["rechecked here"]) == ("8 x a GPU", "agrees")
+    assert found["precision, points lost"] == "int8, 0.25"
 
 
-@pytest.fixture
-def all_results(records: list[Record], reevaluated: list[dict[str, Any]]) -> pd.DataFrame:
-    return collect_segmentation(PUBLISHED, small_metrics(), records, reevaluated)
+def test_a_run_that_nothing_could_be_compared_with_says_so() -> None:
+    start = {"file": "x", "sha256": "1" * 64, "n_seen": 1000}
+    runs = [scene_run("siamese_unet-4-fast", (4,), 0.5, start_from=start)]
+    table = find_table(write_runs(collect_runs(runs, {"networks": {"siamese_unet-4-fast": {}}})), "Recorded")
+    found = cells(table, "`siamese_unet-4-fast`")
+    assert found["rechecked here"] == "not comparable"
+    assert found["seen"] == "4,000,000, after 1,000 of another run"
 
 
-def render(runs: pd.DataFrame) -> tuple[str, str]:
-    """The table and the words beneath it."""
-    results = collect_segmentation(PUBLISHED, [])
-    text = render_tables(results, runs, PUBLISHED, "laptop", synthetic=False)
-    _, table, words, *_ = text.split("\n\n")
-    return table, words
+def test_without_runs_there_is_a_sentence() -> None:
+    assert write_runs(collect_runs([], {})) == [NO_RUNS]
 
 
-def test_the_runs_table_says_what_every_figure_cost(
-    all_results: pd.DataFrame, records: list[Record], reevaluated: list[dict[str, Any]]
-) -> None:
-    records[3] = records[3].model_copy(update={"git_revision": "fedcba9876543210-dirty"})
-    runs = collect_runs(PUBLISHED, records, reevaluated)
-    text = render_tables(all_results, runs, PUBLISHED, "laptop", synthetic=False)
-    _, table, words, *_ = text.split("\n\n")
-    assert "*Waiting*: the share of the training time" in words
-    assert "*Complete*: whether all planned steps" in words
-    lines = table.splitlines()[2:]
-    assert [line.split(" | ")[:2] for line in lines] == [
-        ["| Siamese-U-Net", level] for level in ("4", "4", "4", "32")
-    ]
-    assert cells(table, 4) | {"recorded": ""} == {
-        "network": "Siamese-U-Net", "characters": "4", "published": "97.1", "recorded": "",
-        "recipe, feature maps": "published, 24",
-        "batch size": "250", "learning rate": "0.0005", "seed": "1803", "scenes seen": "4,000,000",
-        "minutes of training (in all)": "25.0 (27.5)", "device": "a GPU", "waiting": "1.0 %",
-        "complete": "yes", "Git revision": "`0123456789`",
-        "released weights, here": "DIFFERS on one-shot characters and known characters",
-    }  # fmt: skip
-    assert lines[1].endswith("| agrees |")
-    cut_short = cells(table, 32)
-    assert cut_short["published"] == "not found"
-    assert cut_short["device"] == "8 x a GPU"
-    assert cut_short["complete"] == "no: step 5 of 16,000"
-    assert cut_short["Git revision"] == "`fedcba9876-dirty`"
-    assert cut_short["scenes seen"] == "4,000,000, after 1,000 of another run"
-    assert cut_short["released weights, here"] == "not evaluated"
-    score = records[3].scores["32"]["answer"]["test-one-shot"]
-    (low, high), value = score.iou_interval, score.iou
-    assert cut_short["recorded"] == f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def test_the_runs_table_lists_masknets_and_joint_runs_with_the_published_cells_of_their_network() -> None:
-    records = [fake_record("joint", "fast", fake_scores(0.5)), masknet_record(4), *small_records()]
-    runs = collect_runs(PUBLISHED, records, [])
-    assert len(runs) == 7 + 1 + 4
-    assert list(dict.fromkeys(zip(runs["net"], runs["name"], strict=True))) == [
-        ("siamese_unet", "4"), ("siamese_unet", "4-seed-7"), ("siamese_unet", "32"),
-        ("siamese_unet", "joint"), ("masknet", "4"),
-    ]  # fmt: skip
-    table, words = render(runs)
-    joint = cells(table, "4 to 256")
-    assert joint["published"] == "97.1 / – / – / – / – / – / 38.4"
-    assert joint["recorded"] == " / ".join(["50.0"] * 7)
-    assert joint["released weights, here"] == "not evaluated"
-    assert "*4 to 256*: one net for all levels" in words
-    masknet = table.splitlines()[-1]
-    assert masknet.startswith("| MaskNet | 4 | 95.8 | 50.0 (48.1 to 51.9) | fast, 24 | 250 | 0.0005 |")
-    assert "| 8,000,000 | 50.0 (27.5) |" in masknet
-
-
-def test_a_run_whose_trainings_differ_shows_both_values() -> None:
-    record = masknet_record(4)
-    proposals, discriminator = record.training
-    trainings = (proposals, discriminator.model_copy(update={"batch_size": 100, "n_steps": 8000}))
-    table, words = render(collect_runs(PUBLISHED, [record.model_copy(update={"training": trainings})], []))
-    row = cells(table, 4)
-    assert (row["batch size"], row["learning rate"]) == ("250; 100", "0.0005")
-    assert row["complete"] == "no: step 24,000 of 32,000"
-    assert "Two values: of the proposals' training; of the discriminator's." in words
-
-
-def test_weights_that_differ_in_any_answer_differ(reevaluated: list[dict[str, Any]]) -> None:
-    net = released_net(0.5)
-    net["answers"]["top_4"] = released_net(0.5, False)["answers"]["answer"]
-    reevaluated[0]["nets"] = {"masknet": {"fast": {"4": net}}}
-    (here,) = collect_runs(PUBLISHED, [masknet_record(4)], reevaluated)["here"]
-    assert here == "DIFFERS on one-shot characters and known characters"
+def test_networks_trained_here_say_what_they_learned_from() -> None:
+    table = find_table(write_trained(segmentation_rows()), "Networks trained here")
+    assert cells(table, "`masknet-joint`")["learned from"] == (
+        "5,000 scenes with 4, 8 characters, after 5,000 of another network"
+    )
+    table = find_table(write_trained(classification_rows()), "Networks trained here")
+    pairs = cells(table, "`pairs_30000_affine`")
+    assert pairs["learned from"] == "400 pairs, of 30,000 and 8 distorted copies of each"
+    assert pairs["size"] == "base koch_small, 1,234 parameters"
+    assert cells(table, "`protonet`")["learned from"] == "400 episodes"
+    assert write_trained(classification_rows(networks={})) == []

@@ -1,0 +1,137 @@
+"""The tables of segmentation: which rows of figures each shows, and how it is explained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.recheck import MEAN_TOLERANCE, SCENE_TOLERANCE, SHARE_APART
+from oneshot.records.run import OWN_ANSWER
+from oneshot.report.published_rows import DEFINITIONS, NET_TITLES, ORACLES, title_answer
+from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
+from oneshot.report.tables import KIND_TITLES, pivot, write_section
+
+SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
+METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
+SHOWN_SPLIT = "test-one-shot"
+LEVELS = {level: str(level) for level in CLUTTER_LEVELS}
+GROUP_WORDS = {WITH: "with", WITHOUT: "without"}
+
+
+def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
+    """Write all tables of segmentation, a paragraph an item."""
+    rows = choose(rows, further_seed=False)
+    nets = [*dict.fromkeys(rows["net"].dropna())]
+    sections = []
+    for net in nets:
+        for metric in METRIC_TITLES:
+            for split in SPLIT_TITLES:
+                sections += write_answers(rows, net, metric, split, with_ink=net == nets[0])
+    sections += write_oracles(rows) + write_same_class(rows)
+    return [*sections, f"*Published*: {published['source']}; {published['note']}.", *explain_agreement(rows)]
+
+
+def write_answers(
+    rows: pd.DataFrame, net: str, metric: str, split: str, *, with_ink: bool = False
+) -> list[str]:
+    """Write one metric of a network's own answers, and of those from fewer proposals, on a test set."""
+    chosen = choose(rows, metric=metric, split=split, subset=ALL)
+    chosen = chosen[chosen["net"].eq(net) | (chosen["network"].eq(ALL_INK) & with_ink)]
+    chosen = chosen[~chosen["answer"].isin([*ORACLES])]
+    if chosen["net"].isna().all():
+        return []
+    title = f"{title_net(net)}: {METRIC_TITLES[metric]}, {SPLIT_TITLES[split]}"
+    table = pivot(name_sources(chosen), "characters", "clutter_level", LEVELS)
+    return write_section(f"{title} (`{split}`), in %", table)
+
+
+def write_oracles(rows: pd.DataFrame) -> list[str]:
+    """Write for every network with oracles its IoU beside theirs, and beside that of Siamese-U-Net alike.
+
+    Alike is what was obtained in the same way: recorded or here, by the same recipe, joint or not.
+    """
+    chosen = choose(rows, metric="iou", subset=ALL, kind=[Kind.RECORDED, Kind.HERE])
+    chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["column"])
+    sections = []
+    for source in dict.fromkeys(choose(chosen, answer=[*ORACLES])["source"]):
+        whole = choose(chosen, source=source, answer=[OWN_ANSWER, *ORACLES])
+        like = whole.iloc[0]
+        alike = choose(chosen, answer=OWN_ANSWER, net="siamese_unet")
+        alike = choose(alike, kind=like["kind"], recipe=like["recipe"], joint=like["joint"])
+        columns = [title_net("siamese_unet")] * len(alike)
+        columns += [
+            title_net(like["net"]) if answer == OWN_ANSWER else ORACLES[answer] for answer in whole["answer"]
+        ]
+        together = pd.concat([alike, whole])
+        together = together.assign(column=columns)
+        for split, title in SPLIT_TITLES.items():
+            table = pivot(choose(together, split=split), "characters", "clutter_level", LEVELS)
+            sections += write_section(
+                f"How much is finding, how much is cutting out: IoU in %, {title}, {source}", table
+            )
+    words = " ".join(f"*{title.capitalize()}*: {DEFINITIONS[name]}." for name, title in ORACLES.items())
+    return [*sections, words] if sections else []
+
+
+def write_same_class(rows: pd.DataFrame) -> list[str]:
+    """Write IoU with and without a same-class distractor, and how many scenes have one, for each test set."""
+    sections = []
+    for split, title in SPLIT_TITLES.items():
+        found = name_sources(choose(rows, metric="iou", split=split))
+        grouped = choose(found, kind=[Kind.RECORDED, Kind.HERE], answer=OWN_ANSWER, subset=[WITH, WITHOUT])
+        if grouped.empty:
+            continue
+        parts = [count_same_class(found)]
+        for source, of_source in grouped.groupby("column", sort=False):
+            for subset, words in GROUP_WORDS.items():
+                part = choose(of_source, subset=subset)
+                parts.append(part.assign(column=f"{source}: {words}", n=None))
+        table = pd.concat([part for part in parts if not part.empty])
+        sections += write_section(
+            f"IoU with and without a same-class distractor, {title} (`{split}`), in %",
+            pivot(table, "characters", "clutter_level", LEVELS),
+        )
+    words = "*Same-class distractor*: another instance of the target's character; marking it counts as wrong."
+    return [*sections, words] if sections else []
+
+
+def count_same_class(found: pd.DataFrame) -> pd.DataFrame:
+    """Compute the share of scenes with a same-class distractor, by whatever has seen most of them."""
+    counts = found.pivot_table("n", ["clutter_level", "column"], "subset", "max", sort=False)
+    counts = counts.reindex(columns=[ALL, WITH]).astype(float).fillna(0).sort_values(ALL, kind="stable")
+    most = counts.groupby("clutter_level").tail(1)
+    shares = pd.DataFrame({"value": most[WITH] / most[ALL], "column": "scenes with one"}).reset_index(
+        "clutter_level"
+    )
+    return shares.reindex(columns=found.columns)
+
+
+def explain_agreement(rows: pd.DataFrame) -> list[str]:
+    """Say what *agrees* means, if anything was rechecked."""
+    if rows["agreement_agrees"].isna().all():
+        return []
+    return [
+        "*Agrees*: over the same scenes, the mean IoU of the recorded weights lies within "
+        f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
+        f"{SCENE_TOLERANCE}. Of a MaskNet, whose choice between two proposals rounding can turn, "
+        f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this."
+    ]
+
+
+def title_net(net: str) -> str:
+    """Return what a kind of network is called; unknown ones go by their own names."""
+    return NET_TITLES.get(net, net)
+
+
+def name_sources(rows: pd.DataFrame, *, with_answers: bool = True) -> pd.DataFrame:
+    """Name the column of every row: how its figure was obtained, what by, and which answer it is of."""
+    names = []
+    for kind, network, title, answer in zip(
+        rows["kind"], rows["network"], rows["title"], rows["answer"].fillna(OWN_ANSWER), strict=True
+    ):
+        source = KIND_TITLES[kind] + (f": {title}" if title else "")
+        source = title if network == ALL_INK else source
+        more = title_answer(answer) if with_answers else ""
+        names.append(f"{source}; {more}" if more else source)
+    return rows.assign(column=pd.Series(names, rows.index, dtype=object))

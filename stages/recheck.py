@@ -1,0 +1,143 @@
+"""Evaluate the recorded networks of a task again, and compare with what was recorded of them."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oneshot.files import save_arrays, write_json
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.recheck import compare_answers, compare_scenes
+from oneshot.records.results import summarise_classification, summarise_segmentation
+from oneshot.records.run import WEIGHTS, Run, Task, read_runs
+from stages.command import run
+from stages.evaluate import (
+    keep_predictions,
+    read_sets_manifest,
+    read_test_sets,
+    score_level,
+    to_json,
+)
+from stages.places import METRICS, PREDICTIONS, RECORDED
+from stages.source import find_source
+
+
+def main(task: Task) -> None:
+    params = load_params()
+    runs = read_runs(RECORDED, task)
+    recheck = {SEGMENTATION: recheck_segmentation, CLASSIFICATION: recheck_classification}
+    if not runs:
+        print(f"no run of {task} is recorded yet")
+    networks = recheck[task](params, runs)
+    write_json(METRICS / f"rechecked-{task}.json", {"scale": params.scale_name, "networks": networks})
+
+
+def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
+    """Score the recorded networks on the first scenes, and keep the masks for the pictures.
+
+    Raises:
+        WeightsError: weights are missing or not those of their record.
+        RecordError: a record contradicts its own scores.
+    """
+    networks: dict[str, Any] = {one.name: {"figures": {}, "agreement": {}} for one in runs}
+    arrays: dict[str, np.ndarray] = {}
+    if runs:
+        # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
+        from oneshot.training.speed import choose_speed
+
+        size, speed = params.scale.recheck, choose_speed(params.device, "plain")
+        loaded = {one.name: load_recorded(one) for one in runs}
+        for level in CLUTTER_LEVELS:
+            of_level = [one for one in runs if level in one.segmentation.levels]
+            if not of_level:
+                continue
+            sets, statistics = read_test_sets(level, size)
+            rendered = read_sets_manifest(level)
+            for one in of_level:
+                net, recorded = loaded[one.name]
+                scores, masks = score_level(net, level, sets, statistics, size=size, speed=speed)
+                networks[one.name]["figures"] |= to_json(summarise_segmentation(scores))
+                arrays |= keep_predictions(one.name, scores, masks)
+                for key in scores.keys() & recorded.keys():
+                    split = key.split("/")[-2]
+                    if key.endswith("/iou") and are_published(one, f"{level}/{split}", rendered[split]):
+                        chooses = one.net == "masknet"
+                        agreement = compare_scenes(scores[key], recorded[key], chooses=chooses)
+                        networks[one.name]["agreement"][key] = asdict(agreement)
+    save_arrays(PREDICTIONS / "rechecked.npz", **arrays)
+    return {name: sort_agreement(found) for name, found in networks.items()}
+
+
+def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
+    """Score the recorded networks on the benchmarks of this scale; other images say nothing of a record.
+
+    Raises:
+        WeightsError: weights are missing or not those of their record.
+        RecordError: a record contradicts its own answers.
+    """
+    if not runs or (source := find_source(params)) != "omniglot":
+        if runs:
+            print(f"{source} says nothing of recorded networks")
+        return {}
+    # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
+    from oneshot.classify.protocols import draw_once
+    from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
+    from oneshot.training.speed import choose_speed
+    from stages.images import read_outside, read_protocols
+
+    protocols = draw_once(read_protocols(params))
+    outside, _ = read_outside(protocols)
+    speed = choose_speed(params.device, "plain")
+    networks: dict[str, Any] = {}
+    for one in runs:
+        net, recorded = load_recorded(one)
+        scorer = NetworkScorer(net, speed)
+        pairs = find_pairs(scorer, protocols, one.recipe)
+        answers = score_everything(scorer, protocols, outside, pairs, params.scale.recheck.protocols)
+        networks[one.name] = {
+            "figures": to_json(summarise_classification(answers)),
+            "agreement": {
+                name: asdict(compare_answers(answers[name], recorded[name]))
+                for name in answers
+                if name in recorded  # MNIST may not have been there when it was recorded
+            },
+        }
+    return networks
+
+
+def load_recorded(one: Run) -> tuple[Any, dict[str, np.ndarray]]:
+    """Load a run's network and its scores, after both were checked against its record."""
+    from oneshot.classify.nets import NETS as CLASSIFIERS
+    from oneshot.records.check import load_checked
+    from oneshot.segment.nets import NETS
+    from oneshot.training.tensors import load_network
+
+    folder: Path = RECORDED / one.task / one.name
+    _, scores = load_checked(folder)
+    registry = NETS if one.task == SEGMENTATION else CLASSIFIERS
+    return load_network(folder / WEIGHTS, registry)[0], scores
+
+
+def are_published(one: Run, test_set: str, rendered: dict[str, Any]) -> bool:
+    """Return whether the scenes here and those of the record are the published ones.
+
+    Others, such as those of synthetic alphabets, say nothing of a record.
+    """
+    verdict = one.segmentation.test_sets_as_published.get(test_set)
+    return rendered["checked_against"] == "published checksums" and verdict == "yes"
+
+
+def sort_agreement(found: dict[str, Any]) -> dict[str, Any]:
+    """Put the agreement into the order of the figures."""
+    agreement = found["agreement"]
+    return found | {"agreement": {key: agreement[key] for key in found["figures"] if key in agreement}}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=(SEGMENTATION, CLASSIFICATION))
+    arguments = parser.parse_args()
+    run(lambda: main(arguments.task))

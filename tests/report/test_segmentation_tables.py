@@ -1,0 +1,86 @@
+"""Tables of segmentation: whose figures stand in which column."""
+
+import pytest
+
+from oneshot.report.published_rows import DEFINITIONS, ORACLES, title_answer
+from oneshot.report.segmentation_tables import write_segmentation
+from tests.report.fakes import (
+    ORACLE_ANSWERS,
+    PUBLISHED,
+    cells,
+    find_table,
+    scene_figures,
+    scene_network,
+    segmentation_rows,
+    titles_of,
+)
+
+
+@pytest.fixture(scope="module")
+def paragraphs() -> list[str]:
+    return write_segmentation(segmentation_rows(), PUBLISHED)
+
+
+def test_every_way_of_obtaining_a_figure_has_a_column(paragraphs: list[str]) -> None:
+    table = find_table(paragraphs, "Siamese-U-Net: IoU, one-shot")
+    again = "recorded weights, evaluated here"
+    assert titles_of(table) == [
+        "characters",
+        "published",
+        "recorded: `siamese_unet-N-published`, 24 feature maps, n = 10,000",
+        "recorded: `siamese_unet-N-fast`, 24 feature maps, n = 10,000",
+        "recorded: `siamese_unet-N-fast`, 24 feature maps, stopped early, n = 10,000",
+        f"{again}: `siamese_unet-N-published`, 24 feature maps, n = 250",
+        f"{again}: `siamese_unet-N-fast`, 24 feature maps, n = 250",
+        "every character marked, n = 1,000",
+        "computed here: `siamese_unet-N`, n = 1,000",
+        "computed here: `siamese_unet-joint`, n = 1,000",
+    ]
+    four = [*cells(table, 4).values()]
+    assert four[1:3] + four[7:] == [
+        "97.1", "50.0 (48.8 to 52.5)", "25.0 (23.8 to 27.5)", "75.0 (73.8 to 77.5)", "50.0 (48.8 to 52.5)",
+    ]  # fmt: skip
+    assert "DIFFERS: 50.0" in four[5]
+    assert four[6].endswith("agrees")
+
+
+def test_answers_from_fewer_proposals_have_columns_and_oracles_a_table_of_their_own(
+    paragraphs: list[str],
+) -> None:
+    own = titles_of(find_table(paragraphs, "MaskNet: IoU, one-shot"))
+    assert [title.partition("; ")[2] for title in own if ";" in title] == ["best 4 proposals, n = 40"]
+    oracles = find_table(paragraphs, "cutting out: IoU in %, one-shot characters")
+    assert [title.partition(",")[0] for title in titles_of(oracles)] == [
+        "characters", "Siamese-U-Net", "MaskNet", "location given", "candidates given", "choice given",
+    ]  # fmt: skip
+    assert cells(oracles, 32)["Siamese-U-Net, n = 1,000"] == "50.0 (48.8 to 52.5)"
+    assert any("*Choice given*" in text for text in paragraphs)
+
+
+def test_same_class_distractors_split_the_figures_and_are_counted(paragraphs: list[str]) -> None:
+    table = find_table(paragraphs, "same-class distractor, one-shot")
+    found = cells(table, 4)
+    assert found["scenes with one"] == "25.0"
+    assert found["computed here: `siamese_unet-joint`: with"] == "25.0 (23.8 to 27.5)"
+    assert found["computed here: `siamese_unet-joint`: without"] == "50.0 (48.8 to 52.5)"
+
+
+def test_localisation_has_tables_and_published_words_their_source(paragraphs: list[str]) -> None:
+    table = find_table(paragraphs, "Siamese-U-Net: localisation, known")
+    assert cells(table, 4)["computed here: `siamese_unet-N`, n = 1,000"] == "18.8 (17.5 to 21.2)"
+    assert any("a paper; nothing else was found" in text for text in paragraphs)
+    assert any("*Agrees*" in text for text in paragraphs)
+
+
+def test_a_new_kind_of_network_goes_by_its_own_name() -> None:
+    networks = {"matcher": scene_network("matcher", scene_figures((4, 8), answer=0.5))}
+    paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
+    table = find_table(paragraphs, "matcher: IoU, known")
+    assert cells(table, 8)["computed here: `matcher`, n = 1,000"] == "50.0 (48.8 to 52.5)"
+
+
+def test_answers_are_named_and_explained() -> None:
+    assert [title_answer(name) for name in ("answer", "top_1", "top_16", "choice_given")] == [
+        "", "best proposal alone", "best 16 proposals", "choice given",
+    ]  # fmt: skip
+    assert set(DEFINITIONS) == set(ORACLES) == set(ORACLE_ANSWERS) - {"answer", "top_4"}

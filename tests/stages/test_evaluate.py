@@ -1,0 +1,156 @@
+"""The stage that evaluates networks trained here and baselines, in a small checkout."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from oneshot.classify.nets import NETS as CLASSIFIERS
+from oneshot.params import Evaluate
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.segment.batches import pixel_statistics
+from oneshot.segment.evaluate import evaluate, segment
+from oneshot.segment.metrics import iou_of_all_ink
+from oneshot.training.tensors import NetworkInfo, save_network
+from stages import evaluate as stage
+from tests.stages.conftest import N_RENDERED, SETS, unet
+from tests.tiny_masknet import make_masknet
+
+N_EVALUATED = 12
+
+
+def keep_network(task: str, name: str, info: NetworkInfo, net: nn.Module | None, **about: Any) -> None:
+    """Leave a network behind as the stage train does; None: not trained at this scale."""
+    folder = Path("models") / task / name
+    folder.mkdir(parents=True)
+    known: dict[str, Any] = {"trained": net is not None}
+    if net is not None:
+        save_network(folder / "weights.safetensors", net, info)
+        known |= {"net": info.net, "recipe": "fast", "n_parameters": 9, "seed": 5, "n_seen": 800}
+        known |= {"n_seen_before": 0} | about
+    (folder / "about.json").write_text(json.dumps(known))
+
+
+def keep_scene_network(name: str, net: nn.Module | None) -> None:
+    settings = {"feature_maps": 2}
+    phases = [{"clutter_levels": [4], "n_scenes": 80}, {"clutter_levels": [8, 4], "n_scenes": 80}]
+    info = NetworkInfo("segmentation", name.partition("-")[0], settings)
+    trainings = [{"settings": {"phases": phases}}]
+    keep_network("segmentation", name, info, net, settings=settings, trainings=trainings)
+
+
+def evaluate_scenes(*names: str, **sizes: int) -> dict[str, Any]:
+    size = {"n_scenes": N_EVALUATED, "batch_size": 5, "n_masknet_scenes": 2} | sizes
+    params = SimpleNamespace(
+        scale_name="tiny", scale=SimpleNamespace(evaluate=Evaluate(**size)), device="cpu",
+        networks_of=lambda task: dict.fromkeys(names),
+    )  # fmt: skip
+    stage.evaluate_segmentation(params)  # type: ignore[arg-type]
+    found: dict[str, Any] = json.loads(Path("metrics/segmentation.json").read_text())
+    return found
+
+
+def test_a_network_is_evaluated_at_the_levels_in_its_name_with_masks_for_the_pictures(scenes: Path) -> None:
+    keep_scene_network("siamese_unet-8", unet())
+    keep_scene_network("siamese_unet-joint", unet())
+    keep_scene_network("masknet-joint", None)
+    found = evaluate_scenes("siamese_unet-8", "siamese_unet-joint", "masknet-joint")
+    assert found["scale"] == "tiny"
+    assert list(found["networks"]) == ["siamese_unet-8", "siamese_unet-joint"]
+    about = found["networks"]["siamese_unet-8"]
+    assert (about["net"], about["feature_maps"], about["trained_on"]) == ("siamese_unet", 2, "4, 8")
+    assert {key.partition("/")[0] for key in about["figures"]} == {"8"}
+    joint = found["networks"]["siamese_unet-joint"]["figures"]
+    assert {int(key.partition("/")[0]) for key in joint} == set(CLUTTER_LEVELS)
+    statistics = pixel_statistics(SETS["test-train"])
+    with np.load("predictions/segmentation.npz") as arrays:
+        for split, whole in SETS.items():
+            result = evaluate(unet(), whole[:N_EVALUATED], statistics)
+            figure = joint[f"32/answer/{split}/iou"]
+            assert figure["value"] == pytest.approx(float(result.iou.mean(dtype=np.float64)), abs=1e-7)
+            assert figure["low"] < figure["value"] < figure["high"]
+            assert figure["n"] == N_EVALUATED
+            assert joint[f"32/answer/{split}/localisation"]["value"] == result.hits.mean()
+            place = f"siamese_unet-joint/32/answer/{split}"
+            np.testing.assert_allclose(arrays[f"{place}/iou"], result.iou, atol=1e-6)
+            masks = segment(unet(), whole[: stage.SHOWN_SCENES], statistics)
+            assert np.array_equal(arrays[f"{place}/masks"], masks)
+
+
+def test_marking_every_character_needs_no_network_and_is_split_by_same_class(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = np.arange(N_EVALUATED) % 3 == 0
+    monkeypatch.setattr("oneshot.segment.metrics.has_same_class_distractor", lambda scenes: flags)
+    found = evaluate_scenes()
+    assert found["networks"] == {}
+    figures = found["all_ink"]["figures"]
+    iou = iou_of_all_ink(SETS["test-one-shot"][:N_EVALUATED])
+    assert figures["256/test-one-shot/iou"]["value"] == iou.mean()
+    assert figures["256/test-one-shot/iou/with_same_class"]["value"] == pytest.approx(iou[flags].mean())
+    assert figures["256/test-one-shot/iou/without_same_class"]["n"] == 8
+    assert not any("localisation" in key for key in figures)
+
+
+def test_a_masknet_has_its_answers_on_fewer_scenes(scenes: Path) -> None:
+    keep_scene_network("masknet-4", make_masknet())
+    figures = evaluate_scenes("masknet-4")["networks"]["masknet-4"]["figures"]
+    answers = {key.split("/")[1] for key in figures}
+    assert answers == {
+        "answer", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given",
+    }  # fmt: skip
+    assert {figures[f"4/{answer}/test-train/iou"]["n"] for answer in answers} == {2}
+
+
+@pytest.mark.parametrize("n_scenes", [3, N_RENDERED])
+def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> None:
+    size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
+    sets, statistics = stage.read_test_sets(4, size)
+    assert statistics == pixel_statistics(SETS["test-train"])
+    assert {len(found) for found in sets.values()} == {n_scenes}
+
+
+def keep_classifiers(names: Callable[[str], str | None]) -> None:
+    """Leave all networks of params.yaml behind; names: of the network in the registry, or not trained."""
+    for name in yaml.safe_load(Path("params.yaml").read_text())["classification"]["networks"]:
+        registered = names(name)
+        net = None if registered is None else CLASSIFIERS[registered]()
+        if net is not None:
+            net.initialise(torch.Generator().manual_seed(0))
+        info = NetworkInfo("classification", registered or "")
+        keep_network("classification", name, info, net, recipe=name, settings={"base": registered})
+
+
+def test_classifiers_and_baselines_have_figures_on_every_benchmark(classes: Path) -> None:
+    keep_classifiers({"own": "tiny", "background": "tiny", "protonet": "protonet"}.get)
+    stage.main("classification")
+    found = json.loads(Path("metrics/classification.json").read_text())
+    manifest = json.loads(Path("data/manifests/classes.json").read_text())
+    assert (found["scale"], found["source"], found["not_computed"]) == ("smoke", "synthetic", {})
+    assert found["protocols"] == manifest["protocols"]
+    assert list(found["networks"]) == ["background", "own", "protonet"]
+    rising = {"rising-ways/2", "rising-ways-training/18"}
+    benchmarks = {"within-alphabet", "mixed-3-way-1-shot"}
+    for name, about in found["networks"].items():
+        figures = about["figures"]
+        assert benchmarks | rising | {"validation"} <= set(figures)
+        assert ("verification" in figures) == (name != "protonet")
+        assert ("background-verification/test" in figures) == (name == "background")
+        assert figures["validation"]["n"] == 24
+    baselines = {name: set(one["figures"]) for name, one in found["baselines"].items()}
+    assert set(baselines) == {
+        "cosine", "cosine_centred", "euclidean", "euclidean_centred", "hausdorff", "guess",
+    }  # fmt: skip
+    assert baselines["hausdorff"] == {"within-alphabet"}
+    assert baselines["cosine"] == benchmarks
+    assert baselines["euclidean"] > benchmarks | rising
+    first = Path("metrics/classification.json").read_bytes()
+    stage.main("classification")
+    assert Path("metrics/classification.json").read_bytes() == first

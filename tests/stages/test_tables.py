@@ -1,0 +1,121 @@
+"""The stage that writes tables, pages and pictures from the metrics."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oneshot.report.page import replace_block
+from stages import tables
+from tests.conftest import ROOT
+from tests.report.fakes import classification, rechecked_scenes, segmentation, small_runs
+from tests.stages.conftest import SETS
+
+BLOCKS = """# Title
+<!-- segmentation -->
+old
+<!-- /segmentation -->
+<!-- classification -->
+<!-- /classification -->
+"""
+
+
+def write_metrics(**metrics: Any) -> None:
+    Path("metrics").mkdir(exist_ok=True)
+    for name, found in metrics.items():
+        Path(f"metrics/{name.replace('_', '-')}.json").write_text(json.dumps(found))
+
+
+@pytest.fixture
+def checkout(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small checkout after the stages evaluate and recheck."""
+    (scenes / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (scenes / "README.md").write_text(BLOCKS)
+    empty: dict[str, Any] = {"scale": "laptop", "networks": {}}
+    write_metrics(segmentation=segmentation(), rechecked_segmentation=rechecked_scenes(),
+                  classification=classification(), rechecked_classification=empty)  # fmt: skip
+    runs = {"segmentation": small_runs(), "classification": []}
+    monkeypatch.setattr(tables, "read_runs", lambda folder, task: runs[task])
+    answers = {"masks": SETS["test-one-shot"].masks[:8], "iou": np.full(12, 0.5, np.float32)}
+    places = {"rechecked": ["siamese_unet-4-fast/4"], "segmentation": ["siamese_unet-joint/32"]}
+    Path("predictions").mkdir()
+    for name, networks in places.items():
+        arrays = {
+            f"{network}/answer/test-one-shot/{key}": array
+            for network in networks
+            for key, array in answers.items()
+        }
+        np.savez(f"predictions/{name}.npz", **arrays)
+    return scenes
+
+
+def test_the_stage_writes_tables_pages_pictures_and_the_summary(checkout: Path) -> None:
+    Path("metrics/summary/gone").mkdir(parents=True)
+    Path("metrics/summary/gone/004.json").write_text("{}")
+    tables.main()
+    scene_table = pd.read_csv("tables/segmentation.csv")
+    assert {"kind", "network", "clutter_level", "percent"} <= set(scene_table.columns)
+    published = scene_table[(scene_table["kind"] == "published") & (scene_table["clutter_level"] == 4)]
+    assert published["percent"].max() == pytest.approx(97.1)
+    rising = pd.read_csv("tables/rising_ways.csv")
+    assert {"n_way", "own_evaluation", "own_training", "protonet_evaluation"} <= set(rising.columns)
+    assert rising.loc[rising["n_way"] == 2, "own_evaluation"].tolist() == [75]
+    assert len(pd.read_csv("tables/recorded_runs.csv")) == len(small_runs())
+    page = Path("docs/results.md").read_text()
+    for title in ("## Recorded runs", "## Segmentation", "## Classification", "Koch et al., table 2"):
+        assert title in page
+    readme = Path("README.md").read_text()
+    assert "| characters | Siamese-U-Net, published |" in readme
+    assert "| benchmark | Koch's network, published |" in readme
+    assert "old" not in readme
+    assert {path.name for path in Path("figures").iterdir()} == {
+        "task.png", "predictions.png", "iou_over_clutter.png", "oracles.png", "rising_ways.png",
+    }  # fmt: skip
+    assert not Path("metrics/summary/gone").exists()
+    summary = json.loads(Path("metrics/summary/siamese_unet-joint/032.json").read_text())
+    assert summary == {"iou_known": 0.5, "iou_one_shot": 0.5}
+
+
+def test_a_second_run_writes_the_same_bytes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "draw", lambda rows, shown: None)  # other tests look at the pictures
+    tables.main()
+    written = [path for folder in ("tables", "docs") for path in sorted(Path(folder).iterdir())]
+    first = [path.read_bytes() for path in written]
+    tables.main()
+    assert [path.read_bytes() for path in written] == first
+
+
+def test_pictures_show_the_chosen_network_and_the_truth_where_there_is_none(checkout: Path) -> None:
+    shown = tables.Shown("segmentation", "siamese_unet-joint/32/answer", "a network")
+    examples = tables.read_examples(32, shown)
+    assert len(examples) == tables.EXAMPLES_A_LEVEL
+    assert examples[0].iou == 0.5
+    assert np.array_equal(examples[1].predicted, SETS["test-one-shot"].masks[1])
+    assert tables.read_examples(4, None)[0].predicted is None
+
+
+def test_the_stage_starts_without_torch_and_numba() -> None:
+    code = "import sys, stages.tables; assert not {'torch', 'numba', 'scipy.stats'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_committed_pages_are_what_the_metrics_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("metrics", "recorded", "params.yaml"):
+        if (ROOT / name).exists():
+            Path(name).symlink_to(ROOT / name)
+    readme = (ROOT / "README.md").read_text()
+    blank = replace_block(replace_block(readme, "segmentation", ""), "classification", "")
+    Path("README.md").write_text(blank)
+    monkeypatch.setattr(tables, "draw", lambda rows, shown: None)
+    monkeypatch.setattr(tables, "write_summary", lambda rows: None)
+    tables.main()
+    assert Path("README.md").read_text() == readme
+    assert Path("docs/results.md").read_text() == (ROOT / "docs/results.md").read_text()

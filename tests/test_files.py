@@ -1,0 +1,36 @@
+"""Files that are whole or absent."""
+
+from pathlib import Path
+
+import pytest
+
+from oneshot.files import replacing, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "old"
+
+
+def test_a_hard_linked_file_is_replaced_and_not_written_into(tmp_path: Path) -> None:
+    cached, path = tmp_path / "cached", tmp_path / "file"
+    cached.write_text("old")
+    path.hardlink_to(cached)
+    with replacing(path) as file:
+        file.write(b"new")
+    assert (cached.read_text(), path.read_text()) == ("old", "new")
+
+
+def test_text_is_written_below_new_folders(tmp_path: Path) -> None:
+    write_json(tmp_path / "new" / "a.json", {"é": [1]})
+    assert (tmp_path / "new" / "a.json").read_text() == '{\n "\\u00e9": [\n  1\n ]\n}\n'
