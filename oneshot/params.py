@@ -261,7 +261,7 @@ class Scale(Section):
 
 
 class Params(Section):
-    """All of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
+    """Values of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
 
     scale_name: str = Field(alias="scale")
     seed: int = Field(ge=0, lt=2**32)

@@ -16,7 +16,7 @@ from stages.places import DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
 from stages.source import is_own
 
-CURVE_FIELDS = ("step", "n_seen", "loss", "lr", "error")
+POINT_FIELDS = ("step", "n_seen", "loss", "lr", "error")
 NEEDS_DRAWERS = ("background",)  # recipes
 
 
@@ -49,10 +49,10 @@ def train_network(task: str, name: str) -> None:
 
 def write_curve(path: Path, trainings: Sequence[Any]) -> None:
     """Write the points of every training, deterministic fields only."""
-    lines = [",".join(("training", *CURVE_FIELDS))]
+    lines = [",".join(("training", *POINT_FIELDS))]
     for training in trainings:
         for point in training.curve:
-            values = (getattr(point, field) for field in CURVE_FIELDS)
+            values = (getattr(point, field) for field in POINT_FIELDS)
             lines.append(",".join([training.name, *("" if v is None else repr(v) for v in values)]))
     with replacing(path) as file:
         file.write(("\n".join(lines) + "\n").encode())

@@ -44,7 +44,7 @@ def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
 
 
 def draw_mnist(labels: UInt8[np.ndarray, " n"]) -> Episodes:
-    """Koch's 400 trials on MNIST's test set, from its labels.
+    """Draw Koch's 400 trials on MNIST's test set, from its labels.
 
     Raises:
         ChecksumError: the episodes differ from the published ones.
@@ -94,7 +94,7 @@ def _draw(
 
 
 def mnist_episodes(labels: UInt8[np.ndarray, " n"], generator: np.random.Generator) -> Episodes:
-    """400 trials of 10-way one-shot: 40 episodes, each with one image a digit shown and another asked.
+    """Draw 400 trials of 10-way one-shot: 40 episodes, each with one image a digit shown and another asked.
 
     Source: Koch 2015, section 4.4; how it drew its trials is not told.
     """

@@ -55,7 +55,7 @@ class EpochFeed:
 
     @property
     def n_epochs(self) -> int:
-        """All that are begun."""
+        """Epochs that are begun."""
         return -(-self.n_steps * self.batch_size // self.n_epoch)
 
     def about(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
 from oneshot.published import read_facts
 
-VALIDATION, SELECTION = "within-alphabet-validation", "within-alphabet-validation-10000"
+VALIDATION_LIST, SELECTION_LIST = "within-alphabet-validation", "within-alphabet-validation-10000"
 RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 VERIFICATION_SEED, OTHER_SEED = 20, 30
 CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of synthetic alphabets
@@ -82,7 +82,9 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
     Raises:
         ParameterError, ChecksumError: these are not all of Omniglot's drawings.
     """
-    names = [name for name in read_facts("episodes")["benchmarks"] if name not in (VALIDATION, SELECTION)]
+    names = [
+        name for name in read_facts("episodes")["benchmarks"] if name not in (VALIDATION_LIST, SELECTION_LIST)
+    ]
     pairs = {split: koch_source(drawings, split) for split in SPLITS}
     n_pairs = read_facts("koch")["n_verification_pairs"]
     return Protocols(
@@ -91,8 +93,8 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
         training=omniglot_classes(drawings, drawings.character_sets == "train"),
         pairs=pairs,
         background={split: background_source(drawings, split) for split in SPLITS},
-        validation=draw_benchmark(VALIDATION, drawings)[0],
-        selection=draw_benchmark(SELECTION, drawings)[0],
+        validation=draw_benchmark(VALIDATION_LIST, drawings)[0],
+        selection=draw_benchmark(SELECTION_LIST, drawings)[0],
         verification=draw_set(pairs["test"], n_pairs, VERIFICATION_SEED),
         lists={name: partial(draw_benchmark, name, drawings) for name in names},
     )

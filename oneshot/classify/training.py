@@ -39,13 +39,13 @@ from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpo
 from oneshot.training.speed import Speed, choose_speed
 
 SCALED_TO = 256  # drawings
-MEASURED_SECONDS = 3.0
-MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
+MEASURED_AT_MOST = 3.0  # seconds
+STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """What the name of a recipe stands for, apart from its numbers.
+    """Meaning of a recipe's name, apart from its numbers.
 
     pairs: where training pairs come from; None: it learns from episodes. validation: the trials that select
     weights and stop training; None: the last weights are kept. scaled: initial weights are fitted to the
@@ -231,8 +231,8 @@ def train(
     if checkpoint.exists() and seconds is not None:
         feed.n_steps = read_progress(checkpoint).n_steps
     elif seconds is not None:
-        a_step = measure_step(loss, feed, recipe, validate, min(MEASURED_SECONDS, seconds / 10), speed, world)
-        left = MARGIN * (seconds - (time.monotonic() - started))
+        a_step = measure_step(loss, feed, recipe, validate, min(MEASURED_AT_MOST, seconds / 10), speed, world)
+        left = STEPS_MARGIN * (seconds - (time.monotonic() - started))
         if left < a_step:
             raise ParameterError(
                 f"{seconds:.0f} s are too few to train in: {left:.0f} s are left after the start, at "

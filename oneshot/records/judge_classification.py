@@ -40,7 +40,7 @@ MEASURED_EPISODES = 10  # of every list
 
 @dataclass(frozen=True)
 class Judged:
-    """All that a classification network is judged by."""
+    """Images, lists and pairs that a classification network is judged by."""
 
     protocols: Protocols
     outside: Mapping[str, Outside]

@@ -15,7 +15,7 @@ LARGEST_BYTES = 45 * 2**20  # of a released file, which lies in Git; where nothi
 
 @runtime_checkable
 class Judge(Protocol):
-    """All that a network of one task is judged by, in plain float32, as any machine can do it again.
+    """Judge of one task's networks, in plain float32, as any machine can do it again.
 
     `smaller`: precisions to try before float32, the smallest first. What is scored is one of three
     selections: `deciding`, by which a smaller file is as good; `compared`, on which lost points are computed;
@@ -42,7 +42,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Release:
-    """What was written: its precision, its scores, and the points that the precision costs."""
+    """Weights as written: their precision, their scores, and the points that the precision costs."""
 
     precision: Precision
     scores: dict[str, Any]

@@ -32,13 +32,13 @@ class SceneStatistics:
     stds: Float[Tensor, " b"]
 
     def of(self, which: Int[Tensor, " c"]) -> "SceneStatistics":
-        """Those of some of the scenes."""
+        """Choose those of some scenes."""
         return SceneStatistics(self.means[which], self.stds[which])
 
 
 @dataclass(frozen=True)
 class Others:
-    """For training with the matching loss: some distractors of every scene, and a target image of each."""
+    """Distractors of every scene, with a target image of each, for training with the matching loss."""
 
     labels: Int[np.ndarray, "n k"]
     targets: Targets
@@ -100,7 +100,7 @@ class CodedScenes:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network reads: normalised images, channels first; masks are True on the target.
+    """Scenes as a network reads them: normalised images, channels first; masks are True on the target.
 
     `pixel_means` and `pixel_stds` are what the scenes were normalised with, as MaskNet's crops are to be.
 
@@ -151,7 +151,7 @@ def statistics_of_scenes(
 def pick_others(
     n_scenes: int, clutter_level: int, n_others: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "{n_scenes} {n_others}"]:
-    """Labels of distractors, picked without repeats in every scene."""
+    """Pick labels of distractors, without repeats in a scene."""
     draws = generator.random((n_scenes, clutter_level - 1))
     return 1 + np.argsort(draws, axis=1)[:, :n_others]
 
@@ -192,7 +192,7 @@ def code(scenes: Scenes, clutter_level: int = 0, others: Others | None = None) -
 def narrow(
     labels: UInt8[np.ndarray, "n h w"] | UInt16[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]
 ) -> tuple[UInt8[np.ndarray, "n h w"] | Int[np.ndarray, "n h w"], int]:
-    """Labels in eight bits where that loses nothing, and the label of all pixels under the masks, or -1.
+    """Give labels in eight bits where that loses nothing, and the label of all pixels under the masks, or -1.
 
     In a published scene of 256 characters only the target has label 256, and the mask shows where.
     """
@@ -218,7 +218,7 @@ def with_others(coded: CodedScenes, clutter_level: int, others: Others) -> Coded
 
 
 def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
-    """Several parts, of different clutter levels too, as one; all on one device."""
+    """Join several parts, of different clutter levels too; all on one device."""
     n_labels = max(part.palette.shape[1] for part in parts)
     joined = {}
     for name in parts[0].tensors():
@@ -248,7 +248,7 @@ def widen(palette: UInt8[Tensor, "n some_labels 3"], n_labels: int) -> UInt8[Ten
 
 
 def unpack(bits: UInt8[Tensor, "*shape w8"], width: int) -> Bool[Tensor, "*shape {width}"]:
-    """Packed pixels, eight to a byte, as truth values."""
+    """Unpack pixels, eight to a byte, to truth values."""
     places = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
     return ((bits[..., None] >> places) & 1).flatten(-2)[..., :width].bool()
 
@@ -275,7 +275,7 @@ def decode_targets(
     statistics: SceneStatistics,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Float[Tensor, "b *k 3 th tw"]:
-    """Ink in its tint on black paper, normalised."""
+    """Paint ink in its tint on black paper, normalised."""
     tinted = inks[..., None, :, :] * tints[..., None, None]
     images = normalise(tinted, statistics)
     return images.contiguous(memory_format=memory_format) if images.ndim == 4 else images

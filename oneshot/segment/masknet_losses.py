@@ -126,6 +126,6 @@ class DiscriminatorLoss(Objective):
 
 
 def score_loss(scores: Float[Tensor, "b k"], same: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Cross-entropy, the mean over all proposals; the small term in it is as published."""
+    """Compute cross-entropy, the mean over all proposals; the small term in it is as published."""
     right = torch.where(same, scores, 1 - scores)
     return -torch.log(right + SCORE_EPSILON).mean()

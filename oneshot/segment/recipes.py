@@ -72,7 +72,7 @@ def prepare_fast(net: SiameseUNet, batch: Batch) -> None:
 
 @dataclass(frozen=True)
 class Method:
-    """What makes a recipe, apart from its numbers.
+    """Method of a recipe, apart from its numbers.
 
     `lr_factor(step, n_steps, n_epochs)` is the share of the top rate that a step gets; `prepare`, if any,
     sets an untrained network up from a batch; `corrected`: MaskNet's labels are mended (see
@@ -94,7 +94,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class SegmentationRecipe:
-    """How a network is trained, but for the data.
+    """Training of a network, but for the data.
 
     `lr` is Adam's, at the schedule's top; Muon's is ten times as much. `n_epochs` places the published
     halvings. A network that was trained before needs no preparation: it would overwrite what it has learnt.

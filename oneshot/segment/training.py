@@ -41,7 +41,7 @@ from oneshot.training.progress import (
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import WeightsError, load_network
 
-MARGIN = 0.97  # of the time left, for what is slower than it was measured
+SCENES_MARGIN = 0.97  # of the time left, for what is slower than it was measured
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def train_once(
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
             steps = measure_rate(loss, feed, recipe, batches, speed=speed, world=world)
             rate = world.same_for_all(steps * recipe.batch_size)
-            left = MARGIN * (seconds - (time.monotonic() - started))
+            left = SCENES_MARGIN * (seconds - (time.monotonic() - started))
             n_scenes = int(world.same_for_all(rate * left))
             if n_scenes < recipe.batch_size * len(phases):
                 raise ParameterError(

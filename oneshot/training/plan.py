@@ -32,7 +32,7 @@ class TrainingPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two commands must have in common for one to go on with the other's training."""
+        """Facts that two commands must share for one to go on with the other's training."""
         return {
             "task": self.task, "name": self.name, "net": self.net, "recipe": self.recipe,
             "settings": self.settings, "seed": self.seed,

@@ -98,7 +98,7 @@ class RunPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two commands must have in common for one to go on with the other's training."""
+        """Facts that two commands must share for one to go on with the other's training."""
         return self.training.identity | {
             "name": self.name,
             "minutes": self.minutes,
