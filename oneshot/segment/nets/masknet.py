@@ -6,6 +6,7 @@ github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,11 @@ class MaskNet(Blocks):
     weights are loaded.
     """
 
-    trainings = ("proposals", "discriminator")  # one after another
+    # One after another, each with its loss, by name: losses import networks.
+    trainings: ClassVar = {
+        "proposals": "oneshot.segment.masknet_losses.ProposalLoss",
+        "discriminator": "oneshot.segment.masknet_losses.DiscriminatorLoss",
+    }
 
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
@@ -53,12 +58,8 @@ class MaskNet(Blocks):
         self.siamese.load_state_dict(siamese.state_dict())
         reach = math.sqrt(6 / (len(self.score_weights) + 1))
         nn.init.uniform_(self.score_weights, -reach, reach, generator)
-        self.start_discriminator()
-        return self
-
-    def start_discriminator(self) -> None:
-        """Let the third encoder begin as the target encoder is by now."""
         self.discriminator.load_state_dict(self.siamese.target_encoder.state_dict())
+        return self
 
     def encode(
         self, scenes: Float[Tensor, "b 3 h w"], targets: Float[Tensor, "b 3 32 32"]

@@ -5,6 +5,7 @@ github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -178,7 +179,8 @@ class SiameseUNet(Blocks):
     foreground. All weights are NaN until `initialise` is called or weights are loaded.
     """
 
-    trainings = ("segmentation",)  # one after another
+    # One after another, each with its loss, by name: losses import networks.
+    trainings: ClassVar = {"segmentation": "oneshot.segment.losses.SegmentationLoss"}
 
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
