@@ -5,11 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from oneshot.classify.nets.koch import KochBase, SiamesePair
-from oneshot.classify.protocols import RISING_WAYS
 from oneshot.classify.weights import save_scorer
-from oneshot.published import read_facts
 from oneshot.records.classification_answers import save_answers, summarise_answers
 from oneshot.records.classification_run import (
     VALIDATION,
@@ -20,6 +16,10 @@ from oneshot.records.classification_run import (
     run_name,
     save_record,
 )
+
+from oneshot.classify.nets.koch import KochBase, SiamesePair
+from oneshot.classify.protocols import RISING_WAYS
+from oneshot.published import read_facts
 from oneshot.training.tensors import file_sha256
 
 N_EPISODES, N_WAY = 8, 20

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from oneshot.records.scene_scores import SceneScores, save_scores
+from oneshot.segment.weights import WeightsInfo, save_weights
 
 from oneshot.records.release import summarise
 from oneshot.records.run import TEST_SPLITS, Record, list_levels, released_files, save_record
-from oneshot.records.scene_scores import SceneScores, save_scores
 from oneshot.segment.answers import OWN
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import Evaluation
 from oneshot.segment.nets.siamese_unet import SiameseUNet
-from oneshot.segment.weights import WeightsInfo, save_weights
 from oneshot.training.tensors import file_sha256
 
 SHA256 = "0" * 64

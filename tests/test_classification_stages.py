@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
-
 from oneshot.classify.nets.bases import BASES
 from oneshot.classify.weights import load_scorer
+from PIL import Image
+
 from oneshot.errors import ImageFolderError, ParameterError, TrainingError
 from oneshot.omniglot.drawings import Drawings, save_drawings, unpack_rows
 from oneshot.params import Classifiers

@@ -157,6 +157,10 @@ def test_an_unknown_clutter_level_of_a_phase_is_quoted() -> None:
     )
 
 
+def test_a_layers_number_beyond_the_published_range_is_quoted() -> None:
+    assert_refused(change("classification.recipes.published.lrs", [0.2]), "published.lrs.0 is 0.2, but ")
+
+
 def test_a_missing_parameter_is_named() -> None:
     values = yaml.safe_load(PARAMS.read_text())
     del values["scales"]["smoke"]["evaluate"]["batch_size"]

@@ -13,7 +13,7 @@ from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, with
 from oneshot.classify.pairs import Pairs, PairSource, background_source, draw_set, koch_source, make_source
 from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes, omniglot_classes
-from oneshot.omniglot.drawings import SIDE, Drawings
+from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
 from oneshot.published import read_facts
@@ -89,7 +89,7 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
     n_pairs = read_facts("koch")["n_verification_pairs"]
     return Protocols(
         source=drawings.source,
-        bits=drawings.bits.reshape(-1, SIDE, drawings.bits.shape[-1]),
+        bits=drawings.numbered(),
         training=omniglot_classes(drawings, drawings.character_sets == "train"),
         pairs=pairs,
         background={split: background_source(drawings, split) for split in SPLITS},
@@ -106,9 +106,8 @@ def other(drawings: Drawings, sizes: OtherImages) -> Protocols:
         split: omniglot_classes(drawings, drawings.character_sets == name)
         for split, name in CHARACTER_SETS.items()
     }
-    bits = drawings.bits.reshape(-1, SIDE, drawings.bits.shape[-1])
     background = {split: background_source(drawings, split) for split in SPLITS}
-    return from_classes(drawings.source, bits, classes, classes["train"], background, sizes)
+    return from_classes(drawings.source, drawings.numbered(), classes, classes["train"], background, sizes)
 
 
 def own_protocols(images: OwnImages, sizes: OtherImages) -> Protocols:

@@ -61,11 +61,7 @@ class Teaching:
     exact: bool = False
 
 
-def find_selection(protocols: Protocols) -> Episodes:
-    """Give many trials: one of the 320 published ones is 0.3 points, and their standard error two."""
-    return protocols.selection
-
-
+# Ours select by many trials: one of the 320 published ones is 0.3 points, and their standard error two.
 RECIPES = {
     "published": Teaching(
         lambda numbers: Published(numbers.lrs, numbers.momenta, numbers.l2s, numbers.patience),
@@ -77,9 +73,13 @@ RECIPES = {
         lambda numbers: Constant(numbers.lr), lambda protocols: protocols.background, exact=True
     ),
     "own": Teaching(
-        lambda numbers: Own(numbers.lr, numbers.weight_decay), validation=find_selection, scaled=True
+        lambda numbers: Own(numbers.lr, numbers.weight_decay),
+        validation=lambda protocols: protocols.selection,
+        scaled=True,
     ),
-    "protonet": Teaching(lambda numbers: Halving(numbers.lr), validation=find_selection),
+    "protonet": Teaching(
+        lambda numbers: Halving(numbers.lr), validation=lambda protocols: protocols.selection
+    ),
 }
 
 
@@ -160,9 +160,8 @@ def make_training(
     if teaching.pairs is None:
         numbers = fit_episodes(numbers, protocols)
         feed: EpochFeed = EpisodeFeed(
-            protocols.training, seed=plan.seed, n_way=numbers.n_way, n_shot=numbers.n_shot,
-            n_query=numbers.n_query, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
-            within_alphabets=numbers.within_alphabets, turned=numbers.turned, distorted=numbers.distorted,
+            protocols.training, seed=plan.seed, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
+            **numbers.model_dump(exclude={"lr", "weight_decay"}),
         )  # fmt: skip
         return EpisodeLoss(net, protocols.bits, numbers.n_way, numbers.n_shot), feed, recipe
     sources = teaching.pairs(protocols)

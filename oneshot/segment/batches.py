@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,14 +37,6 @@ class SceneStatistics:
 
 
 @dataclass(frozen=True)
-class Others:
-    """Distractors of every scene, with a target image of each, for training with the matching loss."""
-
-    labels: Int[np.ndarray, "n k"]
-    targets: Targets
-
-
-@dataclass(frozen=True)
 class CodedScenes:
     """Palette-coded scenes as tensors on one device: 10 to 11 kB a scene of 96 x 96, at every clutter level.
 
@@ -76,13 +68,11 @@ class CodedScenes:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
-    def with_tensors(self, tensors: dict[str, Any]) -> "CodedScenes":
-        return replace(self, **tensors)
-
     def to(self, device: str) -> "CodedScenes":
         """Copy to another device; the copy to a GPU neither waits for the work queued there nor delays it."""
         if torch.device(device).type != "cuda":
-            return self.with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
+            moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+            return replace(self, **cast(Any, moved))
         if all(tensor.is_cuda for tensor in self.tensors().values()):
             return self
         stream = torch.cuda.Stream(device)
@@ -95,7 +85,7 @@ class CodedScenes:
         for tensor in moved.values():
             # Allocated beside the stream that will read them: not to be handed out again before that is done.
             tensor.record_stream(torch.cuda.default_stream(device))
-        return self.with_tensors(moved)
+        return replace(self, **cast(Any, moved))
 
 
 @dataclass(frozen=True)
@@ -173,8 +163,8 @@ def characters_behind(
     return np.take_along_axis(characters, labels - 1, axis=1)
 
 
-def code(scenes: Scenes, clutter_level: int = 0, others: Others | None = None) -> CodedScenes:
-    """Pack scenes, on the CPU; `others`, and the clutter level with them, for the matching loss only."""
+def code(scenes: Scenes) -> CodedScenes:
+    """Pack scenes, on the CPU."""
     labels, mask_labels = narrow(scenes.labels, scenes.masks)
     arrays = {
         "labels": labels,
@@ -185,8 +175,7 @@ def code(scenes: Scenes, clutter_level: int = 0, others: Others | None = None) -
         "target_tints": scenes.target_tints,
     }
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    coded = CodedScenes(**tensors, target_width=scenes.target_inks.shape[-1])
-    return coded if others is None else with_others(coded, clutter_level, others)
+    return CodedScenes(**tensors, target_width=scenes.target_inks.shape[-1])
 
 
 def narrow(
@@ -205,16 +194,17 @@ def narrow(
     return labels.astype(np.int16), -1  # torch does not index with unsigned 16-bit numbers
 
 
-def with_others(coded: CodedScenes, clutter_level: int, others: Others) -> CodedScenes:
-    """Give the same scenes with what the matching loss needs, which stays on the CPU for `to` to move."""
-    arrays = {
-        "matched_labels": np.column_stack([np.full(len(coded), clutter_level), others.labels]).astype(
-            np.int16
-        ),
-        "other_ink_bits": np.packbits(others.targets.inks, axis=-1),
-        "other_tints": others.targets.tints,
-    }
-    return coded.with_tensors({name: torch.from_numpy(array) for name, array in arrays.items()})
+def with_others(
+    coded: CodedScenes, clutter_level: int, labels: Int[np.ndarray, "n k"], targets: Targets
+) -> CodedScenes:
+    """Add what the matching loss needs, on the CPU: labels of distractors, and a target image of each."""
+    matched_labels = np.column_stack([np.full(len(coded), clutter_level), labels]).astype(np.int16)
+    return replace(
+        coded,
+        matched_labels=torch.from_numpy(matched_labels),
+        other_ink_bits=torch.from_numpy(np.packbits(targets.inks, axis=-1)),
+        other_tints=torch.from_numpy(targets.tints),
+    )
 
 
 def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
@@ -226,7 +216,7 @@ def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
         if name == "palette":
             tensors = [widen(palette, n_labels) for palette in tensors]
         joined[name] = join_tensors(tensors)
-    return parts[0].with_tensors(joined)
+    return replace(parts[0], **cast(Any, joined))
 
 
 def join_tensors(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -322,15 +312,12 @@ def decode(
     target_inks = unpack(scenes.target_ink_bits[which], scenes.target_width)
     targets = decode_targets(target_inks, scenes.target_tints[which], statistics, memory_format)
     images = decode_images(labels, scenes.palette[which], statistics, memory_format)
+    batch = Batch(images, targets, masks, statistics.means, statistics.stds)
     if scenes.matched_labels is None or scenes.other_ink_bits is None or scenes.other_tints is None:
-        return Batch(images, targets, masks, statistics.means, statistics.stds)
+        return batch
     other_inks = unpack(scenes.other_ink_bits[which], scenes.target_width)
-    return Batch(
-        images,
-        targets,
-        masks,
-        statistics.means,
-        statistics.stds,
+    return replace(
+        batch,
         others=decode_targets(other_inks, scenes.other_tints[which], statistics),
         visible=visible_shares(labels, scenes.matched_labels[which]),
     )

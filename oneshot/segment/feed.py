@@ -24,7 +24,6 @@ from oneshot.segment.batches import (
     LOCATION,
     Batch,
     CodedScenes,
-    Others,
     PixelStatistics,
     SceneStatistics,
     characters_behind,
@@ -36,7 +35,7 @@ from oneshot.segment.batches import (
     with_others,
 )
 from oneshot.segment.phases import Phase
-from oneshot.segment.render_ahead import Job, Stock, Visit
+from oneshot.segment.render_ahead import Job, Stock
 from oneshot.segment.windows import (
     LOCATIONS,
     OTHERS,
@@ -147,7 +146,7 @@ class SceneFeed:
     def plan_stock(self, first_window: int) -> list[int]:
         """Tell the stock what is needed from a window on; where in its plan every window begins."""
         windows = self.windows[first_window:]
-        self.stock.plan([visit(slot) for window in windows for slot in window.slots])
+        self.stock.plan([(slot.clutter_level, slot.job) for window in windows for slot in window.slots])
         return [0, *accumulate(len(window.slots) for window in windows)]
 
     def window_batches(self, number: int, scenes: CodedScenes, n_done: int) -> Iterator[Batch]:
@@ -230,9 +229,5 @@ class SceneFeed:
         labels = pick_others(len(job.scenes), slot.clutter_level, self.n_others, generator)
         characters = characters_behind(job.characters, labels)
         targets = self.render_targets(slot.clutter_level, characters, int(generator.integers(2**32)))
-        coded = with_others(job.scenes, slot.clutter_level, Others(labels, targets))
+        coded = with_others(job.scenes, slot.clutter_level, labels, targets)
         return coded.to(self.speed.device)
-
-
-def visit(slot: Slot) -> Visit:
-    return slot.clutter_level, slot.job
