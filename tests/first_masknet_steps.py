@@ -13,7 +13,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from oneshot.segment.batches import Batch, code, decode
-from oneshot.segment.evaluate_masknet import Judge
+from oneshot.segment.evaluate_masknet import MaskJudge
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
 from oneshot.segment.recipes import learning
 from oneshot.training.speed import Speed, choose_speed
@@ -55,7 +55,7 @@ def masknet_figures(speed: Speed) -> dict[str, Any]:
         squares = [parameter.grad.square().sum() for parameter in learning(loss)]
         found[name] = [value.item(), torch.stack(squares).sum().sqrt().item()]
         net.zero_grad()
-    judge, batch = Judge(net, speed), batch_for(speed, 3)
+    judge, batch = MaskJudge(net, speed), batch_for(speed, 3)
     with torch.no_grad(), speed.running():
         shared, codes = judge.encode(batch.images, batch.targets)
         every = torch.arange(N_LOCATIONS, device=speed.device).expand(len(batch), -1)

@@ -42,7 +42,7 @@ def test_the_projects_own_parameters_load() -> None:
     assert params.scales["smoke"].source == "synthetic"
     assert {params.scales[name].source for name in ("laptop", "paper")} == {"omniglot"}
     # What was published of the training: 40 million scenes in 20 epochs, at a learning rate of 5e-4.
-    assert params.segmentation.recipes["siamese_unet"]["published"].lr == 0.0005
+    assert params.segmentation.recipes["siamese_unet"]["published"]["segmentation"].lr == 0.0005
     paper = params.segmentation.networks["siamese_unet-32"].paper
     assert paper.phases["segmentation"][0].n_scenes == 20 * 2_000_000
 
@@ -95,7 +95,7 @@ def test_parameters_cannot_be_changed_once_read() -> None:
     [
         "foo",
         "segmentation.foo",
-        "segmentation.recipes.siamese_unet.fast.foo",
+        "segmentation.recipes.siamese_unet.fast.segmentation.foo",
         "segmentation.recipes.masknet.fast.proposals.foo",
         "segmentation.networks.masknet-joint.smoke.foo",
         "classification.networks.own.smoke.n_pairs",
@@ -122,7 +122,7 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
         ("render.n_workers", None),
         ("omniglot.mirror", 3),
         ("log_every", 0),
-        ("segmentation.recipes.siamese_unet.fast.batch_size", 0),
+        ("segmentation.recipes.siamese_unet.fast.segmentation.batch_size", 0),
         ("segmentation.recipes.masknet.fast.proposals.matching_weight", -1),
         ("scales.laptop.source", "mnist"),
         ("scales.laptop.render.n_jobs", 6),
@@ -132,8 +132,12 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
         ("segmentation.networks.siamese_unet-joint.laptop.n_epochs", 0),
         ("scales.laptop.evaluate.n_scenes", 1),
         ("scales.smoke.synthetic.n_characters", 1),
+        ("scales.smoke.synthetic.n_alphabets.eval", 0),
+        ("segmentation.recipes.siamese_unet.fast.segmentation.lower_levels", 1.0),
         ("segmentation.networks.siamese_unet-joint.smoke", "all"),
         ("classification.networks.own.recipe", "mine"),
+        ("classification.recipes.own.lr", 1),
+        ("classification.recipes.background.lr", 0),
     ],
 )
 def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
@@ -151,6 +155,10 @@ def test_an_unknown_clutter_level_of_a_phase_is_quoted() -> None:
         change("segmentation.networks.siamese_unet-joint.smoke.phases.segmentation", phases),
         "segmentation.0.clutter_levels is",
     )
+
+
+def test_a_layers_number_beyond_the_published_range_is_quoted() -> None:
+    assert_refused(change("classification.recipes.published.lrs", [0.2]), "published.lrs.0 is 0.2, but ")
 
 
 def test_a_missing_parameter_is_named() -> None:
@@ -179,8 +187,8 @@ def test_synthetic_alphabets_need_their_sizes() -> None:
     ("override", "message"),
     [
         (
-            "segmentation.networks.masknet-4.net=mine",
-            "networks.masknet-4 is a 'mine', for which there are no",
+            "segmentation.networks.masknet-4.recipes=mine",
+            "networks.masknet-4.recipes is 'mine', which there are not",
         ),
         ("segmentation.networks.masknet-4.needs=models/segmentation/mine", "is none of the networks"),
         (
@@ -194,33 +202,17 @@ def test_a_network_is_checked_by_its_kind(override: str, message: str) -> None:
     assert_refused(apply_overrides(read_values(PARAMS), [override]), message)
 
 
-def test_a_new_network_is_a_section_of_the_parameters_alone() -> None:
-    values = read_values(PARAMS)
-    amount = {"n_epochs": None, "phases": {"segmentation": [{"clutter_levels": [4], "n_scenes": 8}]}}
-    values["segmentation"]["recipes"]["mine"] = values["segmentation"]["recipes"]["siamese_unet"]
-    values["segmentation"]["networks"]["mine-4"] = {
-        "net": "mine", "needs": "data/manifests/drawings.json", "smoke": amount, "laptop": None,
-        "paper": None,
-    }  # fmt: skip
-    values["classification"]["networks"]["mine"] = values["classification"]["networks"]["own"] | {
-        "net": "mine"
-    }
-    params = check_params(apply_overrides(values, ["scale=smoke"]))
-    assert params.amount_of("segmentation", "mine-4").phases["segmentation"][0].n_scenes == 8
-    assert params.find_network("classification", "mine").net == "mine"
-
-
 def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:
     values = read_values(PARAMS)
     changed = apply_overrides(
         values,
-        ["lr=1e-5", "classification.recipes.published.lrs=[0.1, 0.2]",
+        ["lr=1e-5", "classification.recipes.published.lrs=[0.1, 0.02]",
          "classification.networks.own.laptop=null",
          "segmentation.networks.siamese_unet-4.paper.phases.segmentation.0.n_scenes=7", "speed=bf16,fused"],
     )  # fmt: skip
     assert values == read_values(PARAMS)
     assert check_params(changed).lr == 1e-5
-    assert changed["classification"]["recipes"]["published"]["lrs"] == [0.1, 0.2]
+    assert changed["classification"]["recipes"]["published"]["lrs"] == [0.1, 0.02]
     assert changed["classification"]["networks"]["own"]["laptop"] is None
     phases = changed["segmentation"]["networks"]["siamese_unet-4"]["paper"]["phases"]["segmentation"]
     assert (phases[0]["n_scenes"], changed["speed"]) == (7, "bf16,fused")

@@ -10,7 +10,7 @@ from oneshot.segment.evaluate import evaluate_answers, segment
 from oneshot.segment.evaluate_masknet import (
     PROPOSALS_AT_ONCE,
     TOP_K,
-    Judge,
+    MaskJudge,
     answer_batch,
     evaluate_masknet,
     segment_masknet,
@@ -133,7 +133,7 @@ def test_a_hidden_character_is_no_candidate(net):
     hidden = fake_scenes(3, LEVEL, seed=1, size=40)
     hidden.labels[hidden.labels == 2] = 0
     seen = [[bool((labels == label).any()) for label in range(1, LEVEL + 1)] for labels in hidden.labels]
-    judge = Judge(net, Speed())
+    judge = MaskJudge(net, Speed())
     batch = decode(code(hidden), slice(0, 3), STATISTICS)
     with torch.no_grad():
         _, codes = judge.encode(batch.images, batch.targets)
@@ -147,7 +147,7 @@ def test_how_many_are_decoded_at_a_time_changes_nothing(net):
     labels = read_labels(code(SCENES), slice(0, len(SCENES)))[0]
     found = []
     for n_at_once in (1, 60, 10_000):
-        judge = Judge(net, Speed())
+        judge = MaskJudge(net, Speed())
         judge.n_at_once = n_at_once
         with torch.no_grad():
             found.append(answer_batch(judge, batch, labels, LEVEL))

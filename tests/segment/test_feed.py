@@ -191,18 +191,6 @@ def test_a_failing_renderer_stops_the_training(make_feed, open_stock):
         next(make_feed([Phase((4,), 48)], open_stock(broken)).batches())
 
 
-@pytest.mark.parametrize("changes", [{"batch_size": 0}, {"n_jobs": 0}, {"n_window_jobs": 0}])
-def test_counts_must_be_positive(changes, make_feed):
-    with pytest.raises(ParameterError, match=f"{next(iter(changes))} is 0"):
-        make_feed([Phase((4,), 48)], **changes)
-
-
-@pytest.mark.parametrize("phases", [[], [Phase((), 5)], [Phase((4,), 0)]])
-def test_empty_phases_are_refused(phases, make_feed):
-    with pytest.raises(ParameterError, match="needs clutter levels and scenes"):
-        make_feed(phases)
-
-
 def test_every_scene_is_normalised_with_the_statistics_of_its_own_level(open_stock):
     """As it is when evaluated; a window may hold several levels."""
     statistics = {4: PixelStatistics(1.0, 2.0), 8: PixelStatistics(10.0, 5.0)}

@@ -151,7 +151,6 @@ def test_a_new_network_is_a_class_in_the_registry_and_a_section_of_the_parameter
 
     def edit(values: Any) -> None:
         parts = values["segmentation"]
-        parts["recipes"]["shallow"] = parts["recipes"]["siamese_unet"]
         parts["networks"]["shallow-4"] = parts["networks"]["siamese_unet-joint"] | {"net": "shallow"}
         networks = values["classification"]["networks"]
         networks["mine"] = networks["own"] | {"net": "mine"}
