@@ -201,23 +201,6 @@ def test_prototypes_are_means_and_queries_are_chosen_by_distance(synthetic_drawi
     assert found == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-def test_losses_take_drawings_packed_or_plain_images(synthetic_drawings):
-    forms = [
-        synthetic_drawings, synthetic_drawings.bits.reshape(-1, 105, 14),
-        synthetic_drawings.unpack().reshape(-1, 105, 105),
-    ]  # fmt: skip
-    classes = omniglot_classes(synthetic_drawings, np.arange(42) < 5)
-    batch = EpisodeFeed(classes, seed=3, n_way=3, n_query=1, distorted=True).batch(0)
-    pairs = torch.tensor([[0, 1], [5, 50]]), torch.tensor([True, False])
-    net, other = visible_pair(), ProtoNet(3).initialise(torch.Generator().manual_seed(0))
-    for losses in (
-        [EpisodeLoss(net, form, 3, 1)(*batch).item() for form in forms],
-        [EpisodeLoss(other, form, 3, 1)(*batch).item() for form in forms],
-        [PairLoss(net, form)(*pairs).item() for form in forms],
-    ):
-        assert losses == [losses[0]] * 3
-
-
 def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path):
     net = ProtoNet(16).initialise(torch.Generator().manual_seed(0))
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 18)

@@ -11,7 +11,6 @@ from oneshot.segment.evaluate_masknet import (
     PROPOSALS_AT_ONCE,
     TOP_K,
     Judge,
-    answer_batch,
     evaluate_masknet,
     segment_masknet,
 )
@@ -140,21 +139,6 @@ def test_a_hidden_character_is_no_candidate(net):
         judged = judge.candidates(batch, codes, read_labels(code(hidden), slice(0, 3))[0], LEVEL)
     assert judged.scores.isfinite().tolist() == seen
     assert not judged.scores.isfinite()[:, 1].any()
-
-
-def test_how_many_are_decoded_at_a_time_changes_nothing(net):
-    batch = decode(code(SCENES), slice(0, len(SCENES)), STATISTICS)
-    labels = read_labels(code(SCENES), slice(0, len(SCENES)))[0]
-    found = []
-    for n_at_once in (1, 60, 10_000):
-        judge = Judge(net, Speed())
-        judge.n_at_once = n_at_once
-        with torch.no_grad():
-            found.append(answer_batch(judge, batch, labels, LEVEL))
-    for name, (ious, hits) in found[0].items():
-        for other in found[1:]:
-            torch.testing.assert_close(other[name][0], ious, atol=1e-6, rtol=0)
-            assert torch.equal(other[name][1], hits)
 
 
 def test_every_answer_covers_all_scenes_in_order(net, monkeypatch):

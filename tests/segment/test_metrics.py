@@ -96,12 +96,6 @@ def test_an_empty_mask_is_never_localised():
     assert localised(empty, empty).item() is False
 
 
-def test_scenes_are_scored_apart():
-    predicted, true = torch.cat([dot(3, 3), dot(20, 20)]), torch.cat([dot(3, 3), dot(3, 3)])
-    assert iou(predicted, true).tolist() == [1, 0]
-    assert localised(predicted, true).tolist() == [True, False]
-
-
 def test_mean_has_students_interval():
     mean = mean_of_values(np.array([0.2, 0.3, 0.4, 0.7], np.float32))
     deviation = math.sqrt(sum((x - 0.4) ** 2 for x in (0.2, 0.3, 0.4, 0.7)) / 3)
@@ -154,12 +148,6 @@ def test_a_same_class_distractor_is_another_instance_and_not_the_target_itself()
 def test_occluders_are_distractors_too_once_the_targets_label_is_given():
     scenes = scenes_of([[1, 7, 7], [1, 7, 2], [7, 7, 3]], [7, 7, 7])
     assert has_same_class_distractor(scenes, target_label=2).tolist() == [True, False, True]
-
-
-def test_looking_for_distractors_leaves_the_scenes_as_they_were():
-    scenes = scenes_of([[7, 2, 7]], [7])
-    has_same_class_distractor(scenes)
-    assert scenes.characters.tolist() == [[7, 2, 7]]
 
 
 def test_a_summary_has_means_over_all_scenes_and_over_both_groups():

@@ -21,7 +21,6 @@ from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training import fit as loop
 from oneshot.training.progress import LogPoint, read_progress
 from oneshot.training.schedules import warm_up_and_cosine
-from oneshot.training.speed import Speed
 from oneshot.training.tensors import WeightsError, load_tensors
 from tests.fake_scenes import fake_scenes, fake_targets
 
@@ -285,13 +284,3 @@ def test_evaluation_scores_every_scene_in_order_whatever_the_batch_size():
         scores = evaluate(net, scenes, STATISTICS, batch_size=batch_size)
         np.testing.assert_allclose(scores.iou, iou(predicted, batch.masks).numpy(), atol=1e-6)
         np.testing.assert_array_equal(scores.hits, localised(predicted, batch.masks).numpy())
-
-
-def test_channels_last_training_follows_the_plain_path(tmp_path, make_run):
-    curves = []
-    for channels_last in (False, True):
-        loss, feed, recipe = make_run("published")
-        feed.speed = Speed(channels_last=channels_last)
-        curves.append(fit(loss, feed, recipe, checkpoint=tmp_path / str(channels_last), log_every=4).curve)
-    plain, turned = ([point.loss for point in curve] for curve in curves)
-    assert turned == pytest.approx(plain, abs=1e-3)

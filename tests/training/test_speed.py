@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from oneshot.segment.nets import siamese_unet
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
 from oneshot.segment.recipes import SegmentationRecipe, learning
 from oneshot.training.fit import train_step
-from oneshot.training.speed import PARTS, Speed, choose_speed
+from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import NetworkInfo, save_network
 from tests.conftest import ROOT
 from tests.fake_scenes import fake_scenes, fake_targets
@@ -266,15 +265,6 @@ def test_a_step_reads_nothing_back_from_a_gpu(name):
                 train_step(loss, batch, optimizers, speed)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-
-
-def test_parts_are_named_and_the_plain_path_has_none():
-    everything = Speed("cuda:1", *[True] * len(PARTS))
-    assert everything.parts == PARTS
-    assert everything.plain() == Speed("cuda:1")
-    assert everything.plain().parts == ()
-    assert everything.device_type == "cuda"
-    assert replace(everything, channels_last=False).memory_format == torch.contiguous_format
 
 
 def test_automatic_choice_depends_on_the_device(monkeypatch):

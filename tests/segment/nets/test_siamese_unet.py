@@ -12,9 +12,7 @@ from oneshot.segment.nets import NETS
 from oneshot.segment.nets.siamese_unet import (
     Block,
     SiameseUNet,
-    correlate,
     layer_norm,
-    spread,
     weight_decay_loss,
 )
 from tests.oracle import siamese_unet_numpy as oracle
@@ -62,23 +60,6 @@ def test_convolution_pads_like_tensorflow(kernel, dilation):
     np.testing.assert_allclose(block.convolve(x)[0].detach().numpy(), expected, atol=1e-12)
 
 
-def test_two_by_two_kernel_reaches_down_and_right_only():
-    block = Block(1, 1, 2)
-    torch.nn.init.ones_(block.weight)
-    x = torch.zeros(1, 1, 3, 3)
-    x[0, 0, 1, 1] = 1
-    assert block.convolve(x)[0, 0].tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
-
-
-def test_dilated_kernel_reaches_all_ways():
-    block = Block(1, 1, 2, dilation=2)
-    torch.nn.init.ones_(block.weight)
-    x = torch.zeros(1, 1, 5, 5)
-    x[0, 0, 2, 2] = 1
-    rows = [[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]]
-    assert block.convolve(x)[0, 0].tolist() == rows
-
-
 def test_layer_norm_takes_channels_and_space_together_and_samples_apart():
     x = normal(2, 3, 4, 5) * torch.tensor([1.0, 10.0, 100.0])[:, None, None] + 7
     shift = normal(3)
@@ -92,17 +73,6 @@ def test_layer_norm_takes_channels_and_space_together_and_samples_apart():
 def test_layer_norm_epsilon_lets_faint_maps_through():
     """At an epsilon of 1e-5 these would stay near zero."""
     assert layer_norm(1e-4 * normal(1, 3, 8, 8)).std().item() == pytest.approx(1, abs=0.01)
-
-
-def test_block_ends_on_relu_unless_told_otherwise():
-    x = normal(1, 2, 5, 5)
-    for relu in (True, False):
-        block = Block(2, 3, 3, relu=relu).double()
-        block.initialise(generator())
-        weights = {"b.weight": block.weight.detach().numpy(), "b.shift": block.shift.detach().numpy()}
-        np.testing.assert_allclose(
-            block(x)[0].detach().numpy(), oracle.block(x[0].numpy(), weights, "b", relu=relu), atol=1e-10
-        )
 
 
 def test_encoders_outputs_have_the_published_sizes():
@@ -131,19 +101,6 @@ def test_matching_equals_oracle():
         np.testing.assert_allclose(matched[sample], expected, atol=1e-10)
 
 
-def test_matched_map_of_one_location_can_be_decoded():
-    """As MaskNet asks for it: the correlation is masked before the normalisation."""
-    net = small_net()
-    skips = net.encode_scene(normal(1, 3, 32, 32))
-    code = net.encode_target(normal(1, 3, 32, 32, seed=2))
-    one = torch.zeros(1, 4, 4, dtype=torch.float64)
-    one[0, 1, 2] = 1
-    matched = spread(correlate(code, skips[-1]) * one, code)
-    assert net.decode(matched, skips).shape == (1, 2, 32, 32)
-    elsewhere = matched.flatten(2)[0, :, one.flatten() == 0]
-    torch.testing.assert_close(elsewhere, elsewhere[:1, :1].expand_as(elsewhere))
-
-
 def test_network_equals_oracle():
     net = small_net()
     scenes, targets = normal(2, 3, 40, 32), normal(2, 3, 32, 32, seed=2)
@@ -151,13 +108,6 @@ def test_network_equals_oracle():
     for sample in range(2):
         expected = oracle.forward(scenes[sample].numpy(), targets[sample].numpy(), arrays(net))
         np.testing.assert_allclose(logits[sample], expected, atol=1e-8)
-
-
-def test_logits_are_normalised_too():
-    net = SiameseUNet(2).initialise(generator())
-    logits = net(torch.randn(3, 3, 96, 96, generator=generator()), torch.ones(3, 3, 32, 32))
-    torch.testing.assert_close(logits.mean((1, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
-    torch.testing.assert_close(logits.var((1, 2, 3), correction=0), torch.ones(3), atol=1e-4, rtol=0)
 
 
 def test_a_scene_does_not_depend_on_its_batch():
