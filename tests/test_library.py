@@ -9,13 +9,7 @@ import torch
 
 from oneshot import library
 from oneshot.classify.nets.protonet import ProtoNet
-from oneshot.library import (
-    list_classifiers,
-    list_networks,
-    load_classifier,
-    load_network,
-    load_scenes,
-)
+from oneshot.library import list_classifiers, list_networks, load_classifier, load_network, load_scenes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.records.run import WEIGHTS
 from oneshot.segment.nets.siamese_unet import SiameseUNet

@@ -209,9 +209,7 @@ def test_pairs_on_published_weights_are_not_computed_in_bfloat16(
     assert choose_plan_speed("cpu", "auto", plan(name)) == choose_speed("cpu", "auto")
 
 
-def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(
-    protocols: Protocols,
-) -> None:
+def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(protocols: Protocols) -> None:
     numbers = load_params(ROOT / "params.yaml").classification.recipes.own
     wide = numbers.model_copy(update={"n_way": 1000, "n_query": 50})
     found = fit_episodes(wide, protocols)

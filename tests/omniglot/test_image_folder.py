@@ -10,12 +10,7 @@ from PIL import Image
 from oneshot.classify.episodes import within_alphabets
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.drawings import Drawings
-from oneshot.omniglot.image_folder import (
-    augment_classes,
-    fit_image,
-    read_image,
-    read_image_folder,
-)
+from oneshot.omniglot.image_folder import augment_classes, fit_image, read_image, read_image_folder
 from tests.conftest import refusing
 
 

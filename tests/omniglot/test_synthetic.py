@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from oneshot.omniglot.drawings import Drawings
-from oneshot.omniglot.synthetic import (
-    draw_alphabet,
-    draw_alphabets,
-    ink_under_pen,
-)
+from oneshot.omniglot.synthetic import draw_alphabet, draw_alphabets, ink_under_pen
 
 
 @pytest.fixture(scope="module")

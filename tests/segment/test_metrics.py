@@ -134,9 +134,7 @@ def scenes_of(characters: list[list[int]], targets: list[int]) -> Scenes:
     """Scenes that hold these characters, in the order of drawing, and search these."""
     scenes = fake_scenes(len(targets), len(characters[0]), seed=0)
     return replace(
-        scenes,
-        characters=np.array(characters, np.uint16),
-        target_characters=np.array(targets, np.uint16),
+        scenes, characters=np.array(characters, np.uint16), target_characters=np.array(targets, np.uint16)
     )
 
 

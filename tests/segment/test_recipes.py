@@ -10,10 +10,7 @@ from oneshot.errors import ParameterError
 from oneshot.segment.batches import Batch
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm
-from oneshot.segment.recipes import (
-    SegmentationRecipe,
-    prepare_fast,
-)
+from oneshot.segment.recipes import SegmentationRecipe, prepare_fast
 from oneshot.training.muon import Muon, orthogonalised, orthogonalised_together
 
 

@@ -9,12 +9,7 @@ from scipy import stats
 from torch.utils.flop_counter import FlopCounterMode
 
 from oneshot.segment.nets import NETS
-from oneshot.segment.nets.siamese_unet import (
-    Block,
-    SiameseUNet,
-    layer_norm,
-    weight_decay_loss,
-)
+from oneshot.segment.nets.siamese_unet import Block, SiameseUNet, layer_norm, weight_decay_loss
 from tests.oracle import siamese_unet_numpy as oracle
 
 
