@@ -186,7 +186,7 @@ from oneshot.clutter.parts import complete_parts, list_parts
 
 drawings = load_drawings(Path(sys.argv[1]))
 pens = {"test": lay_out(drawings, "test")}
-for record in complete_parts(Path(sys.argv[2]), list_parts(128, "test-one-shot", "sum", 5, 700), pens, 2):
+for record in complete_parts(Path(sys.argv[2]), list_parts(128, "test-one-shot", "sum", 5, 400), pens, 2):
     print(record.part.job, record.kept, flush=True)
 """
 
@@ -207,7 +207,7 @@ def test_a_killed_process_leaves_only_whole_parts_and_the_next_one_finishes_the_
     whole = sorted(folder.rglob("*.zarr.zip"))
     assert 1 <= len(whole) < 5
     for path in whole:
-        assert len(read_part(path)[0]) == 700
+        assert len(read_part(path)[0]) == 400
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     kept = dict(line.split() for line in done.stdout.splitlines())

@@ -9,10 +9,7 @@ from oneshot.segment.losses import MatchingLoss, SegmentationLoss, pixel_loss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, weight_decay_loss
 from tests.fake_scenes import fake_scenes, fake_targets
 from tests.oracle import siamese_unet_numpy as oracle
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.segment.nets.test_siamese_unet import normal
 
 
 def make_batch(n: int, with_others: bool):

@@ -140,7 +140,7 @@ def test_one_batch_can_be_learnt_by_heart():
     losses = descend(ProposalLoss(net), masknet_batch(scenes, 4), 150)
     assert losses[-1] < 0.2 * losses[0]
     net.start_discriminator()
-    assert descend(DiscriminatorLoss(net, corrected=True), masknet_batch(scenes, 3), 150)[-1] < 0.1
+    assert descend(DiscriminatorLoss(net, corrected=True), masknet_batch(scenes, 3), 60)[-1] < 0.1
 
 
 @pytest.mark.parametrize(

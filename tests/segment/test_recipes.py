@@ -12,10 +12,7 @@ from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm
 from oneshot.segment.recipes import SegmentationRecipe, prepare_fast
 from oneshot.training.muon import Muon, orthogonalised, orthogonalised_together
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.segment.nets.test_siamese_unet import generator
 
 
 def random_batch(n: int) -> Batch:

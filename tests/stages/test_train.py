@@ -17,8 +17,8 @@ from oneshot.params import apply_overrides, read_values
 from oneshot.segment.nets import NETS
 from oneshot.training.tensors import load_network
 from stages import train
-from tests.classify.test_training import Tiny
 from tests.conftest import ROOT
+from tests.fake_runs import Tiny
 
 FEW = "{n_epochs: null, phases: {segmentation: [{clutter_levels: [4], n_scenes: 16}]}}"
 SMALL = (

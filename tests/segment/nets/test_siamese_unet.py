@@ -25,12 +25,12 @@ def small_net(feature_maps: int = 2) -> SiameseUNet:
     return net
 
 
-def arrays(net: SiameseUNet) -> dict[str, np.ndarray]:
+def arrays(net: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
 
 
-def normal(*shape: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=dtype)
 
 
 @pytest.mark.parametrize(("feature_maps", "n_parameters"), [(24, 3_223_922), (8, 359_890)])
