@@ -24,13 +24,6 @@ def test_scenes_do_not_depend_on_how_many_threads_draw_them(synthetic_drawings: 
         assert np.array_equal(getattr(alone, field.name), getattr(together, field.name))
 
 
-@pytest.mark.parametrize("n_scenes", [7, 2003])
-def test_the_first_scenes_are_those_of_the_whole_set(synthetic_drawings: Drawings, n_scenes: int) -> None:
-    some, more = (load_scenes("test-train", 4, n, synthetic_drawings) for n in (n_scenes, 4000))
-    for field in fields(some):
-        assert np.array_equal(getattr(some, field.name), getattr(more, field.name)[:n_scenes])
-
-
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of recorded runs that the library reads in place of the project's."""

@@ -132,17 +132,6 @@ def test_glyphs_that_fail_keep_the_stream_in_step_with_the_plain_renderers() -> 
         assert_equals_oracle(scenes, render_job_plainly(drawings.unpack(), recipe, seed, 5))
 
 
-def test_a_drawing_of_one_pixel_is_drawn_again_as_another_character() -> None:
-    # A single pixel is at most one sample, which the crop takes away: only other characters can be drawn.
-    drawings = bars((52, 52, 1, 1), (20, 10, 60, 80))
-    recipe = SceneRecipe(12, "train", (0, 20))
-    seeds = [seed for seed in range(40) if np.random.RandomState(seed).randint(0, 2) == 1]
-    for seed in seeds:  # in which the target is the other one
-        scenes = render_job(lay_out(drawings, "train"), recipe, seed, 1)
-        assert (scenes.characters == 1).all()
-        assert_equals_oracle(scenes, render_job_plainly(drawings.unpack(), recipe, seed, 1))
-
-
 # ------------------------------------------------------------------------------- what a scene consists of
 
 

@@ -45,16 +45,10 @@ def prepare_run(open_stock, name: str, lr: float | None = None, n_scenes: int = 
     recipe = SegmentationRecipe(name, lr or RATES[name], 4, MATCHING_WEIGHTS[name])
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     feed = SceneFeed(
-        open_stock(lambda level, job: fake_scenes(20, level, seed=job)),
-        [Phase((4,), n_scenes)],
-        STATISTICS,
-        batch_size=recipe.batch_size,
-        seed=1,
-        n_jobs=3,
-        n_job_scenes=20,
-        n_window_jobs=1,
+        open_stock(lambda level, job: fake_scenes(20, level, seed=job)), [Phase((4,), n_scenes)], STATISTICS,
+        batch_size=recipe.batch_size, seed=1, n_jobs=3, n_job_scenes=20, n_window_jobs=1,
         render_targets=fake_targets if recipe.matching_weight else None,
-    )
+    )  # fmt: skip
     return SegmentationLoss(net, recipe.matching_weight), feed, recipe
 
 
@@ -169,13 +163,6 @@ def test_full_memory_is_one_sentence(error, tmp_path, make_run):
 
     loss.register_forward_hook(fail)
     with pytest.raises(TrainingError, match="memory ran out on cpu at batches of 4; lower batch_size"):
-        fit(loss, feed, recipe, checkpoint=tmp_path / "run")
-
-
-def test_other_errors_keep_their_names(tmp_path, make_run):
-    loss, feed, recipe = make_run("published")
-    loss.register_forward_hook(lambda module, inputs, output: output @ output)
-    with pytest.raises(RuntimeError, match=r"dot|dimension|1D"):
         fit(loss, feed, recipe, checkpoint=tmp_path / "run")
 
 
