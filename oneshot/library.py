@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent
 PIPELINE_DRAWINGS = PACKAGE.parent / "data" / "drawings" / "drawings.npz"
-RECORDED = PACKAGE.parent / "recorded"  # of a checkout
+CHECKED_OUT = PACKAGE.parent / "recorded"
 SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies recorded runs there
 DEFAULT_NETWORK = "siamese_unet-4-fast"
 
@@ -160,7 +160,7 @@ def recorded_folder() -> Path:
     """Give the folder of recorded runs: ONESHOT_RECORDED, else a checkout's, else what the package ships."""
     if folder := os.environ.get("ONESHOT_RECORDED"):
         return Path(folder)
-    return RECORDED if RECORDED.is_dir() else SHIPPED
+    return CHECKED_OUT if CHECKED_OUT.is_dir() else SHIPPED
 
 
 def list_released(task: "Task") -> list[str]:

@@ -56,6 +56,7 @@ SHARED_NAMES = {
     "plan_training": "segmentation and classification are trained through the same functions",
     "train": "the same",
     "build_net": "the same",
+    "load_network": "by the name of a released run, and from any file of weights",
 }
 # Beginnings that are neither a verb (of a function) nor a noun (of a class).
 NO_BEGINNING = re.compile(

@@ -188,8 +188,10 @@ def score_protocols(
         images = unpack_rows(protocols.bits[numbers])
         found = iter(score_lists(scorer, images, [episodes.renumbered(numbers) for episodes in every]))
         hits = {name: [next(found) for _ in of_name] for name, of_name in lists.items()}
-    for name in outside.keys() & wanted:
-        hits[name] = score_lists(scorer, outside[name].images, [outside[name].episodes])
+    # In their order: whoever guesses goes on with one stream of random numbers.
+    for name, one in outside.items():
+        if name in wanted:
+            hits[name] = score_lists(scorer, one.images, [one.episodes])
     return hits
 
 

@@ -14,8 +14,8 @@ LARGEST_BYTES = 45 * 2**20  # of a released file, which lies in Git; where nothi
 
 
 @runtime_checkable
-class Judge(Protocol):
-    """All that a network of one task is judged by, in plain float32, as any machine can do it again.
+class Evaluator(Protocol):
+    """Evaluation of the networks of one task, in plain float32, as any machine can do it again.
 
     `smaller`: precisions to try before float32, the smallest first. What is scored is one of three
     selections: `deciding`, by which a smaller file is as good; `compared`, on which lost points are computed;
@@ -42,15 +42,15 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Release:
-    """What was written: its precision, its scores, and the points that the precision costs."""
+    """A written file of weights: its precision, its scores, and the points that the precision costs."""
 
     precision: Precision
     scores: dict[str, Any]
     lost_points: Mapping[str, float]
 
 
-def release(net: nn.Module, info: NetworkInfo, path: Path, judge: Judge) -> Release:
-    """Write the smallest file that loses nothing, as `judge` understands it, and score what was written.
+def release(net: nn.Module, info: NetworkInfo, path: Path, evaluator: Evaluator) -> Release:
+    """Write the smallest file that loses nothing, as `evaluator` understands it, and score what was written.
 
     Where only a file above 45 MiB loses nothing, one of 8 bits is written all the same.
     """
@@ -58,28 +58,28 @@ def release(net: nn.Module, info: NetworkInfo, path: Path, judge: Judge) -> Rele
     beside = path.with_name(path.name + ".released.partial")
     try:
         save_network(beside, net, info)
-        whole = judge.score_file(beside, judge.compared)
-        precision, found = write_smallest(net, info, beside, judge, whole)
+        whole = evaluator.score_file(beside, evaluator.compared)
+        precision, found = write_smallest(net, info, beside, evaluator, whole)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    scores = judge.score_file(path, judge.everything) if found is None else found
-    return Release(precision, scores, judge.lost_points(whole, scores))
+    scores = evaluator.score_file(path, evaluator.everything) if found is None else found
+    return Release(precision, scores, evaluator.lost_points(whole, scores))
 
 
 def write_smallest(
-    net: nn.Module, info: NetworkInfo, path: Path, judge: Judge, whole: dict[str, Any]
+    net: nn.Module, info: NetworkInfo, path: Path, evaluator: Evaluator, whole: dict[str, Any]
 ) -> tuple[Precision, dict[str, Any] | None]:
     """Write the smallest file that loses nothing; give its precision, and its scores if all are known."""
-    for precision in judge.smaller:
+    for precision in evaluator.smaller:
         save_network(path, net, info, precision)
         if path.stat().st_size > LARGEST_BYTES:
             break
-        found = judge.score_file(path, judge.deciding)
-        if judge.is_as_good(whole, found):
-            return precision, found if judge.deciding is judge.everything else None
+        found = evaluator.score_file(path, evaluator.deciding)
+        if evaluator.is_as_good(whole, found):
+            return precision, found if evaluator.deciding is evaluator.everything else None
     save_network(path, net, info)
     if path.stat().st_size <= LARGEST_BYTES:
-        return "float32", whole if judge.compared is judge.everything else None
+        return "float32", whole if evaluator.compared is evaluator.everything else None
     save_network(path, net, info, "int8")
     return "int8", None

@@ -47,7 +47,7 @@ class Training(Section):
 
     @property
     def complete(self) -> bool:
-        """Whether it ended by itself: all planned steps were done, or patience had run out."""
+        """Tell whether it ended by itself: all planned steps were done, or patience had run out."""
         return self.stopped_early or self.n_steps == self.n_steps_planned
 
     @property
@@ -64,7 +64,7 @@ class Start(Section):
 
 
 class Seconds(Section):
-    """Where the time went; `training` and its part `waiting` are sums over the run's trainings.
+    """Times of a run; `training` and its part `waiting` are sums over the run's trainings.
 
     `total` is of the whole command, from its start on, and of the trainings of earlier commands that it went
     on from.
@@ -175,7 +175,7 @@ class Run(Section):
 
     @property
     def complete(self) -> bool:
-        """Whether all trainings ended by themselves; each began, or the run would not be evaluated."""
+        """Tell whether all trainings ended by themselves; each began, or the run would not be evaluated."""
         return self.evaluated and all(training.complete for training in self.trainings)
 
     @property

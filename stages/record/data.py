@@ -1,4 +1,4 @@
-"""What a recorded run is trained and judged on, without the pipeline if need be."""
+"""What a recorded run is trained and evaluated on, without the pipeline if need be."""
 
 import os
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from oneshot.omniglot.mnist import MNIST_IMAGES, MNIST_LABELS
 from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import Scale
 from oneshot.published import find_set, read_facts
-from oneshot.records.judge_segmentation import LevelSets
 from oneshot.records.run import TEST_SPLITS, RecordError
+from oneshot.records.segmentation_evaluator import LevelSets
 from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
 from stages.images import read_digits
 from stages.places import DRAWINGS, MNIST, RAW

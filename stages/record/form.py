@@ -21,7 +21,7 @@ from stages.provenance import installed_version, machine, processor
 from stages.record.plan import RunPlan
 
 CURVE_POINTS = 1000
-CURVE_FIELDS = ("training", "step", "n_seen", "loss", "lr", "error", "seconds")
+COLUMNS = ("training", "step", "n_seen", "loss", "lr", "error", "seconds")
 
 
 def name_device(speed: Speed) -> str:
@@ -102,7 +102,7 @@ def save_curve(folder: Path, curves: Mapping[str, Sequence[LogPoint]]) -> None:
 
     Its loss is the mean over their steps, its error that of the last validation among them.
     """
-    lines = [",".join(CURVE_FIELDS)]
+    lines = [",".join(COLUMNS)]
     for training, points in curves.items():
         n_together = -(-len(points) // CURVE_POINTS) or 1
         step_before = 0

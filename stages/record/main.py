@@ -1,4 +1,4 @@
-"""Record one long training run: a network, its weights, and their scores on everything that it is judged by.
+"""Record one long training run: a network, its weights, and all scores by which it is evaluated.
 
 What cannot be computed again is kept beside the scores: what was asked for, what it ran on, how long it took.
 """
@@ -10,6 +10,7 @@ STARTED = time.monotonic()  # the clock of --minutes, before imports that take s
 
 import argparse
 import math
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from oneshot.records.release import release
 from oneshot.records.run import WEIGHTS, RecordError, list_strange_sets
 from oneshot.training.distributed import World, join_world
 from oneshot.training.progress import Trained
-from oneshot.training.speed import Speed
+from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import stopping_on_signals
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
@@ -32,7 +33,7 @@ from stages.record.conditions import check_writable, recorded_revision
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
 from stages.record.plan import RunPlan, build_parser, find_next, make_plan, read_params, run_folder
-from stages.record.run import OngoingRun, begin_classification, begin_segmentation, judge_scenes
+from stages.record.run import OngoingRun, begin_classification, begin_segmentation, render_test_scenes
 
 # Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.
 RESERVE_FACTOR = 1.25
@@ -78,8 +79,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise ParameterError("name either a TASK/NETWORK or --next.")
     if not arguments.next:
         return arguments
-    wanted = find_next("cpu" if arguments.device == "cpu" else "gpu")
-    print(f"next: python -m stages.record {' '.join(wanted)}", file=sys.stderr)
+    wanted = find_next(
+        "gpu" if choose_speed(arguments.device or "auto", "plain").device_type == "cuda" else "cpu"
+    )
+    print(f"next: python -m stages.record {shlex.join(wanted)}", file=sys.stderr)
     return build_parser().parse_args([*wanted, *(word for word in words if word != "--next")])
 
 
@@ -102,7 +105,7 @@ def begin(
         ongoing = begin_classification(plan, drawings, params, arguments.all_runs, arguments.mnist, **common)
     ongoing.look_back()
     if plan.training.task == SEGMENTATION and world.rank == 0:
-        judge_scenes(ongoing, drawings, params.scale.evaluate.batch_size)
+        render_test_scenes(ongoing, drawings, params.scale.evaluate.batch_size)
         strange = list_strange_sets(ongoing.body["test_sets_as_published"])
         if strange and arguments.out is None:
             raise RecordError(
@@ -146,8 +149,8 @@ def share_out(ongoing: OngoingRun) -> tuple[float | None, float]:
     """
     plan, reserve = ongoing.plan, 0.0
     limits = [minutes for minutes in (plan.minutes, plan.stop_after) if minutes is not None]
-    if limits and ongoing.judge is not None:
-        reserve = RESERVE_SECONDS + RESERVE_FACTOR * ongoing.judge.measure_seconds(ongoing.net)
+    if limits and ongoing.evaluator is not None:
+        reserve = RESERVE_SECONDS + RESERVE_FACTOR * ongoing.evaluator.measure_seconds(ongoing.net)
         ongoing.say(f"evaluation will take about {reserve:.0f} s")
     planned = deadline_of(plan.minutes, reserve)
     deadline = deadline_of(min(limits, default=None), reserve)
@@ -177,11 +180,11 @@ def finish(
     arguments: argparse.Namespace, ongoing: OngoingRun, trained: Trained, facts: dict[str, str]
 ) -> None:
     """Release the weights, score them, write everything, and put it where it belongs."""
-    assert ongoing.judge is not None
+    assert ongoing.evaluator is not None
     n_seen = sum(report.n_seen for report in trained.trainings)
     ongoing.say(f"trained on {n_seen:,} scenes, pairs or episodes; evaluating")
     evaluating = time.monotonic()
-    released = release(trained.net, trained.info, ongoing.files / WEIGHTS, ongoing.judge)
+    released = release(trained.net, trained.info, ongoing.files / WEIGHTS, ongoing.evaluator)
     now = time.monotonic()
     whole = known_facts(ongoing.plan, ongoing.speed, ongoing.world) | facts | {
         "n_parameters": sum(parameter.numel() for parameter in trained.net.parameters()),

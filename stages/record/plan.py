@@ -1,4 +1,4 @@
-"""What a command of stages.record asks for, and from which checkpoint it may go on."""
+"""Plans of what a command of stages.record asks for, and from which checkpoint it may go on."""
 
 import argparse
 import hashlib
@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from oneshot.training.tensors import WeightsError, file_sha256, load_tensors
 from stages.places import RECORDED, RUNS
 
 WANTED = RECORDED / "wanted.yaml"
+CHECKPOINT_SECONDS = 180.0  # of classification, at least: those of the largest network are 620 MB
 USUAL_BASE = "koch"  # whose runs are named by their network alone
 PLANNERS = {SEGMENTATION: segment_training.plan_training, CLASSIFICATION: classify_training.plan_training}
 
@@ -88,7 +89,7 @@ class RunPlan:
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """The clutter levels that a segmentation network is judged at: those that its training ends with."""
+        """Levels that a segmentation network is evaluated at: those that its training ends with."""
         return cast(SegmentationPlan, self.training).trainings[-1].phases[-1].clutter_levels
 
     def choose_speed(self, device: str, parts: str) -> Speed:
@@ -98,7 +99,7 @@ class RunPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two commands must have in common for one to go on with the other's training."""
+        """Give what two commands must share for one to go on with the other's training."""
         return self.training.identity | {
             "name": self.name,
             "minutes": self.minutes,
@@ -123,6 +124,11 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     check_numbers(arguments)
     training = PLANNERS[task](params, network, arguments.seed)
     start = find_start(arguments, params, training)
+    if start is not None:
+        training = spare_preparation(training)
+    if task == CLASSIFICATION:
+        seconds = max(training.checkpoint_seconds, CHECKPOINT_SECONDS)
+        training = replace(training, checkpoint_seconds=seconds)
     chooses = training.net == "masknet"
     sizes = params.scale.evaluate
     return RunPlan(
@@ -182,6 +188,13 @@ def find_start(arguments: argparse.Namespace, params: Params, training: Training
             "them first, or name others by --start-from."
         )
     return path
+
+
+def spare_preparation(training: TrainingPlan) -> TrainingPlan:
+    """Plan for weights that have learnt something: preparation would overwrite some of them."""
+    assert isinstance(training, SegmentationPlan)
+    prepared = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
+    return replace(training, trainings=tuple(prepared))
 
 
 def read_start(path: Path) -> Start:

@@ -1,4 +1,4 @@
-"""A recorded run under way: what it trains, what it is judged by, what it goes on from."""
+"""A recorded run under way: what it trains, how it is evaluated, what it goes on from."""
 
 import sys
 import time
@@ -18,9 +18,9 @@ from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_every
 from oneshot.classify.training import ClassificationPlan
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Params
-from oneshot.records.judge_classification import Judged, ProtocolJudge
-from oneshot.records.judge_segmentation import SceneJudge, is_chooser
-from oneshot.records.release import Judge
+from oneshot.records.classification_evaluator import ProtocolEvaluator
+from oneshot.records.release import Evaluator
+from oneshot.records.segmentation_evaluator import SceneEvaluator, is_chooser
 from oneshot.segment import training as segment_training
 from oneshot.segment.training import SegmentationPlan
 from oneshot.segment.training_set import TrainingSet
@@ -53,7 +53,7 @@ class OngoingRun:
     net: nn.Module
     train: Callable[..., Trained]
     trainings: Sequence[str]
-    judge: Judge | None = None  # of process 0
+    evaluator: Evaluator | None = None  # of process 0
     body: dict[str, Any] = field(default_factory=dict)  # of the record
     n_steps_before: dict[str, int] = field(default_factory=dict)  # of earlier commands, by training
     seconds_before: float = 0.0
@@ -100,6 +100,8 @@ class OngoingRun:
         save_curve(self.files, self.curves)
 
     def say(self, sentence: str) -> None:
+        if self.world.rank > 0:
+            return
         print(f"{time.monotonic() - self.started:6.0f} s  {sentence}", file=sys.stderr, flush=True)
 
 
@@ -120,8 +122,8 @@ def begin_segmentation(plan: RunPlan, drawings: Drawings, path: Path | None, **c
     return OngoingRun(plan=plan, net=net, train=train, trainings=names, body=body, **common)
 
 
-def judge_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int) -> None:
-    """Render the test sets that the network is judged by."""
+def render_test_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int) -> None:
+    """Render the test sets that the network is evaluated on."""
     ongoing.say("rendering the test sets (compiled first where this is new here, which takes a minute)")
     plan = ongoing.plan
     test_sets, ongoing.body["test_sets_as_published"] = render_levels(
@@ -129,14 +131,16 @@ def judge_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int) -> No
     )
     if ongoing.speed.device_type == "cpu":
         batch_size = min(batch_size, CPU_BATCH_SIZE)
-    ongoing.judge = SceneJudge(test_sets, ongoing.speed.device, batch_size, chooses=is_chooser(ongoing.net))
+    ongoing.evaluator = SceneEvaluator(
+        test_sets, ongoing.speed.device, batch_size, chooses=is_chooser(ongoing.net)
+    )
 
 
 def begin_classification(
     plan: RunPlan, drawings: Drawings, params: Params, all_runs: Path | None, mnist: Path | None,
     **common: Any,
 ) -> OngoingRun:  # fmt: skip
-    """Begin with a new network, and draw all that it is judged by."""
+    """Begin with a new network, and draw all that it is evaluated on."""
     training = cast(ClassificationPlan, plan.training)
     protocols = draw_once(find_protocols(drawings, params.other_images))
     net = classify_training.build_net(training, protocols)
@@ -147,7 +151,7 @@ def begin_classification(
         outside, not_computed = find_outside(all_runs, mnist, protocols)
         if not pairs:
             not_computed[VERIFICATION] = "the network judges no pairs"
-        ongoing.judge = ProtocolJudge(Judged(protocols, outside, pairs), ongoing.speed.device)
+        ongoing.evaluator = ProtocolEvaluator(protocols, outside, pairs, ongoing.speed.device)
         protocols_described = describe_everything(protocols, outside, pairs)
         ongoing.body = {"protocols": protocols_described, "not_computed": not_computed}
     return ongoing

@@ -20,6 +20,7 @@ def published_protocols() -> dict[str, Any]:
     sums["selection"] = sums.pop("within-alphabet-validation-10000")
     episodes = {"n_way": 20, "n_shot": 1, "n_episodes": 20, "n_queries": 400}
     pairs = {"verification": {"n_pairs": 10_000, "sha256": facts["pairs"]["verification"]["sha256"]}}
+    sums["mnist"] = facts["mnist"]["picked_sha256"]
     return {name: episodes | {"sha256": sha256} for name, sha256 in sums.items()} | pairs
 
 

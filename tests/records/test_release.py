@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from oneshot.classify.nets import NETS
-from oneshot.classify.protocols import Protocols, find_protocols
+from oneshot.classify.protocols import Protocols, draw_once, find_protocols
 from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import load_params
-from oneshot.records import judge_classification, release
-from oneshot.records.judge_classification import Judged, ProtocolJudge, draw_once
-from oneshot.records.judge_segmentation import LevelSets, SceneJudge, score_sets
+from oneshot.records import classification_evaluator, release
+from oneshot.records.classification_evaluator import ProtocolEvaluator
+from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, score_sets
 from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate
@@ -34,7 +34,7 @@ TEST_SETS = {
     8: LevelSets({"test-train": fake_scenes(6, 8, seed=3)}, OTHERS),
 }
 INFO = NetworkInfo("segmentation", "siamese_unet", {"feature_maps": 2})
-SCENES = SceneJudge(TEST_SETS, "cpu", 5, chooses=False)
+SCENES = SceneEvaluator(TEST_SETS, "cpu", 5, chooses=False)
 
 
 @pytest.fixture
@@ -78,16 +78,16 @@ def test_weights_that_half_precision_cannot_hold_stay_whole(net: SiameseUNet, tm
 def test_of_a_network_that_chooses_some_scenes_decide_and_chance_is_no_loss(
     net: SiameseUNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oneshot.records.judge_segmentation.DECIDING_SCENES", 5)
-    judge = SceneJudge(TEST_SETS, "cpu", 5, chooses=True)
-    whole = judge.score_file(write(net, tmp_path), judge.compared)
+    monkeypatch.setattr("oneshot.records.segmentation_evaluator.DECIDING_SCENES", 5)
+    evaluator = SceneEvaluator(TEST_SETS, "cpu", 5, chooses=True)
+    whole = evaluator.score_file(write(net, tmp_path), evaluator.compared)
     assert {len(scores) for scores in whole.values()} == {5}
-    released = release.release(net, INFO, tmp_path / "net.safetensors", judge)
+    released = release.release(net, INFO, tmp_path / "net.safetensors", evaluator)
     assert len(released.scores["4/answer/test-train/iou"]) == 12
     assert released.lost_points.keys() == {"4/test-train", "4/test-one-shot", "8/test-train"}
     moved = dict(whole)
     moved["4/answer/test-train/iou"] = whole["4/answer/test-train/iou"] + np.float32([0.3, -0.2, 0, 0, 0])
-    assert judge.is_as_good(whole, moved)
+    assert evaluator.is_as_good(whole, moved)
     assert not SCENES.is_as_good(whole, moved)
 
 
@@ -125,13 +125,18 @@ TINY = NetworkInfo("classification", "tiny")
 
 
 @pytest.fixture
-def judge(protocols: Protocols, tiny: Tiny) -> ProtocolJudge:
-    return ProtocolJudge(Judged(protocols, {}, find_pairs(NetworkScorer(tiny), protocols, "own")), "cpu")
+def evaluator(protocols: Protocols, tiny: Tiny) -> ProtocolEvaluator:
+    return ProtocolEvaluator(protocols, {}, find_pairs(NetworkScorer(tiny), protocols, "own"), "cpu")
 
 
 @pytest.mark.parametrize(("bad", "chosen"), [(0, "int8"), (1, "float16"), (2, "float32")])
 def test_the_smallest_form_that_loses_little_is_released(
-    bad: int, chosen: Any, tiny: Tiny, judge: ProtocolJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bad: int,
+    chosen: Any,
+    tiny: Tiny,
+    evaluator: ProtocolEvaluator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[set[str]] = []
 
@@ -139,27 +144,27 @@ def test_the_smallest_form_that_loses_little_is_released(
         asked.append(set(smaller))
         return len(asked) > bad
 
-    monkeypatch.setattr(judge, "is_as_good", is_as_good)
+    monkeypatch.setattr(evaluator, "is_as_good", is_as_good)
     path = tmp_path / "released"
-    released = release.release(tiny, TINY, path, judge)
+    released = release.release(tiny, TINY, path, evaluator)
     assert released.precision == chosen
     assert asked[0] == {"selection"}
     save_network(tmp_path / "same", tiny, TINY, chosen)
     assert path.read_bytes() == (tmp_path / "same").read_bytes()
     assert {file.name for file in tmp_path.iterdir()} == {"released", "same"}
-    assert set(released.scores) == {*judge.judged.protocols.lists, "validation", "selection", "verification"}
+    assert set(released.scores) == {*evaluator.protocols.lists, "validation", "selection", "verification"}
     assert released.lost_points.keys() == {"within-alphabet", "validation", "selection", "verification"}
     scorer = NetworkScorer(load_network(path, NETS)[0])
-    assert_equal(released.scores, score_everything(scorer, judge.judged.protocols, {}, judge.judged.pairs))
+    assert_equal(released.scores, score_everything(scorer, evaluator.protocols, {}, evaluator.pairs))
 
 
 def test_no_form_larger_than_git_bears_is_released_however_much_better_it_is(
-    tiny: Tiny, judge: ProtocolJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, evaluator: ProtocolEvaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_network(tmp_path / "eight", tiny, TINY, "int8")
     monkeypatch.setattr(release, "LARGEST_BYTES", (tmp_path / "eight").stat().st_size)
-    monkeypatch.setattr(judge, "is_as_good", lambda *_: False)
-    assert release.release(tiny, TINY, tmp_path / "released", judge).precision == "int8"
+    monkeypatch.setattr(evaluator, "is_as_good", lambda *_: False)
+    assert release.release(tiny, TINY, tmp_path / "released", evaluator).precision == "int8"
     assert (tmp_path / "released").read_bytes() == (tmp_path / "eight").read_bytes()
 
 
@@ -168,20 +173,20 @@ def test_no_form_larger_than_git_bears_is_released_however_much_better_it_is(
     [(320, 1, True), (320, -1, True), (320, 2, False), (10_000, 20, True), (10_000, -21, False)],
 )
 def test_a_form_is_as_good_if_it_moves_a_protocol_by_one_answer_or_little(
-    n: int, n_more: int, good: bool, judge: ProtocolJudge
+    n: int, n_more: int, good: bool, evaluator: ProtocolEvaluator
 ) -> None:
     whole = {"one": (np.arange(n) < n // 2).astype(np.uint8), "other": np.ones((20, 20), np.uint8)}
     smaller = {"one": (np.arange(n)[::-1] < n // 2 + n_more).astype(np.uint8)}
-    assert judge.is_as_good(whole, smaller) == good
+    assert evaluator.is_as_good(whole, smaller) == good
 
 
 def test_evaluation_is_estimated_from_images_and_episodes(
-    tiny: Tiny, judge: ProtocolJudge, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, evaluator: ProtocolEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a second an image, and none for comparing: every image of every protocol, as often as it may be."""
-    readings = iter([float(judge_classification.MEASURED_IMAGES)])
-    monkeypatch.setattr(judge_classification, "fastest", lambda work: next(readings, 0.0))
-    protocols = judge.judged.protocols
+    readings = iter([float(classification_evaluator.MEASURED_IMAGES)])
+    monkeypatch.setattr(classification_evaluator, "fastest", lambda work: next(readings, 0.0))
+    protocols = evaluator.protocols
 
     def n_images(*names: str) -> int:
         of_names = [episodes.needed() for name in names for episodes in protocols.lists[name]()]
@@ -193,7 +198,7 @@ def test_evaluation_is_estimated_from_images_and_episodes(
     expected = n_images(*protocols.lists) + trials + n_judged  # the released file
     expected += n_images("within-alphabet") + trials + n_judged  # as float32
     expected += 2 * n_validation  # to choose among smaller ones
-    assert judge.measure_seconds(tiny) == pytest.approx(expected)
+    assert evaluator.measure_seconds(tiny) == pytest.approx(expected)
 
 
 def test_the_speed_of_segmentation_is_measured(net: SiameseUNet) -> None:

@@ -19,19 +19,25 @@ import pytest
 import torch
 
 from oneshot import library
+from oneshot.classify.all_runs import read_all_runs
 from oneshot.classify.nets import NETS
+from oneshot.classify.protocols import describe_lists, find_protocols
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
 from oneshot.omniglot.drawings import Drawings, save_drawings
+from oneshot.params import load_params
+from oneshot.published import read_facts
 from oneshot.records import check
 from oneshot.records.results import load_scores, save_scores
 from oneshot.records.run import CURVE, RUN, SCORES, WEIGHTS, RecordError, Run, load_run, save_run
 from oneshot.training import fit
+from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint
 from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, save_tensors
+from stages.images import read_digits
 from stages.record import adopt, main, plan
 from stages.record import run as under_way
 from stages.record.conditions import recorded_revision
-from stages.record.data import render_test_sets
+from stages.record.data import find_outside, render_test_sets
 from stages.record.form import save_curve
 from tests.archives import flip_bit
 from tests.conftest import ROOT
@@ -140,12 +146,12 @@ def test_a_run_needs_nothing_of_the_pipeline(recorded: Path, project: Path) -> N
 def test_what_is_recorded_are_the_scores_of_the_released_file(
     task: str, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judges: list[Any] = []
+    evaluators: list[Any] = []
     measure = main.share_out
-    monkeypatch.setattr(main, "share_out", lambda run: judges.append(run.judge) or measure(run))
+    monkeypatch.setattr(main, "share_out", lambda run: evaluators.append(run.evaluator) or measure(run))
     record(f"{SMALL[task]} --out again")
     found, kept = load_run(mine / "again"), load_scores(mine / "again" / SCORES)
-    again = judges[0].score_file(mine / "again" / WEIGHTS, judges[0].everything)
+    again = evaluators[0].score_file(mine / "again" / WEIGHTS, evaluators[0].everything)
     assert kept.keys() == again.keys()
     assert all(np.allclose(kept[key], again[key], atol=1e-6) for key in kept)
     check.check_scores(found, kept, "again")
@@ -180,7 +186,7 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
     assert [line.split(",")[5] != "" for line in curve[1:]] == [False, False, True, False, False, True]
 
 
-def test_a_joint_network_is_judged_at_the_levels_that_its_training_ends_with(mine: Path) -> None:
+def test_a_joint_network_is_evaluated_at_the_levels_that_its_training_ends_with(mine: Path) -> None:
     record(f"segmentation/siamese_unet-joint {COMMON} --test-scenes 4 --out joint --seed 7")
     found = load_run(mine / "joint")
     assert (found.name, found.segmentation.levels) == ("siamese_unet-joint-fast-seed-7", (4, 8))
@@ -308,15 +314,33 @@ def test_a_masknet_whose_time_is_up_before_its_discriminator_goes_on_and_is_reco
     assert {line.split(",")[0] for line in curve[1:]} == {"proposals", "discriminator"}
 
 
+def test_a_run_that_starts_from_other_weights_says_so_and_keeps_them(mine: Path) -> None:
+    start = f"segmentation/{WEIGHTS}"
+    record(f"{SMALL['segmentation']} --out further --start-from {start} -S lr=1e-12")
+    found, before = load_run(mine / "further"), load_run(mine / "segmentation")
+    assert found.start_from is not None
+    assert before.weights is not None
+    assert (found.start_from.file, found.start_from.sha256) == (start, before.weights.sha256)
+    assert (found.n_seen, found.n_seen_before) == (40, 40)
+    # At such a rate nothing moves, unless the weights were prepared as if they were new.
+    kept = (load_tensors(mine / place / WEIGHTS)[0] for place in ("further", "segmentation"))
+    torch.testing.assert_close(*kept, atol=1e-4, rtol=0)
+    with pytest.raises(WeightsError, match="cannot be the start of one of 3 feature maps"):
+        record(
+            f"{SMALL['segmentation']} --out further --start-from {start} "
+            "-S scales.smoke.segmentation.feature_maps=3"
+        )
+
+
 # ----------------------------------------------------------------------------------------------- the budget
 
 
 def under_way_with(seconds_before: float, **options: Any) -> Any:
     """A run whose evaluation takes 20 s, that is 35 s with the reserve."""
-    judge = SimpleNamespace(measure_seconds=lambda net: 20.0)
+    evaluator = SimpleNamespace(measure_seconds=lambda net: 20.0)
     planned = SimpleNamespace(**({"minutes": None, "stop_after": None} | options))
     return SimpleNamespace(
-        plan=planned, judge=judge, net=None, seconds_before=seconds_before, say=lambda words: None
+        plan=planned, evaluator=evaluator, net=None, seconds_before=seconds_before, say=lambda words: None
     )
 
 
@@ -652,9 +676,38 @@ def test_the_test_sets_are_compared_with_the_published_ones(drawings: Drawings) 
     assert render_test_sets(turned, 4, 5)[1] == {"test-train": "yes", "test-one-shot": "no"}
 
 
+@pytest.mark.omniglot
+def test_what_is_not_available_is_not_computed_and_said(
+    drawings: Drawings, project: Path, mirror: Path
+) -> None:
+    protocols = find_protocols(drawings, load_params(ROOT / "params.yaml").other_images)
+    outside, not_computed = find_outside(None, None, protocols)
+    assert (outside, not_computed.keys()) == ({}, {"all_runs", "mnist"})
+    outside, not_computed = find_outside(mirror / "all_runs.zip", None, protocols)
+    assert (outside.keys(), not_computed.keys()) == ({"all_runs"}, {"mnist"})
+    for all_runs, mnist in ((project / "runs.zip", None), (None, project)):
+        with pytest.raises(OneshotError, match="is missing"):
+            find_outside(all_runs, mnist, protocols)
+    (project / "runs.zip").write_bytes((mirror / "all_runs.zip").read_bytes() + b"more")
+    with pytest.raises(OneshotError, match=r"runs\.zip is not Lake's published|is no whole zip"):
+        find_outside(project / "runs.zip", None, protocols)
+
+
+@pytest.mark.omniglot
+@pytest.mark.mnist
+def test_trials_on_mnist_and_lakes_runs_are_described_as_adoption_wants_them(mirror: Path) -> None:
+    if not (mirror.parent / "mnist").is_dir():
+        pytest.skip("there is no folder mnist beside OMNIGLOT_MIRROR")
+    facts = read_facts("episodes")
+    digits = describe_lists([read_digits(mirror.parent / "mnist").episodes])
+    assert digits["sha256"] == facts["mnist"]["picked_sha256"]
+    _, runs = read_all_runs(mirror / "all_runs.zip")
+    assert describe_lists([runs])["sha256"] == facts["all_runs"]["sha256"]
+
+
 def test_progress_is_told_now_and_then(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ongoing = under_way.OngoingRun(
-        plan=None, folder=tmp_path, files=tmp_path, speed=None, world=None, started=time.monotonic(),
+        plan=None, folder=tmp_path, files=tmp_path, speed=None, world=World(), started=time.monotonic(),
         net=None, train=None, trainings=["pairs"], n_steps_before={"pairs": 2},
     )  # type: ignore[arg-type]  # fmt: skip
     ongoing.spoken -= 2 * under_way.SPOKEN_SECONDS

@@ -1,8 +1,8 @@
-"""How a classification network is judged: every answer on all protocols."""
+"""Evaluation of recorded classification networks: every answer on all protocols."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +32,14 @@ from oneshot.training.tensors import Precision, load_network
 
 # Of the deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
 # down, for a smaller file to be good enough. To be better by chance is no reason to choose a file.
-SHARE_MOVED = 0.002
+MOST_MOVED = 0.002
 MIXED = "mixed-"  # begins the names of protocols that need ten times as many images as the others
 MEASURED_IMAGES = 2 * BATCH_IMAGES
 MEASURED_EPISODES = 10  # of every list
 
 
-@dataclass(frozen=True)
-class Judged:
-    """All that a classification network is judged by."""
-
-    protocols: Protocols
-    outside: Mapping[str, Outside]
-    pairs: Mapping[str, Pairs]
-
-
-class ProtocolJudge:
-    """A judge of classification networks, as `oneshot.records.release` wants one.
+class ProtocolEvaluator:
+    """An evaluator of classification networks for `oneshot.records.release`.
 
     A smaller file is good enough if it moves the selection trials by 0.2 points at most; no test has a say in
     that. Lost points are computed of all protocols but those of mixed alphabets and of rising N-way, which
@@ -58,22 +49,22 @@ class ProtocolJudge:
     smaller: tuple[Precision, ...] = ("int8", "float16")
     deciding = (SELECTION,)
 
-    def __init__(self, judged: Judged, device: str) -> None:
-        self.judged, self.device = judged, device
-        lists = judged.protocols.lists
-        self.everything = (*judged.outside, *lists, VALIDATION, SELECTION, *judged.pairs)
+    def __init__(
+        self, protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs], device: str
+    ) -> None:
+        self.protocols, self.outside, self.pairs, self.device = protocols, outside, pairs, device
+        self.everything = (*outside, *protocols.lists, VALIDATION, SELECTION, *pairs)
         self.compared = tuple(
             name for name in self.everything if name not in RISING_WAYS and not name.startswith(MIXED)
         )
 
     def score_file(self, path: Path, selection: Iterable[str]) -> dict[str, np.ndarray]:
         scorer = NetworkScorer(load_network(path, NETS)[0], Speed(self.device))
-        judged = self.judged
-        return score_everything(scorer, judged.protocols, judged.outside, judged.pairs, selection)
+        return score_everything(scorer, self.protocols, self.outside, self.pairs, selection)
 
     def is_as_good(self, whole: Scores, smaller: Scores) -> bool:
         return all(
-            abs(int(whole[name].sum()) - int(found.sum())) <= max(1, SHARE_MOVED * found.size)
+            abs(int(whole[name].sum()) - int(found.sum())) <= max(1, MOST_MOVED * found.size)
             for name, found in smaller.items()
         )
 
@@ -86,18 +77,18 @@ class ProtocolJudge:
         """Estimate from a few batches of images and a few episodes of every list."""
         assert isinstance(net, Network)
         scorer = NetworkScorer(net, Speed(self.device))
-        protocols = self.judged.protocols
+        protocols = self.protocols
         images = unpack_rows(protocols.bits[np.arange(MEASURED_IMAGES) % len(protocols.bits)])
         encoded = Encoded(scorer, scorer.encode(images)[0])
         an_image = fastest(lambda: scorer.encode(images)[0].cpu()) / MEASURED_IMAGES
         lists = {name: draw() for name, draw in protocols.lists.items()}
-        alone = {name: [one.episodes] for name, one in self.judged.outside.items()}
+        alone = {name: [one.episodes] for name, one in self.outside.items()}
         alone |= {VALIDATION: [protocols.validation], SELECTION: [protocols.selection]}
         needed = {
             name: np.unique(np.concatenate([episodes.needed() for episodes in of_name]))
             for name, of_name in (lists | alone).items()
         }
-        needed |= {name: np.unique(some.drawings) for name, some in self.judged.pairs.items()}
+        needed |= {name: np.unique(some.drawings) for name, some in self.pairs.items()}
         comparing = {
             name: sum(measure_comparing(encoded, episodes) for episodes in of_name)
             for name, of_name in (lists | alone).items()

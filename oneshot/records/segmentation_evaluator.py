@@ -1,4 +1,4 @@
-"""How a segmentation network is judged: every answer on the test sets of its clutter levels."""
+"""Evaluation of recorded segmentation networks: every answer on the test sets of their clutter levels."""
 
 import time
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ class LevelSets:
 TestSets = Mapping[int, LevelSets]
 
 
-class SceneJudge:
-    """A judge of segmentation networks, as `oneshot.records.release` wants one.
+class SceneEvaluator:
+    """An evaluator of segmentation networks for `oneshot.records.release`.
 
     Half precision is good enough if no mean IoU, at any clutter level, moves by more than 0.05 points. A
     MaskNet's, whose choice among proposals flips in a few scenes, one way and the other, may move by as much
@@ -49,7 +49,7 @@ class SceneJudge:
     smaller: tuple[Precision, ...] = ("float16",)
 
     def __init__(self, test_sets: TestSets, device: str, batch_size: int, *, chooses: bool) -> None:
-        """Prepare to judge; chooses: whether the network chooses among proposals, as MaskNet does."""
+        """Prepare to evaluate; chooses: whether the network chooses among proposals, as MaskNet does."""
         self.everything = test_sets
         self.deciding = self.compared = first_scenes(test_sets) if chooses else test_sets
         self.device, self.batch_size, self.chooses = device, batch_size, chooses
