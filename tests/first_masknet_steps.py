@@ -1,12 +1,16 @@
 """MaskNet's losses, gradients and answers on one batch, to compare settings of speed with the plain path.
 
 Run as ``python -m tests.first_masknet_steps DEVICE PARTS...`` it prints them for every PARTS: torch.compile
-cannot read the type checks that pytest puts around every function. On a CPU only the tracing is checked.
+cannot read the type checks that pytest puts around every function. On a CPU only the tracing is checked, and
+of the losses only the corrected ones, which do all that the others do.
 """
 
 import json
 import sys
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +19,7 @@ from torch._dynamo.utils import counters
 from oneshot.segment.batches import Batch, code, decode
 from oneshot.segment.evaluate_masknet import MaskJudge
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.nets.masknet import MaskNet
 from oneshot.segment.recipes import learning
 from oneshot.training.speed import Speed, choose_speed
 from tests.fake_scenes import fake_scenes
@@ -29,6 +34,19 @@ LOSSES = {
     "corrected proposals": lambda net: ProposalLoss(net, corrected=True),
     "corrected discriminator": lambda net: DiscriminatorLoss(net, corrected=True),
 }
+CORRECTED = ("corrected proposals", "corrected discriminator")
+
+
+@cache
+def train_once() -> MaskNet:
+    return tiny_masknet(SCENES)
+
+
+def trained_masknet() -> MaskNet:
+    """A copy of its own for every caller, without gradients."""
+    net = deepcopy(train_once())
+    net.zero_grad()
+    return net
 
 
 def batch_for(speed: Speed, n_locations: int) -> Batch:
@@ -41,13 +59,12 @@ def batch_for(speed: Speed, n_locations: int) -> Batch:
     )
 
 
-def masknet_figures(speed: Speed) -> dict[str, Any]:
+def masknet_figures(speed: Speed, names: Sequence[str] = tuple(LOSSES)) -> dict[str, Any]:
     """Of every loss its value and the size of its gradient; of every proposal its pixels and its score."""
-    net = tiny_masknet(SCENES)
-    net.zero_grad()
+    net = trained_masknet()
     found: dict[str, Any] = {}
-    for name, make_loss in LOSSES.items():
-        loss = speed.place(make_loss(net))
+    for name in names:
+        loss = speed.place(LOSSES[name](net))
         with speed.running():
             speed.begin_step()
             value = speed.compile(loss)(batch_for(speed, loss.n_locations))
@@ -67,12 +84,13 @@ def masknet_figures(speed: Speed) -> dict[str, Any]:
 
 if __name__ == "__main__":
     device, *settings = sys.argv[1:]
+    names = tuple(LOSSES)
     if device == "cpu":
-        torch.compile = tracing_only(torch.compile)
+        torch.compile, names = tracing_only(torch.compile), CORRECTED
     found = {}
     for parts in settings:
         torch._dynamo.reset()
         counters.clear()
-        found[parts] = masknet_figures(choose_speed(device, parts))
+        found[parts] = masknet_figures(choose_speed(device, parts), names)
         found[parts]["n_graphs"] = counters["stats"]["unique_graphs"]
     print(json.dumps(found))

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 PAGE = ROOT / "docs/adding_a_network.md"
 ADDED = {"classification": "tiny", "segmentation": "cosine_unet-4"}
-COPIED = ("oneshot", "stages", "recorded", "README.md")
+COPIED = ("oneshot", "stages", "README.md")
 PIPELINE = """
 from pathlib import Path
 from stages import download, evaluate, prepare, prepare_classes, recheck, render, tables, train
@@ -30,7 +30,7 @@ tables.main()
 for task, name in {added}.items():
     record.main([
         f"{{task}}/{{name}}", "--scale", "smoke", "--out", f"runs/{{task}}", "--revision", "0" * 40,
-        "--device", "cpu", "--drawings", "data/drawings/drawings.npz", "--test-scenes", "20",
+        "--device", "cpu", "--drawings", "data/drawings/drawings.npz", "--test-scenes", "6",
     ])
 """
 
@@ -75,6 +75,11 @@ def keep_only(folder: Path, names: set[str]) -> None:
 
     params = yaml.safe_load((folder / "params.yaml").read_text())
     params["scale"] = "smoke"
+    params["other_images"] |= {"n_episodes": 8, "n_verification_pairs": 40}
+    smoke = params["scales"]["smoke"]
+    smoke["render"]["job_scenes"] = 6
+    smoke["evaluate"]["n_scenes"] = smoke["evaluate"]["batch_size"] = 6
+    smoke["classification"]["hausdorff"] = []
     for task in ADDED:
         networks = params[task]["networks"]
         params[task]["networks"] = {name: networks[name] for name in networks if name in names}

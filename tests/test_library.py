@@ -9,13 +9,7 @@ import torch
 
 from oneshot import library
 from oneshot.classify.nets.protonet import ProtoNet
-from oneshot.library import (
-    list_classifiers,
-    list_networks,
-    load_classifier,
-    load_network,
-    load_scenes,
-)
+from oneshot.library import list_classifiers, list_networks, load_classifier, load_network, load_scenes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.records.run import WEIGHTS
 from oneshot.segment.nets.siamese_unet import SiameseUNet
@@ -28,13 +22,6 @@ def test_scenes_do_not_depend_on_how_many_threads_draw_them(synthetic_drawings: 
     together = load_scenes("test-one-shot", 3, 4100, synthetic_drawings, n_threads=3)
     for field in fields(alone):
         assert np.array_equal(getattr(alone, field.name), getattr(together, field.name))
-
-
-@pytest.mark.parametrize("n_scenes", [7, 2003])
-def test_the_first_scenes_are_those_of_the_whole_set(synthetic_drawings: Drawings, n_scenes: int) -> None:
-    some, more = (load_scenes("test-train", 4, n, synthetic_drawings) for n in (n_scenes, 4000))
-    for field in fields(some):
-        assert np.array_equal(getattr(some, field.name), getattr(more, field.name)[:n_scenes])
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from oneshot.errors import ParameterError
-from oneshot.params import PairAmount, apply_overrides, check_params, load_params, read_values
+from oneshot.params import apply_overrides, check_params, load_params, read_values
 from tests.conftest import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -41,23 +41,11 @@ def test_the_projects_own_parameters_load() -> None:
     assert params.scale == params.scales[params.scale_name]
     assert params.scales["smoke"].source == "synthetic"
     assert {params.scales[name].source for name in ("laptop", "paper")} == {"omniglot"}
-    # What was published of the training: 40 million scenes in 20 epochs, at a learning rate of 5e-4.
-    assert params.segmentation.recipes["siamese_unet"]["published"]["segmentation"].lr == 0.0005
-    paper = params.segmentation.networks["siamese_unet-32"].paper
-    assert paper.phases["segmentation"][0].n_scenes == 20 * 2_000_000
 
 
 @pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
 def test_every_scale_can_be_chosen(scale: str) -> None:
     assert check_params(change("scale", scale)).scale == load_params(PARAMS).scales[scale]
-
-
-def test_table_1s_cells_at_full_scale_are_the_published_ones() -> None:
-    networks = load_params(PARAMS).classification.networks
-    for n_pairs in (30_000, 90_000, 150_000):
-        for ending, n_copies in (("", 0), ("_affine", 8)):
-            paper = networks[f"pairs_{n_pairs}{ending}"].paper
-            assert paper == PairAmount(n_pairs=n_pairs, n_copies=n_copies, n_epochs=200)
 
 
 def test_networks_are_found_by_task_and_name() -> None:
@@ -72,11 +60,6 @@ def test_networks_are_found_by_task_and_name() -> None:
         params.networks_of("detection")
 
 
-def test_the_learning_rate_may_be_left_to_the_recipe() -> None:
-    assert check_params(change("lr", None)).lr is None
-    assert check_params(change("lr", 0.001)).lr == 0.001
-
-
 def test_a_number_that_yaml_takes_for_text_is_a_number(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(re.sub("^lr: .*", "lr: 1e-05", PARAMS.read_text(), flags=re.MULTILINE))
@@ -84,22 +67,12 @@ def test_a_number_that_yaml_takes_for_text_is_a_number(tmp_path: Path) -> None:
     assert load_params(path).lr == 1e-05
 
 
-def test_parameters_cannot_be_changed_once_read() -> None:
-    params = load_params(PARAMS)
-    with pytest.raises(ValueError, match="frozen"):
-        params.seed = 3
-
-
 @pytest.mark.parametrize(
     "place",
     [
         "foo",
-        "segmentation.foo",
-        "segmentation.recipes.siamese_unet.fast.segmentation.foo",
         "segmentation.recipes.masknet.fast.proposals.foo",
-        "segmentation.networks.masknet-joint.smoke.foo",
         "classification.networks.own.smoke.n_pairs",
-        "scales.smoke.render.foo",
         "scales.paper.foo",
     ],
 )
@@ -111,29 +84,17 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
     ("place", "value"),
     [
         ("seed", "many"),
-        ("seed", 1.5),
-        ("seed", -1),
         ("seed", 2**32),
-        ("lr", "fast"),
         ("lr", 0),
-        ("lr", -0.1),
         ("lr", float("nan")),
         ("lr", float("inf")),
         ("render.n_workers", None),
-        ("omniglot.mirror", 3),
-        ("log_every", 0),
-        ("segmentation.recipes.siamese_unet.fast.segmentation.batch_size", 0),
         ("segmentation.recipes.masknet.fast.proposals.matching_weight", -1),
         ("scales.laptop.source", "mnist"),
-        ("scales.laptop.render.n_jobs", 6),
         ("scales.laptop.render.job_scenes", 2001),
         ("scales.laptop.segmentation.recipe", "slow"),
         ("scales.laptop.segmentation.n_jobs", 1001),
-        ("segmentation.networks.siamese_unet-joint.laptop.n_epochs", 0),
         ("scales.laptop.evaluate.n_scenes", 1),
-        ("scales.smoke.synthetic.n_characters", 1),
-        ("scales.smoke.synthetic.n_alphabets.eval", 0),
-        ("segmentation.recipes.siamese_unet.fast.segmentation.lower_levels", 1.0),
         ("segmentation.networks.siamese_unet-joint.smoke", "all"),
         ("classification.networks.own.recipe", "mine"),
         ("classification.recipes.own.lr", 1),
@@ -144,33 +105,19 @@ def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
     assert_refused(change(place, value), f"{place} is {value!r}, but ")
 
 
-def test_an_unknown_clutter_level_of_a_phase_is_quoted() -> None:
-    phases = [{"clutter_levels": [4, 5], "n_scenes": 10}]
-    assert_refused(
-        change("segmentation.networks.siamese_unet-joint.smoke.phases.segmentation", phases),
-        "segmentation.0.clutter_levels.1 is 5, but ",
-    )
-    phases = [{"clutter_levels": [], "n_scenes": 10}]
-    assert_refused(
-        change("segmentation.networks.siamese_unet-joint.smoke.phases.segmentation", phases),
-        "segmentation.0.clutter_levels is",
-    )
+@pytest.mark.parametrize(("levels", "message"), [([4, 5], ".1 is 5, but "), ([], " is")])
+def test_an_unknown_clutter_level_of_a_phase_is_quoted(levels: list[int], message: str) -> None:
+    place = "segmentation.networks.siamese_unet-joint.smoke.phases.segmentation"
+    values = change(place, [{"clutter_levels": levels, "n_scenes": 10}])
+    assert_refused(values, f"segmentation.0.clutter_levels{message}")
 
-
-def test_a_layers_number_beyond_the_published_range_is_quoted() -> None:
-    assert_refused(change("classification.recipes.published.lrs", [0.2]), "published.lrs.0 is 0.2, but ")
-
-
-def test_a_missing_parameter_is_named() -> None:
-    values = yaml.safe_load(PARAMS.read_text())
-    del values["scales"]["smoke"]["evaluate"]["batch_size"]
-    assert_refused(values, "scales.smoke.evaluate.batch_size is missing")
-
-
-def test_everything_that_is_wrong_is_said_at_once() -> None:
     values = change("seed", -1)
     values["foo"] = 1
-    assert_refused(values, "seed is -1", "; foo is not a known parameter")
+    del values["scales"]["smoke"]["evaluate"]["batch_size"]
+    assert_refused(
+        values, "seed is -1", "; foo is not a known parameter",
+        "scales.smoke.evaluate.batch_size is missing",
+    )  # fmt: skip
 
 
 def test_an_unknown_scale_is_named_beside_the_known_ones() -> None:
@@ -234,22 +181,13 @@ def test_a_wrong_override_is_one_sentence(override: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+UNREADABLE = r"params\.yaml is not readable as YAML: "
 FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda path: None, r"there is no .*params\.yaml .*top level"),
-    "broken": (
-        lambda path: path.write_text("scale: [smoke\nseed: 1\n"),
-        r"params\.yaml is not readable as YAML: ",
-    ),
-    "no text": (
-        lambda path: path.write_bytes(b"\xff\xfe\x00\x80"),
-        r"params\.yaml is not readable as YAML: ",
-    ),
-    "empty": (lambda path: path.write_text(""), r"params\.yaml: the file is None, but "),
+    "broken": (lambda path: path.write_text("scale: [smoke\nseed: 1\n"), UNREADABLE),
+    "no text": (lambda path: path.write_bytes(b"\xff\xfe\x00\x80"), UNREADABLE),
+    "a tag": (lambda path: path.write_text("!!python/object:os.system {}"), UNREADABLE),
     "a list": (lambda path: path.write_text("- 1\n"), r"params\.yaml: the file is \[1\], but "),
-    "a tag": (
-        lambda path: path.write_text("!!python/object:os.system {}"),
-        r"params\.yaml is not readable as YAML: ",
-    ),
     "a folder": (lambda path: path.mkdir(), r"params\.yaml"),
 }
 

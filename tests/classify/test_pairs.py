@@ -78,16 +78,6 @@ def test_published_splits_share_neither_alphabets_nor_drawers(split, n_pairs, dr
 
 
 @pytest.mark.omniglot
-def test_background_split_has_the_same_characters_by_other_drawers(drawings):
-    pairs = draw_set(background_source(drawings, "validation"), 30_000, seed=0)
-    characters, drawers = np.divmod(pairs.drawings, 20)
-    assert set(np.unique(drawers)) == {12, 13, 14, 15}
-    assert set(np.unique(characters)) == set(range(964))
-    alphabets = drawings.alphabets[characters]
-    assert (alphabets[~pairs.same, 0] != alphabets[~pairs.same, 1]).mean() > 0.9
-
-
-@pytest.mark.omniglot
 @pytest.mark.parametrize("key", SHA256)
 def test_fixed_sets_have_their_checksums(key, drawings):
     protocol, split, n_pairs = key

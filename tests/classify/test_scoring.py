@@ -167,14 +167,6 @@ def test_benchmarks_on_images_of_their_own_are_scored_on_those(
     assert found["theirs"][0].tolist() == [[True]]
 
 
-def test_validation_is_of_the_validation_trials(protocols: Protocols) -> None:
-    scorer = NearestNeighbour("euclidean")
-    hits = score_list(scorer, protocols, protocols.validation)
-    np.testing.assert_array_equal(
-        hits, score_episodes(scorer, unpack_rows(protocols.bits), protocols.validation)
-    )
-
-
 def test_verification_is_the_sign_of_every_pairs_logit(protocols: Protocols) -> None:
     net = make_net()
     images = torch.from_numpy(unpack_rows(protocols.bits)).float()
@@ -209,13 +201,6 @@ def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings: Draw
     torch.testing.assert_close(found, expected)
     means = scorer.compare(queries, supports).view(2, 2, 3).mean(2)
     assert (found - means).abs().max() > 1e-3
-
-
-def test_a_siamese_network_is_scored_by_the_mean_over_shots(synthetic_drawings: Drawings) -> None:
-    scorer = NetworkScorer(make_net())
-    codes = scorer.encode(synthetic_drawings.unpack()[:8, 0])
-    found = score_queries(scorer, codes[6:], codes[:6], n_way=2, n_shot=3)
-    torch.testing.assert_close(found, scorer.compare(codes[6:], codes[:6]).view(2, 2, 3).mean(2))
 
 
 def test_everything_is_scored_and_described_under_the_same_names(

@@ -10,7 +10,7 @@ import torch
 from oneshot.classify import training
 from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
 from oneshot.classify.nets import NETS
-from oneshot.classify.nets.koch import KochSmall, SiamesePair
+from oneshot.classify.nets.koch import SiamesePair
 from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.pairs import draw_set
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
@@ -33,17 +33,10 @@ from oneshot.training.distributed import World
 from oneshot.training.speed import Speed, choose_speed
 from tests.classify.test_protocols import SIZES
 from tests.conftest import ROOT
+from tests.fake_runs import Tiny
 from tests.omniglot.test_own_images import make_folder, split
 
 NETWORKS = load_params(ROOT / "params.yaml").classification.networks
-
-
-class Tiny(KochSmall):
-    """A network of one's own: a class, registered."""
-
-    def __init__(self) -> None:
-        super().__init__((2, 2, 2, 4), 8)
-        self.settings = {}
 
 
 @pytest.fixture(autouse=True)
@@ -209,9 +202,7 @@ def test_pairs_on_published_weights_are_not_computed_in_bfloat16(
     assert choose_plan_speed("cpu", "auto", plan(name)) == choose_speed("cpu", "auto")
 
 
-def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(
-    protocols: Protocols,
-) -> None:
+def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(protocols: Protocols) -> None:
     numbers = load_params(ROOT / "params.yaml").classification.recipes.own
     wide = numbers.model_copy(update={"n_way": 1000, "n_query": 50})
     found = fit_episodes(wide, protocols)

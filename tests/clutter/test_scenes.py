@@ -25,7 +25,7 @@ from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings
 from tests.conftest import refusing
 from tests.oracle.scenes_pillow import centre, draw_until_it_works, render_job_plainly
-from tests.scene_cases import assert_equals_oracle, assert_same, bars, make_drawings, random_recipes
+from tests.scene_cases import assert_equals_oracle, assert_same, bars, random_recipes
 
 PLAIN = SceneRecipe(6, "train", (0, 10))
 FULL = replace(PLAIN, n_occluders=3, empty_share=0.4, scene_size=(120, 96))
@@ -132,41 +132,6 @@ def test_glyphs_that_fail_keep_the_stream_in_step_with_the_plain_renderers() -> 
         assert_equals_oracle(scenes, render_job_plainly(drawings.unpack(), recipe, seed, 5))
 
 
-def test_a_drawing_of_one_pixel_is_drawn_again_as_another_character() -> None:
-    # A single pixel is at most one sample, which the crop takes away: only other characters can be drawn.
-    drawings = bars((52, 52, 1, 1), (20, 10, 60, 80))
-    recipe = SceneRecipe(12, "train", (0, 20))
-    seeds = [seed for seed in range(40) if np.random.RandomState(seed).randint(0, 2) == 1]
-    for seed in seeds:  # in which the target is the other one
-        scenes = render_job(lay_out(drawings, "train"), recipe, seed, 1)
-        assert (scenes.characters == 1).all()
-        assert_equals_oracle(scenes, render_job_plainly(drawings.unpack(), recipe, seed, 1))
-
-
-@pytest.mark.parametrize(
-    ("boxes", "expected"),
-    [
-        ([(0, 0, 105, 105)], (kernels.GLYPH_DRAWN, 4 + 3)),
-        ([(50, 50, 1, 1)], (kernels.GLYPH_TOO_THIN, 4 + 3)),
-        ([(50, 50, 1, 1)], (kernels.GLYPH_WITHOUT_INK, 4)),
-    ],
-)
-def test_a_failed_glyph_spends_its_warp_and_only_with_ink_its_tint(
-    boxes: list[tuple[int, int, int, int]], expected: tuple[int, int]
-) -> None:
-    pens = lay_out(bars(*boxes), "train")
-    outcomes = set()
-    for seed in range(60):
-        stream, rng = open_stream(seed), np.random.RandomState(seed)
-        tint = np.zeros(3, np.uint8)
-        box = pens.ink_boxes[0, 0]
-        status, *_ = kernels.draw_glyph(pens.bits[0, 0], box, 2.0, stream, kernels.allocate_workspace(), tint)
-        following = kernels.draw_double(stream)
-        outcomes.add((status, rng.random_sample(20).tolist().index(following)))
-    assert expected in outcomes
-    assert {n_draws for status, n_draws in outcomes if status == expected[0]} == {expected[1]}
-
-
 # ------------------------------------------------------------------------------- what a scene consists of
 
 
@@ -188,24 +153,12 @@ def test_a_mask_is_the_targets_label_where_no_occluder_covers_it(full: Scenes) -
     assert covered > 0
 
 
-def test_without_occluders_a_mask_is_the_targets_label(pens: dict[str, Pens]) -> None:
-    scenes = render_job(pens["eval"], SceneRecipe(9, "eval", (10, 20)), 8, 30)
-    assert np.array_equal(scenes.masks, scenes.labels == 9)
-    assert np.array_equal(scenes.characters[:, 8], scenes.target_characters)
-
-
 def test_only_empty_scenes_have_blank_masks_and_another_character(full: Scenes) -> None:
     blank = ~full.masks.any((1, 2))
     assert 10 < blank.sum() < 50
     in_place = full.characters[:, FULL.clutter_level - 1]
     assert (in_place == full.target_characters)[~blank].all()
     assert (in_place != full.target_characters)[blank].any()
-
-
-@pytest.mark.parametrize("empty_share", [0.0, 1.0])
-def test_the_share_of_empty_scenes_may_be_none_or_all(pens: dict[str, Pens], empty_share: float) -> None:
-    scenes = render_job(pens["train"], replace(PLAIN, empty_share=empty_share), 2, 20)
-    assert (scenes.masks.any((1, 2)) == (empty_share == 0)).all()
 
 
 def test_the_character_behind_a_label_is_the_one_that_was_drawn() -> None:
@@ -228,29 +181,6 @@ def test_the_character_behind_a_label_is_the_one_that_was_drawn() -> None:
                 n_checked += 1
                 assert character in (shape, 2)
     assert n_checked > 80
-
-
-def test_a_target_image_shows_its_ink_in_its_tint(full: Scenes) -> None:
-    targets = full.targets()
-    assert (
-        targets[full.target_inks] == np.repeat(full.target_tints, full.target_inks.sum((1, 2)), axis=0)
-    ).all()
-    assert (targets[~full.target_inks] == 0).all()
-    assert full.target_inks.any((1, 2)).all()
-    assert not np.array_equal(full.target_tints, full.palette[:, FULL.clutter_level])
-
-
-def test_every_drawer_of_the_range_draws_and_no_other() -> None:
-    pixels = np.zeros((1, 20, 105, 105), np.uint8)
-    for drawer in range(20):  # the later the drawer, the higher the bar
-        pixels[0, drawer, : 20 + 4 * drawer, 40:60] = 1
-    pens, recipe = lay_out(make_drawings(pixels), "train"), SceneRecipe(1, "train", (4, 7))
-    heights = render_job(pens, replace(recipe, target_size=(64, 64)), 9, 200).target_inks.any(2).sum(1)
-    # 36, 40 and 44 of 105 pixels make 32/105 as many rows, less the last, turned by up to 30 degrees.
-    assert heights.min() >= 8
-    assert heights.max() <= 18
-    alone = render_job(pens, replace(recipe, drawers=(19, 20), target_size=(64, 64)), 9, 50)
-    assert alone.target_inks.any(2).sum(1).min() > 20
 
 
 # --------------------------------------------------------------------------- what a job depends on
@@ -337,7 +267,6 @@ def test_96_pixels_hold_every_glyph(pens: dict[str, Pens]) -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"drawers": (0, 21)}, "drawers 0:21"),
-    ({"drawers": (-1, 3)}, "drawers -1:3"),
     ({"drawers": (5, 5)}, "drawers 5:5"),
     ({"clutter_level": 0}, "clutter_level is 0"),
     ({"n_occluders": -1}, "n_occluders is -1"),
@@ -357,23 +286,13 @@ def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], mes
 
 @pytest.mark.parametrize(
     ("seed", "n_scenes", "message"),
-    [
-        (-1, 1, "seed is -1"),
-        (2**32, 1, "seed is 4294967296"),
-        (0, 0, "n_scenes is 0"),
-    ],
+    [(-1, 1, "seed is -1"), (2**32, 1, "seed is 4294967296"), (0, 0, "n_scenes is 0")],
 )
 def test_a_job_without_scenes_is_refused(
     pens: dict[str, Pens], seed: int, n_scenes: int, message: str
 ) -> None:
     with pytest.raises(ParameterError, match=message):
         render_job(pens["train"], PLAIN, seed, n_scenes)
-
-
-def test_a_recipe_may_have_as_many_characters_as_labels_can_tell_apart() -> None:
-    assert SceneRecipe(65535, "train", (0, 1)).n_labels == 2**16
-    assert SceneRecipe(1, "train", (0, 1)).n_labels == 2
-    assert SceneRecipe(5, "train", (0, 1), n_occluders=3).n_characters == 8
 
 
 def test_a_drawing_without_ink_is_refused() -> None:

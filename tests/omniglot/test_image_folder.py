@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oneshot.classify.episodes import mixed_classes, within_alphabets
+from oneshot.classify.episodes import within_alphabets
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.drawings import Drawings
-from oneshot.omniglot.image_folder import (
-    augment_classes,
-    distort_image,
-    fit_image,
-    read_image,
-    read_image_folder,
-)
+from oneshot.omniglot.image_folder import augment_classes, fit_image, read_image, read_image_folder
 from tests.conftest import refusing
 
 
@@ -62,13 +56,6 @@ def test_classes_may_be_grouped_by_alphabet(folder: Path) -> None:
     assert episodes.needed().min() >= 3
 
 
-def test_episodes_are_drawn_from_own_images_once_there_are_enough(folder: Path) -> None:
-    own = augment_classes(read_image_folder(folder), 3, np.random.default_rng(0))
-    assert [len(numbers) for numbers in own.classes.images] == [3, 3, 3, 4]
-    assert sorted(np.concatenate(own.classes.images).tolist()) == list(range(len(own.images)))
-    assert len(mixed_classes(own.classes, 4, 2, 5, np.random.default_rng(0))) == 5
-
-
 def test_augmenting_keeps_the_old_images_and_depends_on_the_seed_alone(folder: Path) -> None:
     own = read_image_folder(folder)
     once, again, other = (augment_classes(own, 5, np.random.default_rng(seed)) for seed in (1, 1, 2))
@@ -76,30 +63,6 @@ def test_augmenting_keeps_the_old_images_and_depends_on_the_seed_alone(folder: P
     assert (once.images == again.images).all()
     assert (once.images != other.images).any()
     assert once.images[10:].any((1, 2)).all()
-
-
-class OneComponent(np.random.Generator):
-    """Draws one of the seven components of a distortion, as strong as it may be."""
-
-    def __init__(self, component: int) -> None:
-        super().__init__(np.random.PCG64(0))
-        self.component = component
-
-    def random(self, size: tuple[int, int]) -> np.ndarray:  # type: ignore[override]
-        present = np.arange(size[1]) == self.component
-        return np.stack([np.where(present, 0.0, 0.99), np.ones(size[1])])
-
-
-def test_distorted_copies_stay_near_the_drawing(synthetic_drawings: Drawings) -> None:
-    rng, drawing = np.random.default_rng(0), synthetic_drawings.unpack()[0, 0]
-    copies = np.stack([distort_image(drawing, rng) for _ in range(200)])
-    assert set(np.unique(copies)) == {0, 1}
-    area = copies.sum((1, 2)) / drawing.sum()
-    assert 0.4 < area.min() < 0.95 < 1.05 < area.max() < 1.6
-    middles = np.array([np.argwhere(copy).mean(0) for copy in copies]) - np.argwhere(drawing).mean(0)
-    assert np.abs(middles).max() < 15
-    assert (copies == drawing).all((1, 2)).mean() < 0.1
-    assert (distort_image(drawing, OneComponent(-1)) == drawing).all()  # of which there is none
 
 
 @pytest.mark.parametrize("shape", [(105, 105), (210, 210), (35, 35), (420, 210), (50, 100)])
@@ -163,19 +126,6 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_sentence(folder: Path, c
     alter(folder)
     with refusing(ImageFolderError, message):
         read_image_folder(folder)
-
-
-@pytest.mark.parametrize(("component", "leaning"), [(1, "vertical"), (2, "horizontal")])
-def test_a_copy_may_be_sheared_along_either_axis(component: int, leaning: str) -> None:
-    bar = np.zeros((105, 105), np.uint8)
-    bar[50:55, 15:90] = 1
-    bars = {"horizontal": bar, "vertical": bar.T.copy()}
-    extents = {}
-    for name, image in bars.items():
-        copy = distort_image(image, OneComponent(component))
-        extents[name] = np.ptp(np.argwhere(copy), axis=0).min() + 1
-    assert extents.pop(leaning) == pytest.approx(5 + 75 * np.tan(0.3), abs=2)
-    assert list(extents.values()) == [pytest.approx(5, abs=2)]
 
 
 def test_no_folder_and_no_classes_are_refused(tmp_path: Path) -> None:

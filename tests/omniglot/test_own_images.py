@@ -49,13 +49,6 @@ def test_with_fewer_than_three_alphabets_classes_are_dealt_out() -> None:
     assert [splits.count(name) for name in SPLITS] == [5, 2, 3]
 
 
-def test_the_deal_depends_on_the_generator() -> None:
-    deals = {
-        tuple(deal_classes([""] * 12, [2] * 12, np.random.default_rng(seed), 0.2, 0.2)) for seed in range(10)
-    }
-    assert len(deals) > 5
-
-
 def test_classes_of_one_image_are_trained_on_while_others_can_be_asked() -> None:
     n_images = [1, 3] * 10
     for seed in range(5):
@@ -124,9 +117,6 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
         load_own_images(tmp_path / "images.npz")
     with pytest.raises(ImageFolderError, match="run the stage prepare_classes first"):
         load_own_images(tmp_path / "none.npz")
-
-
-def test_another_archive_is_no_file_of_own_images(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", format="another", bits=np.zeros(3))
     with pytest.raises(ImageFolderError, match=r"other\.npz is damaged"):
         load_own_images(tmp_path / "other.npz")

@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.errors import ParameterError
 from oneshot.segment.batches import PixelStatistics, code
 from oneshot.segment.feed import SceneFeed
 from oneshot.segment.phases import Phase
 from oneshot.segment.render_ahead import Job
-from oneshot.segment.windows import Slot, epoch_order, plan_windows
+from oneshot.segment.windows import Slot, plan_windows
 from oneshot.training.distributed import World
 from tests.fake_scenes import fake_scenes, fake_targets
 
@@ -46,14 +45,6 @@ def names(batches) -> list[tuple[int, ...]]:
     return [tuple(name) for batch in batches for name in batch.targets[:, :, 0, 0].int().tolist()]
 
 
-def test_first_epoch_takes_jobs_as_they_come_and_later_ones_shuffle_them():
-    assert epoch_order(1, 0, 5).tolist() == [0, 1, 2, 3, 4]
-    orders = [epoch_order(1, epoch, 20).tolist() for epoch in (1, 2)]
-    assert orders[0] != orders[1]
-    assert all(sorted(order) == list(range(20)) for order in orders)
-    assert epoch_order(2, 1, 20).tolist() != orders[0]
-
-
 def test_every_epoch_visits_every_scene_once_in_another_order(make_feed):
     n_epoch = 4 * N_JOB_SCENES
     seen = names(make_feed([Phase((4,), 3 * n_epoch)]).batches())
@@ -67,11 +58,6 @@ def test_epochs_stay_apart_where_windows_do_not_divide_them(make_feed):
     n_epoch = 4 * N_JOB_SCENES
     seen = names(make_feed([Phase((4,), 2 * n_epoch)], n_window_jobs=3).batches())
     assert len(set(seen[:n_epoch])) == len(set(seen[n_epoch:])) == n_epoch
-
-
-def test_scenes_of_a_window_are_shuffled_across_its_jobs(make_feed):
-    seen = names(make_feed([Phase((4,), 2 * N_JOB_SCENES)]).batches())
-    assert [job for _, job, _ in seen] != sorted(job for _, job, _ in seen)
 
 
 @pytest.mark.parametrize(
@@ -100,22 +86,14 @@ def test_processes_share_every_window_and_no_scene_twice(size, n_window_jobs, ma
     assert len(set(first_epoch)) == len(first_epoch) == 4 * N_JOB_SCENES
 
 
-def test_processes_that_cannot_share_a_batch_evenly_are_refused(make_feed):
-    with pytest.raises(ParameterError, match="batch_size is 5, which 2 processes cannot share evenly"):
-        make_feed([Phase((4,), 48)], world=World(0, 2))
-
-
 def test_waiting_for_scenes_is_timed(make_feed, open_stock):
     def slow_job(level, job):
-        time.sleep(0.1)
+        time.sleep(0.05)
         return named_job(level, job)
 
     slow = make_feed([Phase((4,), 2 * N_JOB_SCENES)], open_stock(slow_job, memory_bytes=0), n_window_jobs=1)
     names(slow.batches())
-    assert slow.seconds_waited > 0.15
-    quick = make_feed([Phase((4,), 2 * N_JOB_SCENES)], n_window_jobs=1)
-    names(quick.batches())
-    assert quick.seconds_waited < 0.15
+    assert slow.seconds_waited > 0.08
 
 
 def test_order_follows_the_seed(make_feed):
@@ -181,14 +159,6 @@ def test_threads_end_with_the_batches(make_feed):
     assert threading.active_count() > n_threads
     batches.close()
     assert threading.active_count() == n_threads
-
-
-def test_a_failing_renderer_stops_the_training(make_feed, open_stock):
-    def broken(level, job):
-        raise ParameterError(f"job {job} cannot be drawn")
-
-    with pytest.raises(ParameterError, match="job 0 cannot be drawn"):
-        next(make_feed([Phase((4,), 48)], open_stock(broken)).batches())
 
 
 def test_every_scene_is_normalised_with_the_statistics_of_its_own_level(open_stock):

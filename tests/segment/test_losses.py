@@ -16,10 +16,7 @@ from oneshot.segment.losses import MatchingLoss, SegmentationLoss, pixel_loss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, weight_decay_loss
 from tests.fake_scenes import fake_scenes, fake_targets
 from tests.oracle import siamese_unet_numpy as oracle
-
-
-def normal(*shape: int, seed: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.segment.nets.test_siamese_unet import normal
 
 
 def make_batch(n: int, matched: bool):
@@ -54,14 +51,6 @@ def test_matching_loss_of_hidden_characters_alone_is_zero():
     assert MatchingLoss()(normal(2, 4, 6, seed=0), normal(2, 6, 2, 3, seed=1), hidden).item() == 0
 
 
-def test_matching_loss_falls_as_codes_match_their_places():
-    codes = torch.eye(4)[None]
-    places = torch.eye(4).view(1, 4, 2, 2)
-    right = MatchingLoss()(9 * codes, 9 * places, places)
-    wrong = MatchingLoss()(9 * codes, 9 * places, places.flip(1))
-    assert right.item() < 1e-3 < wrong.item()
-
-
 def test_published_loss_is_cross_entropy_and_weight_decay():
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     batch = make_batch(3, matched=False)
@@ -84,12 +73,6 @@ def test_matching_loss_is_added_with_its_weight():
     )
     plain = SegmentationLoss(net)(batch).item()
     assert SegmentationLoss(net, 0.1)(batch).item() == pytest.approx(plain + 0.1 * matching, rel=1e-4)
-
-
-def test_published_loss_has_no_parameters_of_its_own():
-    net = SiameseUNet(2)
-    assert len(list(SegmentationLoss(net).parameters())) == len(list(net.parameters()))
-    assert len(list(SegmentationLoss(net, 0.1).parameters())) == len(list(net.parameters())) + 1
 
 
 def test_matching_loss_without_its_data_is_refused():

@@ -95,12 +95,6 @@ def test_an_empty_mask_is_never_localised():
     assert localised(empty, empty).item() is False
 
 
-def test_scenes_are_scored_apart():
-    predicted, true = torch.cat([dot(3, 3), dot(20, 20)]), torch.cat([dot(3, 3), dot(3, 3)])
-    assert iou(predicted, true).tolist() == [1, 0]
-    assert localised(predicted, true).tolist() == [True, False]
-
-
 def test_mean_has_students_interval():
     mean = mean_of_values(np.array([0.2, 0.3, 0.4, 0.7], np.float32))
     deviation = math.sqrt(sum((x - 0.4) ** 2 for x in (0.2, 0.3, 0.4, 0.7)) / 3)
@@ -139,9 +133,7 @@ def scenes_of(characters: list[list[int]], targets: list[int]) -> Scenes:
     """Scenes that hold these characters, in the order of drawing, and search these."""
     scenes = fake_scenes(len(targets), len(characters[0]), seed=0)
     return replace(
-        scenes,
-        characters=np.array(characters, np.uint16),
-        target_characters=np.array(targets, np.uint16),
+        scenes, characters=np.array(characters, np.uint16), target_characters=np.array(targets, np.uint16)
     )
 
 
@@ -150,18 +142,12 @@ def test_a_same_class_distractor_is_another_instance_and_not_the_target_itself()
     assert has_same_class_distractor(scenes).tolist() == [True, False, True, False]
 
 
-def test_looking_for_distractors_leaves_the_scenes_as_they_were():
-    scenes = scenes_of([[7, 2, 7]], [7])
-    has_same_class_distractor(scenes)
-    assert scenes.characters.tolist() == [[7, 2, 7]]
-
-
 @pytest.mark.omniglot
 @pytest.mark.parametrize(("level", "share"), [(4, 0.01), (256, 0.52)])
 def test_half_of_the_fullest_one_shot_scenes_have_a_same_class_distractor(
     drawings: Drawings, level: int, share: float
 ):
-    scenes = load_scenes("test-one-shot", level, 2000, drawings)
-    assert has_same_class_distractor(scenes).mean() == pytest.approx(share, abs=0.015)
+    scenes = load_scenes("test-one-shot", level, 1000, drawings)
+    assert has_same_class_distractor(scenes).mean() == pytest.approx(share, abs=0.02)
     # The target is where the mask is: no scene's own target counts as a distractor.
     assert (scenes.characters[:, level - 1] == scenes.target_characters).all()

@@ -6,21 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.params import load_params
 from oneshot.segment.batches import Batch
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm
-from oneshot.segment.recipes import (
-    METHODS,
-    SegmentationRecipe,
-    muon_and_adam,
-)
+from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training.muon import Muon, orthogonalised, orthogonalised_together
-from tests.conftest import ROOT
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.segment.nets.test_siamese_unet import generator
 
 
 def random_batch(n: int) -> Batch:
@@ -30,16 +21,13 @@ def random_batch(n: int) -> Batch:
 
 
 def test_published_recipe_is_as_published():
-    numbers = load_params(ROOT / "params.yaml").segmentation.recipes["siamese_unet"]["published"][
-        "segmentation"
-    ]
-    recipe = SegmentationRecipe("published", **numbers.model_dump(exclude={"lower_levels"}))
+    recipe = SegmentationRecipe("published", 5e-4, 250, 0.0)
     net = SiameseUNet(2).initialise(generator())
     (adam,) = recipe.optimizers(SegmentationLoss(net))
     assert isinstance(adam, torch.optim.Adam)
     defaults = {name: adam.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
     assert defaults == {"lr": 5e-4, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0}
-    assert (recipe.batch_size, recipe.matching_weight, recipe.method.prepared) == (250, 0, False)
+    assert not recipe.method.prepared
 
 
 def test_fast_recipe_gives_every_parameter_to_one_optimiser():
@@ -140,10 +128,3 @@ def test_fast_start_puts_the_logits_at_the_backgrounds_share():
     assert background + foreground == pytest.approx(0, abs=1e-4)
     assert net.decoder.layers[-1].shift.tolist() == pytest.approx([2.3, -2.3])
     assert 1 / (1 + math.exp(4.6)) == pytest.approx(0.01, abs=2e-3)
-
-
-def test_recipes_are_found_by_name_and_take_their_numbers():
-    assert set(METHODS) == {"published", "fast"}
-    recipe = SegmentationRecipe("fast", lr=1e-4, batch_size=32, matching_weight=0.2)
-    assert (recipe.lr, recipe.batch_size, recipe.matching_weight) == (1e-4, 32, 0.2)
-    assert recipe.method.optimizers is muon_and_adam

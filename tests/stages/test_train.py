@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
@@ -16,11 +15,10 @@ from oneshot.errors import TrainingError
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import apply_overrides, read_values
 from oneshot.segment.nets import NETS
-from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.training.tensors import load_network
 from stages import train
-from tests.classify.test_training import Tiny
 from tests.conftest import ROOT
+from tests.fake_runs import Tiny
 
 FEW = "{n_epochs: null, phases: {segmentation: [{clutter_levels: [4], n_scenes: 16}]}}"
 SMALL = (
@@ -137,28 +135,3 @@ def test_own_images_have_no_drawers_to_split_by(project: Path) -> None:
 def test_a_masknet_without_a_network_to_start_from_is_one_sentence(project: Path) -> None:
     with pytest.raises(TrainingError, match="masknet-joint starts from siamese_unet-joint, which is not"):
         train.main(["segmentation", "masknet-joint"])
-
-
-def test_a_new_network_is_a_class_in_the_registry_and_a_section_of_the_parameters(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Shallow(SiameseUNet):
-        def match(self, target_codes: torch.Tensor, scene_codes: torch.Tensor) -> torch.Tensor:
-            return super().match(target_codes, scene_codes) / 2
-
-    class Mine(Tiny):
-        pass
-
-    def edit(values: Any) -> None:
-        parts = values["segmentation"]
-        parts["networks"]["shallow-4"] = parts["networks"]["siamese_unet-joint"] | {"net": "shallow"}
-        networks = values["classification"]["networks"]
-        networks["mine"] = networks["own"] | {"net": "mine"}
-
-    monkeypatch.setitem(NETS, "shallow", Shallow)
-    monkeypatch.setitem(CLASSIFIERS, "mine", Mine)
-    change(Path("params.yaml"), edit=edit)
-    train.main(["segmentation", "shallow-4"])
-    train.main(["classification", "mine"])
-    assert read_about("segmentation", "shallow-4")["net"] == "shallow"
-    assert read_about("classification", "mine")["settings"]["base"] is None

@@ -74,8 +74,5 @@ def test_alone_nothing_is_shared():
 def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "99")
     monkeypatch.setenv("LOCAL_RANK", "98")
-    with (
-        pytest.raises(TrainingError, match=r"process 98 of this machine finds \d+ GPUs"),
-        join_world("cuda"),
-    ):
+    with pytest.raises(TrainingError, match=r"process 98 of this machine finds \d+ GPUs"), join_world("cuda"):
         pass

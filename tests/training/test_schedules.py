@@ -13,11 +13,8 @@ def test_published_rate_is_halved_at_the_start_of_epochs_10_15_and_17_of_20():
     assert [halvings(step, 160_000, 20) for step in changes] == [1, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
-def test_five_epochs_halve_at_2_3_and_4():
+def test_halvings_follow_the_epochs_or_else_the_steps():
     assert [halvings(epoch * 10, 50, n_epochs=5) for epoch in range(5)] == [1, 1, 0.5, 0.25, 0.125]
-
-
-def test_without_epochs_the_halvings_follow_the_steps():
     assert [halvings(step, 80) for step in (0, 39, 40, 59, 60, 69, 70, 79)] == [
         1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125
     ]  # fmt: skip

@@ -12,13 +12,10 @@ from oneshot.classify.recipes import Own, Published
 from oneshot.errors import TrainingError
 from oneshot.training.fit import fit
 from oneshot.training.tensors import load_tensors
+from tests.training.test_fit import KilledError, tensors_of, without_time
 
 RECIPES = {"published": Published(), "own": Own()}
 N_STEPS = 24  # of 4 pairs, in 3 epochs
-
-
-class KilledError(Exception):
-    """Stands for a power cut."""
 
 
 @pytest.fixture
@@ -35,10 +32,6 @@ def make_run(synthetic_drawings):
 def error_of(loss):
     """Something that depends on the weights."""
     return lambda: loss.net.base.connected.bias.sum().sin().item()
-
-
-def without_time(points):
-    return [replace(point, seconds=0.0) for point in points]
 
 
 def run(made, path, **settings):
@@ -65,14 +58,9 @@ def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, kill_at, tmp_
     progress = run(resumed, tmp_path / "killed", on_log=points.append)
     assert without_time(points) == without_time(progress.curve) == without_time(whole.curve)
     torch.testing.assert_close(resumed[0].state_dict(), made[0].state_dict(), atol=0, rtol=0)
-    assert tensors_of(tmp_path / "killed") == tensors_of(tmp_path / "whole")
-
-
-def tensors_of(path):
-    """Raw bytes of every tensor of a checkpoint, the optimiser's state included."""
-    tensors, _ = load_tensors(path)
-    assert {name.partition(".")[0] for name in tensors} == {"loss", "best", "optimizer"}
-    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+    kept = tensors_of(tmp_path / "killed")
+    assert kept == tensors_of(tmp_path / "whole")
+    assert {name.partition(".")[0] for name in kept} == {"loss", "best", "optimizer"}
 
 
 def test_the_weights_that_validate_best_are_kept_and_patience_ends_training(tmp_path, make_run):

@@ -12,14 +12,7 @@ from oneshot.segment.nets.siamese_unet import SiameseUNet, correlate, spread
 from oneshot.segment.proposals import crops_of
 from tests.oracle import masknet_numpy as oracle
 from tests.oracle import siamese_unet_numpy as siamese_oracle
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(*shape, generator=generator(seed), dtype=dtype)
+from tests.segment.nets.test_siamese_unet import arrays, generator, normal
 
 
 def small_net(feature_maps: int = 2, dtype: torch.dtype = torch.float64) -> MaskNet:
@@ -29,10 +22,6 @@ def small_net(feature_maps: int = 2, dtype: torch.dtype = torch.float64) -> Mask
     for number, block in enumerate(net.blocks()):
         torch.nn.init.normal_(block.shift, std=0.5, generator=generator(number))
     return net
-
-
-def arrays(net: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in net.state_dict().items()}
 
 
 def decode_each(net: SiameseUNet, codes, skips, locations) -> torch.Tensor:
