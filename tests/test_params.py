@@ -174,7 +174,9 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
 
 
 def test_an_unknown_scale_is_named_beside_the_known_ones() -> None:
-    assert_refused(change("scale", "huge"), "scale is 'huge', which is none of smoke, laptop, paper")
+    assert_refused(
+        change("scale", "huge"), "scale is 'huge', but input should be 'smoke', 'laptop' or 'paper'"
+    )
 
 
 def test_synthetic_alphabets_need_their_sizes() -> None:

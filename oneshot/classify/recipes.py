@@ -127,15 +127,10 @@ class Constant(ClassificationRecipe):
 
 
 @dataclass(frozen=True)
-class Halving(ClassificationRecipe):
+class Halving(Constant):
     """Adam, its rate halved every 2,000 episodes. Source: Snell et al. 2017, section 3.1."""
 
-    lr: float = 1e-3
     n_steps_a_halving: int = 2000
-    patience: int | None = None
-
-    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
-        return [Adam(loss.net.parameters(), lr=self.lr, fused=fused or None)]
 
     def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
         scale_rates(optimizers, 0.5 ** (step // self.n_steps_a_halving))
