@@ -41,10 +41,9 @@ def fetch_mnist(
         return download(last, fetched, published_md5, progress, MNIST_ADVICE)
 
     def is_right(path: Path, name: str) -> bool:
+        published = facts["files"][name]["sha256_uncompressed"]
         try:
-            return (
-                hashlib.sha256(_decompress(path)).hexdigest() == facts["files"][name]["sha256_uncompressed"]
-            )
+            return hashlib.sha256(_decompress(path)).hexdigest() == published
         except ArchiveError:
             return False
 
