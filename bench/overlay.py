@@ -14,7 +14,7 @@ from torch.autograd import DeviceType
 from bench.harness import LEVEL, Bench, Readings
 from bench.rates import synchronise
 from oneshot.segment.batches import Batch, code, decode
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training.fit import train_step
@@ -60,10 +60,10 @@ def overlay(bench: Bench) -> dict[str, Any]:
         name = ",".join(speed.parts) or "plain"
         try:
             losses, readings = time_steps(bench, recipe, speed)
-            iou = 100 * evaluate(
+            iou = 100 * evaluate_answers(
                 copy.deepcopy(bench.net), held_out[: 2000 if bench.cuda else 200], bench.statistics,
                 batch_size=bench.batch_size, speed=speed,
-            ).iou.mean()  # fmt: skip
+            )["answer"].iou.mean()  # fmt: skip
         except Exception as error:
             print(f"  failed: {name}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
             found[name] = {"error": str(error)}

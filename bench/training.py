@@ -25,7 +25,7 @@ from bench.harness import LEVEL, Bench, Readings
 from bench.overlay import overlay, profile
 from bench.rates import PASSES, measure_rates, memory_traffic, operations
 from oneshot.segment.batches import code, decode
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.memory import count_threads
@@ -219,9 +219,9 @@ def evaluation(bench: Bench) -> dict[str, Any]:
             if name == "obvious":
                 iou = obvious.evaluate(theirs, loader, bench.device).mean()
             else:
-                iou = evaluate(
+                iou = evaluate_answers(
                     ours, bench.scenes, bench.statistics, batch_size=size, speed=bench.speed
-                ).iou.mean()
+                )["answer"].iou.mean()
             if repeat or not bench.cuda:  # the first round compiles and starts the workers
                 rates[name].append(n / (time.perf_counter() - started))
             ious.append(100 * float(iou))

@@ -21,7 +21,7 @@ from oneshot.published import CLUTTER_LEVELS, SET_SPLITS
 def render_scenes(arguments: argparse.Namespace) -> None:
     """Render one job, and print its checksums or write its arrays."""
     recipe = SceneRecipe(
-        clutter_level=arguments.clutter_level if arguments.distractors is None else arguments.distractors + 1,
+        clutter_level=arguments.clutter_level,
         characters=arguments.characters,
         drawers=arguments.drawers,
         n_occluders=arguments.occluders,
@@ -86,9 +86,7 @@ def _build_parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded"
     )
-    how_many = one.add_mutually_exclusive_group(required=True)
-    how_many.add_argument("--clutter-level", type=int, help="distractors and the target")
-    how_many.add_argument("--distractors", type=int, help="instead of the clutter level")
+    one.add_argument("--clutter-level", type=int, required=True, help="distractors and the target")
     one.add_argument("--seed", type=int, required=True, help="of the job's random stream, below 2**32")
     one.add_argument("--scenes", type=int, default=JOB_SCENES)
     one.add_argument("--occluders", type=int, default=0, help="characters above the target")

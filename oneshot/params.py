@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from oneshot.errors import ParameterError
 
 RecipeName = Literal["published", "fast"]
+ScaleName = Literal["smoke", "laptop", "paper"]
 ClutterLevel = Literal[4, 8, 16, 32, 64, 128, 256]
 SEGMENTATION = "segmentation"  # the task, and the one training of a network that has one
 CLASSIFICATION = "classification"
@@ -239,11 +240,17 @@ class Scale(Section):
     evaluate: Evaluate
     recheck: Recheck
 
+    @model_validator(mode="after")
+    def check_source(self) -> "Scale":
+        if self.source == "synthetic" and self.synthetic is None:
+            raise ValueError("synthetic is empty, but its source is synthetic")
+        return self
+
 
 class Params(Section):
     """Values of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
 
-    scale_name: str = Field(alias="scale")
+    scale_name: ScaleName = Field(alias="scale")
     seed: int = Field(ge=0, lt=2**32)
     lr: float | None = Field(gt=0)
     device: Literal["auto", "cpu", "cuda"]
@@ -255,11 +262,11 @@ class Params(Section):
     segmentation: SegmentationParams
     classification: ClassificationParams
     other_images: OtherImages
-    scales: dict[Literal["smoke", "laptop", "paper"], Scale]
+    scales: dict[ScaleName, Scale] = Field(min_length=3)
 
     @property
     def scale(self) -> Scale:
-        return self.scales[self.scale_name]  # type: ignore[index]
+        return self.scales[self.scale_name]
 
     def networks_of(self, task: str) -> dict[str, Any]:
         """Give the sections of a task's networks by name. Raises ParameterError if there is no such task."""
@@ -332,17 +339,9 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
 
 def check_params(values: Any, name: str = "params.yaml") -> Params:
     try:
-        params = Params.model_validate(values)
+        return Params.model_validate(values)
     except ValidationError as error:
         raise ParameterError(f"{name}: {describe_problems(error)}.") from None
-    if params.scale_name not in params.scales:
-        known = ", ".join(params.scales)
-        raise ParameterError(f"{name}: scale is {params.scale_name!r}, which is none of {known}.")
-    if params.scale.source == "synthetic" and params.scale.synthetic is None:
-        raise ParameterError(
-            f"{name}: scales.{params.scale_name}.synthetic is empty, but its source is synthetic."
-        )
-    return params
 
 
 def describe_problems(error: ValidationError) -> str:

@@ -1,4 +1,7 @@
-"""Train one network: TASK is segmentation or classification, NAME its section of params.yaml."""
+"""Train one network: TASK is segmentation or classification, NAME its section of params.yaml.
+
+Its weights, about.json and curve.csv are written; or that it is not trained.
+"""
 
 import argparse
 import shutil
@@ -24,12 +27,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("task", choices=(SEGMENTATION, CLASSIFICATION))
     parser.add_argument("name")
     arguments = parser.parse_args(words)
-    train_network(arguments.task, arguments.name)
-
-
-def train_network(task: str, name: str) -> None:
-    """Train a network and write its weights, about.json and curve.csv; or write that it is not trained."""
-    params = load_params()
+    task, name, params = arguments.task, arguments.name, load_params()
     folder = net_folder(task, name)
     about: dict[str, Any] = {"trained": False}
     trainings: Sequence[Any] = ()

@@ -17,7 +17,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from oneshot.segment.batches import pixel_statistics
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets import NETS
@@ -65,7 +65,8 @@ def first_losses(name: str, speed: Speed) -> list[float]:
 def mean_iou(weights: Path, speed: Speed) -> float:
     """In points; batches of 16 leave a last one of 8."""
     net, _ = load_network(weights, NETS)
-    return 100 * float(evaluate(net, SCENES, STATISTICS, batch_size=16, speed=speed).iou.mean())
+    answers = evaluate_answers(net, SCENES, STATISTICS, batch_size=16, speed=speed)
+    return 100 * float(answers["answer"].iou.mean())
 
 
 def figures(weights: Path, speed: Speed, names: Sequence[str] = tuple(RATES)) -> dict[str, Any]:

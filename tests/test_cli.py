@@ -62,7 +62,7 @@ def test_render_prints_checksums(file: Path, synthetic_drawings: Drawings, rende
 def test_every_option_reaches_the_scenes(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
     options = "--occluders 2 --empty 0.5 --scene-size 130 97 --target-size 20 40"
     found = render(
-        file, f"--characters test --drawers 19:20 --distractors 2 --seed 4294967295 --scenes 8 {options}"
+        file, f"--characters test --drawers 19:20 --clutter-level 3 --seed 4294967295 --scenes 8 {options}"
     )
     recipe = SceneRecipe(3, "test", (19, 20), 2, 0.5, (130, 97), (20, 40))
     assert found == draw_sums(synthetic_drawings, recipe, 4294967295, 8)
@@ -133,7 +133,6 @@ def test_an_error_exits_with_status_1_and_no_traceback(tmp_path: Path) -> None:
     [
         GOOD.replace("0:10", "ten"),
         GOOD.replace("train", "evaluation"),
-        GOOD + " --distractors 3",
         GOOD.replace("--clutter-level 4 ", ""),
         GOOD.replace("--sha256", ""),
         "write --split train --clutter-level 5 --out .",

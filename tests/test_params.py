@@ -121,7 +121,9 @@ def test_an_unknown_clutter_level_of_a_phase_is_quoted(levels: list[int], messag
 
 
 def test_an_unknown_scale_is_named_beside_the_known_ones() -> None:
-    assert_refused(change("scale", "huge"), "scale is 'huge', which is none of smoke, laptop, paper")
+    assert_refused(
+        change("scale", "huge"), "scale is 'huge', but input should be 'smoke', 'laptop' or 'paper'"
+    )
 
 
 def test_synthetic_alphabets_need_their_sizes() -> None:

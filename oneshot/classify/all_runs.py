@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 
 from oneshot.classify.episodes import Episodes
 from oneshot.errors import ArchiveError
@@ -37,11 +37,6 @@ def read_all_runs(path: Path) -> tuple[UInt8[np.ndarray, "800 105 105"], Episode
     numbers = np.arange(len(images), dtype=np.int32).reshape(N_RUNS, 2 * N_WAY)
     answers = np.array([answers for _, answers in runs], np.int32)
     return images, Episodes("all_runs", N_WAY, 1, numbers[:, :N_WAY], numbers[:, N_WAY:], answers)
-
-
-def error_percent(hits: Bool[np.ndarray, "episodes queries"]) -> float:
-    """Count wrong answers in %, as Lake reports them: runs are of equal size, so it is their mean."""
-    return 100 * int((~hits).sum()) / hits.size
 
 
 def _find_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:

@@ -34,7 +34,16 @@ def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
     facts = benchmarks[name]
     classes = find_classes(facts, drawings)
     generator = np.random.default_rng(facts["seed"])
-    lists = _draw(name, facts, classes, generator)
+    if facts["protocol"] == "within alphabets":
+        alphabets = read_facts("episodes")["alphabets"][facts["alphabets"]]
+        times, n_way, n_queries = facts["n_times"], facts["n_way"], facts["n_queries"]
+        lists = [within_alphabets(classes, alphabets, times, generator, n_way, n_queries, name)]
+    elif facts["protocol"] == "mixed classes":
+        n_way, n_shot, n_episodes = facts["n_way"], facts["n_shot"], facts["n_episodes"]
+        lists = [mixed_classes(classes, n_way, n_shot, n_episodes, generator, protocol=name)]
+    else:
+        first, last = facts["ways"]
+        lists = rising_ways(classes, range(first, last + 1), facts["n_trials"], generator, name)
     if drawings.source == "omniglot" and sha256_of_lists(lists) != facts["sha256"]:
         raise ChecksumError(
             f"the episodes of {name} have the SHA-256 {sha256_of_lists(lists)}, not the published "
@@ -81,17 +90,3 @@ def sha256_of_lists(lists: Iterable[Episodes]) -> str:
     """Hash the lists' own checksums, one after another; of a single list its own."""
     sums = [episodes.sha256() for episodes in lists]
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
-
-
-def _draw(
-    name: str, facts: Mapping[str, Any], classes: Classes, generator: np.random.Generator
-) -> list[Episodes]:
-    if facts["protocol"] == "within alphabets":
-        alphabets = read_facts("episodes")["alphabets"][facts["alphabets"]]
-        times, n_way, n_queries = facts["n_times"], facts["n_way"], facts["n_queries"]
-        return [within_alphabets(classes, alphabets, times, generator, n_way, n_queries, name)]
-    if facts["protocol"] == "mixed classes":
-        n_way, n_shot, n_episodes = facts["n_way"], facts["n_shot"], facts["n_episodes"]
-        return [mixed_classes(classes, n_way, n_shot, n_episodes, generator, protocol=name)]
-    first, last = facts["ways"]
-    return rising_ways(classes, range(first, last + 1), facts["n_trials"], generator, name)

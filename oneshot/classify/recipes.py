@@ -101,18 +101,14 @@ class Own(ClassificationRecipe):
     patience: int | None = None
 
     def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
-        lr = self.lr * min(1.0, INPUTS / widest(loss.net))
+        layers = [layer for layer in loss.net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        widest = max((layer.weight[0].numel() for layer in layers), default=1)  # inputs of a unit
+        lr = self.lr * min(1.0, INPUTS / widest)
         return [AdamW(loss.net.parameters(), lr=lr, weight_decay=self.weight_decay, fused=fused or None)]
 
     def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
         scale_rates(optimizers, warm_up_and_cosine(step, feed.n_steps))
         return super().set_rates(optimizers, step, feed)
-
-
-def widest(net: nn.Module) -> int:
-    """Count the inputs of a unit of the widest convolution or linear layer."""
-    layers = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    return max((layer.weight[0].numel() for layer in layers), default=1)
 
 
 @dataclass(frozen=True)
@@ -127,15 +123,10 @@ class Constant(ClassificationRecipe):
 
 
 @dataclass(frozen=True)
-class Halving(ClassificationRecipe):
+class Halving(Constant):
     """Adam, its rate halved every 2,000 episodes. Source: Snell et al. 2017, section 3.1."""
 
-    lr: float = 1e-3
     n_steps_a_halving: int = 2000
-    patience: int | None = None
-
-    def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
-        return [Adam(loss.net.parameters(), lr=self.lr, fused=fused or None)]
 
     def set_rates(self, optimizers: list[Optimizer], step: int, feed: EpochFeed) -> float:
         scale_rates(optimizers, 0.5 ** (step // self.n_steps_a_halving))

@@ -41,14 +41,6 @@ class Scorer(Protocol):
         """Score each query's code against each of the support set's: higher is more alike."""
 
 
-@runtime_checkable
-class RepresentingScorer(Protocol):
-    """A scorer that makes other codes of a class's shots, such as one prototype, to compare with."""
-
-    def represent(self, supports: Tensor) -> Tensor:
-        """Make n_way x k codes of n_way x n_shot ones."""
-
-
 class NetworkScorer:
     """A network as a scorer: codes in batches, on the device that `speed` names; its mode is put back."""
 
@@ -124,7 +116,7 @@ def score_queries(
     of them, such as its prototype's.
     """
     classes = supports.unflatten(0, (n_way, n_shot))
-    if isinstance(scorer, RepresentingScorer):
+    if hasattr(scorer, "represent"):
         classes = scorer.represent(classes)
     return scorer.compare(queries, classes.flatten(0, 1)).unflatten(1, classes.shape[:2]).mean(2)
 

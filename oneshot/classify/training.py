@@ -22,9 +22,8 @@ from oneshot.classify.feeds import (
     PairLoss,
 )
 from oneshot.classify.nets import NETS
-from oneshot.classify.nets.koch import SiamesePair
+from oneshot.classify.nets.koch import SiamesePair, initialise_scaled
 from oneshot.classify.nets.network import Network, set_order
-from oneshot.classify.nets.scaled import initialise_scaled
 from oneshot.classify.pairs import PairSource, draw_set
 from oneshot.classify.protocols import Protocols
 from oneshot.classify.recipes import ClassificationRecipe, Constant, Halving, Own, Published
@@ -100,6 +99,7 @@ class ClassificationPlan(TrainingPlan):
 
     @property
     def n_planned(self) -> int:
+        """Pairs or episodes in all."""
         amount = self.amount
         n_epoch = amount.n_pairs * (1 + amount.n_copies) if self.teaching.pairs else amount.n_episodes
         return int(n_epoch * amount.n_epochs)

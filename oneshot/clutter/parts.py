@@ -172,14 +172,14 @@ def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None 
         (folder / str(clutter_level) / split).glob("part-*.zarr.zip"), key=lambda p: int(p.name[5:-9])
     )
     parts: list[Scenes] = []
-    missing = n_scenes
+    n_read = 0
     for path in paths:
-        if missing is None or missing > 0:
-            parts.append(read_part(path, missing)[0])
-            missing = None if missing is None else missing - len(parts[-1])
-    if not parts or (missing or 0) > 0:
+        if n_scenes is None or n_read < n_scenes:
+            parts.append(read_part(path, n_scenes and n_scenes - n_read)[0])
+            n_read += len(parts[-1])
+    if not parts or n_read < (n_scenes or 0):
         raise PartError(
-            f"{folder} holds {sum(map(len, parts))} scenes of {split} at clutter level {clutter_level}: "
+            f"{folder} holds {n_read} scenes of {split} at clutter level {clutter_level}: "
             "run the stage render first, or ask for fewer."
         )
     return concatenate(parts)

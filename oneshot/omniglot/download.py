@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,7 @@ def fetch_archives(
         except (NotFoundError, ArchiveError):
             download(head, fetched, archive["md5"], progress)
 
-    def is_right(path: Path, name: str) -> bool:
-        return _is_archive(path, name, facts)
-
+    is_right = partial(_is_archive, facts=facts)
     return fetch_files(folder, facts["archives"], mirror, is_right, from_upstream, MIRROR_ADVICE, progress)
 
 
@@ -86,7 +85,10 @@ def fetch_files(
                         raise ArchiveError(
                             f"{origin} is not the published file (its MD5 is {md5(fetched)}): {advice}"
                         )
-                _put(fetched, paths[name])
+                with fetched.open("rb+") as file:
+                    os.fsync(file.fileno())  # on the disk before it has the name
+                fetched.chmod(0o644)  # pooch leaves it readable by its owner only
+                os.replace(fetched, paths[name])
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(
@@ -175,11 +177,3 @@ def download(
                 f"{address} sent something other than the published archive "
                 f"(its MD5 is not {published_md5}): {advice}"
             ) from error
-
-
-def _put(fetched: Path, path: Path) -> None:
-    """Move a proven file into its place, on the disk before it has the name."""
-    with fetched.open("rb+") as file:
-        os.fsync(file.fileno())
-    fetched.chmod(0o644)  # pooch leaves it readable by its owner only
-    os.replace(fetched, path)

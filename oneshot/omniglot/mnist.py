@@ -41,8 +41,9 @@ def fetch_mnist(
         return download(last, fetched, published_md5, progress, MNIST_ADVICE)
 
     def is_right(path: Path, name: str) -> bool:
+        published = facts["files"][name]["sha256_uncompressed"]
         try:
-            return _sha256(_decompress(path)) == facts["files"][name]["sha256_uncompressed"]
+            return hashlib.sha256(_decompress(path)).hexdigest() == published
         except ArchiveError:
             return False
 
@@ -78,10 +79,6 @@ def ink_images(grey: UInt8[np.ndarray, "n 28 28"], side: int = SIDE) -> UInt8[np
     return ink
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def _decompress(path: Path) -> bytes:
     """Decompress at most LARGEST bytes: a wrong file may inflate without end."""
     try:
@@ -97,6 +94,6 @@ def _read_idx(path: Path, facts: Mapping[str, Any], shape: tuple[int, ...]) -> U
     """Read an idx file: two zeros, type, number of axes, their lengths in four bytes each, the values."""
     content = _decompress(path)
     published = facts["files"][path.name]["sha256_uncompressed"]
-    if _sha256(content) != published:
+    if hashlib.sha256(content).hexdigest() != published:
         raise ArchiveError(f"{path} is not MNIST's published file: delete it and fetch it again")
     return np.frombuffer(content, np.uint8, offset=4 * (1 + len(shape))).reshape(shape)

@@ -121,7 +121,8 @@ def draw_character(rng: np.random.Generator, style: AlphabetStyle) -> list[Strok
             strokes.append(draw_stroke(rng, style, start, *free[:3]))
             free = free[3:] + free[:3]
         extent = np.ptp(np.concatenate(strokes), axis=0)
-        if sum(map(stroke_length, strokes)) >= SHORTEST and extent.min() >= NARROWEST:
+        lengths = [float(np.linalg.norm(np.diff(stroke, axis=0), axis=1).sum()) for stroke in strokes]
+        if sum(lengths) >= SHORTEST and extent.min() >= NARROWEST:
             return strokes
 
 
@@ -154,11 +155,6 @@ def draw_stroke(
     return np.stack(points)
 
 
-def stroke_length(stroke: Stroke) -> float:
-    """Sum up the distances between a stroke's points."""
-    return float(np.linalg.norm(np.diff(stroke, axis=0), axis=1).sum())
-
-
 def write_character(
     rng: np.random.Generator, strokes: list[Stroke], hands: Hands
 ) -> Bool[np.ndarray, "20 105 105"]:
@@ -173,9 +169,8 @@ def write_character(
 
 def vary(rng: np.random.Generator, stroke: Stroke, hands: Hands) -> Float[np.ndarray, "20 positions 2"]:
     """Move the pen along one stroke in each drawer's handwriting: shifted, scaled and wobbly by a little."""
-    from scipy.interpolate import (
-        CubicSpline,
-    )  # here, since it loads slowly and only synthetic alphabets need it
+    # Here, since it loads slowly and only synthetic alphabets need it.
+    from scipy.interpolate import CubicSpline
 
     chords = np.concatenate([[0], np.linalg.norm(np.diff(stroke, axis=0), axis=1).cumsum()])
     length = chords[-1]

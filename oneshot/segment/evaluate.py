@@ -16,25 +16,6 @@ from oneshot.segment.nets.masknet import MaskNet
 from oneshot.training.speed import Speed
 
 
-def evaluate(
-    net: nn.Module,
-    scenes: Scenes,
-    statistics: PixelStatistics,
-    *,
-    batch_size: int = 50,
-    speed: Speed | None = None,
-) -> Evaluation:
-    """Evaluate on every scene; `statistics` are those of `test-train` at the same level, as published.
-
-    `net` takes scenes and targets and gives two-class logits.
-    """
-    ious, hits = [], []
-    for predicted, true in segment_batches(net, scenes, statistics, batch_size, speed or Speed()):
-        ious.append(iou(predicted, true))
-        hits.append(localised(predicted, true))
-    return Evaluation(torch.cat(ious).cpu().numpy(), torch.cat(hits).cpu().numpy())
-
-
 def evaluate_answers(
     net: nn.Module,
     scenes: Scenes,
@@ -45,11 +26,16 @@ def evaluate_answers(
 ) -> dict[str, Evaluation]:
     """Score every answer of a network, by name (`oneshot.segment.answers`): of a Siamese-U-Net one.
 
-    A MaskNet chooses the size of its batches itself.
+    `net` takes scenes and targets and gives two-class logits; a MaskNet chooses the size of its batches
+    itself. `statistics` are those of `test-train` at the same level, as published.
     """
     if isinstance(net, MaskNet):
         return evaluate_masknet(net, scenes, statistics, speed=speed)
-    return {OWN: evaluate(net, scenes, statistics, batch_size=batch_size, speed=speed)}
+    ious, hits = [], []
+    for predicted, true in segment_batches(net, scenes, statistics, batch_size, speed or Speed()):
+        ious.append(iou(predicted, true))
+        hits.append(localised(predicted, true))
+    return {OWN: Evaluation(torch.cat(ious).cpu().numpy(), torch.cat(hits).cpu().numpy())}
 
 
 def segment(

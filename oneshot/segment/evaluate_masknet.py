@@ -153,13 +153,6 @@ def join_judged(parts: Sequence[JudgedMasks]) -> JudgedMasks:
     )
 
 
-def best_of(shared: SharedSteps, k: int) -> Bool[Tensor, "b n_locations"]:
-    """Say which locations are among the k that match their target best."""
-    correlation = shared.correlation.flatten(1)
-    best = correlation.topk(min(k, correlation.shape[1])).indices
-    return torch.zeros_like(correlation, dtype=torch.bool).scatter(1, best, True)
-
-
 def answer_batch(
     judge: MaskJudge, batch: Batch, labels: Int[Tensor, "b h w"], n_characters: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
@@ -170,8 +163,11 @@ def answer_batch(
     judged = judge.proposals(batch, shared, codes, every)
     candidates = judge.candidates(batch, codes, labels, n_characters)
     found = {OWN: judged.pick(judged.scores.argmax(1))}
+    correlation = shared.correlation.flatten(1)
     for k in TOP_K:
-        scores = judged.scores.where(best_of(shared, k), -torch.inf)
+        best = correlation.topk(min(k, h * w)).indices  # the k locations that match their target best
+        chosen = torch.zeros_like(correlation, dtype=torch.bool).scatter(1, best, True)
+        scores = judged.scores.where(chosen, -torch.inf)
         found[f"{TOP}{k}"] = judged.pick(scores.argmax(1))
     found["location_given"] = judged.pick(centre_location(centre(batch.masks), h, w))
     found["candidates_given"] = candidates.pick(candidates.scores.argmax(1))

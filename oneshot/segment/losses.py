@@ -65,8 +65,8 @@ class MatchingLoss(nn.Module):
 class Objective(nn.Module):
     """A network and what its training makes small: called with a batch, it gives the loss.
 
-    `n_locations`: random locations that it wants of every scene. `needs_others`: whether batches must bring
-    target images of distractors. Parameters that it does not train want no gradient. `corrected`: MaskNet's
+    `n_locations`: random locations that it wants of every scene. With `matching`, batches must bring target
+    images of distractors. Parameters that it does not train want no gradient. `corrected`: MaskNet's
     labels are mended.
     """
 
@@ -79,10 +79,6 @@ class Objective(nn.Module):
         self.trained().requires_grad_(True)
         self.matching_weight = matching_weight
         self.matching = MatchingLoss() if matching_weight else None
-
-    @property
-    def needs_others(self) -> bool:
-        return self.matching is not None
 
     def begin(self) -> None:
         """Set up what depends on the trainings before: nothing, if there are none."""

@@ -70,6 +70,7 @@ class SegmentationPlan(TrainingPlan):
 
     @property
     def n_planned(self) -> int:
+        """Scenes in all."""
         return sum(phase.n_scenes for training in self.trainings for phase in training.phases)
 
     @property
@@ -264,7 +265,7 @@ def train_once(
         return SceneFeed(
             stock, phases, statistics, batch_size=recipe.batch_size, seed=plan.seed, n_jobs=n_jobs,
             n_window_jobs=N_WINDOW_JOBS, speed=speed, world=world, n_locations=loss.n_locations,
-            render_targets=training_set.render_targets if loss.needs_others else None,
+            render_targets=training_set.render_targets if loss.matching else None,
         )  # fmt: skip
 
     with Stock(
@@ -272,7 +273,8 @@ def train_once(
         n_threads=count_threads(speed.device), device=device,
     ) as stock:  # fmt: skip
         if checkpoint.exists():
-            phases = read_phases(checkpoint)
+            kept = read_progress(checkpoint).identity.get("phases", [])  # those that the run began with
+            phases = tuple(Phase(tuple(phase["clutter_levels"]), phase["n_scenes"]) for phase in kept)
         elif seconds is not None:
             feed = make_feed(phases)
             batches = feed.repeat(feed.load_first())
@@ -298,12 +300,6 @@ def train_once(
             checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline, on_log=on_log, stop=stop,
             speed=speed, world=world,
         )  # fmt: skip
-
-
-def read_phases(checkpoint: Path) -> tuple[Phase, ...]:
-    """Read the phases that a run began with."""
-    kept = read_progress(checkpoint).identity.get("phases", [])
-    return tuple(Phase(tuple(phase["clutter_levels"]), phase["n_scenes"]) for phase in kept)
 
 
 def report_training(training: PlannedTraining, progress: Progress) -> TrainingReport:

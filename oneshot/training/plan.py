@@ -26,11 +26,6 @@ class TrainingPlan:
     checkpoint_seconds: float
 
     @property
-    def n_planned(self) -> int:
-        """Scenes, pairs or episodes in all."""
-        raise NotImplementedError
-
-    @property
     def identity(self) -> dict[str, Any]:
         """Facts that two commands must share for one to go on with the other's training."""
         return {

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oneshot.classify.all_runs import error_percent, read_all_runs
+from oneshot.classify.all_runs import read_all_runs
 from oneshot.errors import ArchiveError
 from oneshot.omniglot.drawings import Drawings, unpack_rows
 from tests.archives import cut_off, png, write_zip
@@ -123,11 +123,6 @@ def test_a_damaged_archive_is_refused_in_one_sentence(
 def test_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"all_runs\.zip is missing: run the stage download first"):
         read_all_runs(tmp_path / "all_runs.zip")
-
-
-def test_the_error_is_the_share_of_wrong_answers_in_percent() -> None:
-    hits = np.array([[True, True, False, True], [False, True, True, True]])
-    assert error_percent(hits) == 25
 
 
 @pytest.mark.omniglot

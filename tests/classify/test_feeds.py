@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from oneshot.classify.distortions import distort, draw_distortions
-from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss, turn
+from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PackedImages, PairFeed, PairLoss, turn
 from oneshot.classify.nets.koch import KochSmall
 from oneshot.classify.nets.protonet import ProtoNet
-from oneshot.classify.packed_images import PackedImages
 from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.recipes import Own
 from oneshot.errors import ParameterError

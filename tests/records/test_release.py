@@ -19,7 +19,7 @@ from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, score_sets
 from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.training.tensors import NetworkInfo, load_network, save_network
 from tests.conftest import ROOT
@@ -99,7 +99,7 @@ def write(net: nn.Module, folder: Path) -> Path:
 def test_every_level_is_normalised_by_its_own_statistics(net: SiameseUNet) -> None:
     found = score_sets(net, TEST_SETS, device="cpu", batch_size=5)["8/answer/test-train/iou"]
     scenes = TEST_SETS[8].scenes["test-train"]
-    own, others = (evaluate(net, scenes, statistics) for statistics in (OTHERS, STATISTICS))
+    own, others = (evaluate_answers(net, scenes, statistics)["answer"] for statistics in (OTHERS, STATISTICS))
     np.testing.assert_allclose(found, own.iou, atol=1e-6)
     assert abs(found - others.iou).max() > 1e-3
 

@@ -11,6 +11,7 @@ import pytest
 
 from oneshot.errors import ChecksumError, DownloadError
 from oneshot.omniglot.drawings import Drawings, load_drawings
+from oneshot.params import Synthetic
 from oneshot.published import CLUTTER_LEVELS, SET_SPLITS, read_facts
 from stages import download, prepare, render
 from stages.command import run
@@ -43,7 +44,9 @@ def small_omniglot(published: dict, monkeypatch: pytest.MonkeyPatch) -> dict:
 def set_parameters(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def set_all(source: str, mirror: str | None = None, mnist: str | None = "/nowhere") -> None:
         scale = SimpleNamespace(
-            source=source, synthetic=SimpleNamespace(**SIZES), render=SimpleNamespace(n_jobs=1, job_scenes=3)
+            source=source,
+            synthetic=Synthetic.model_validate(SIZES),
+            render=SimpleNamespace(n_jobs=1, job_scenes=3),
         )
         params = SimpleNamespace(
             seed=3,

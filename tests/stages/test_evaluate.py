@@ -16,7 +16,7 @@ from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.params import Evaluate
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.segment.batches import pixel_statistics
-from oneshot.segment.evaluate import evaluate, segment
+from oneshot.segment.evaluate import evaluate_answers, segment
 from oneshot.segment.metrics import iou_of_all_ink
 from oneshot.training.tensors import NetworkInfo, save_network
 from stages import evaluate as stage
@@ -72,7 +72,7 @@ def test_a_network_is_evaluated_at_the_levels_in_its_name_with_masks_for_the_pic
     statistics = pixel_statistics(SETS["test-train"])
     with np.load("predictions/segmentation.npz") as arrays:
         for split, whole in SETS.items():
-            result = evaluate(unet(), whole[:N_EVALUATED], statistics)
+            result = evaluate_answers(unet(), whole[:N_EVALUATED], statistics)["answer"]
             figure = joint[f"32/answer/{split}/iou"]
             assert figure["value"] == pytest.approx(float(result.iou.mean(dtype=np.float64)), abs=1e-7)
             assert figure["low"] < figure["value"] < figure["high"]

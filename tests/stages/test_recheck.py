@@ -20,7 +20,7 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Recheck, load_params
 from oneshot.records.run import WEIGHTS, RecordError, Run, save_run
 from oneshot.segment.batches import pixel_statistics
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from stages import images, recheck
 from tests.archives import flip_bit
 from tests.conftest import ROOT
@@ -38,7 +38,7 @@ def scene_scores(*levels: int, turned: bool = False) -> dict[str, np.ndarray]:
     statistics = pixel_statistics(SETS["test-train"])
     scores: dict[str, np.ndarray] = {}
     for split, scenes in SETS.items():
-        result = evaluate(unet(), scenes, statistics)
+        result = evaluate_answers(unet(), scenes, statistics)["answer"]
         for level in levels:
             place = f"{level}/answer/{split}"
             scores[f"{place}/iou"] = result.iou[::-1].copy() if turned else result.iou

@@ -11,7 +11,7 @@ import torch
 from oneshot import files
 from oneshot.errors import TrainingError
 from oneshot.segment.batches import PixelStatistics, code, decode, pixel_statistics
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.metrics import foreground, iou, localised
@@ -257,7 +257,7 @@ def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path, open_stock):
         n_jobs=1, n_job_scenes=2, render_targets=fake_targets if recipe.matching_weight else None,
     )  # fmt: skip
     fit(SegmentationLoss(net, recipe.matching_weight), feed, recipe, checkpoint=tmp_path / "run")
-    scores = evaluate(net, scenes, statistics)
+    scores = evaluate_answers(net, scenes, statistics)["answer"]
     assert scores.iou.min() > 0.7
     assert scores.hits.all()
 
@@ -268,6 +268,6 @@ def test_evaluation_scores_every_scene_in_order_whatever_the_batch_size():
     batch = decode(code(scenes), slice(0, 7), STATISTICS)
     predicted = foreground(net(batch.images, batch.targets))
     for batch_size in (7, 3):
-        scores = evaluate(net, scenes, STATISTICS, batch_size=batch_size)
+        scores = evaluate_answers(net, scenes, STATISTICS, batch_size=batch_size)["answer"]
         np.testing.assert_allclose(scores.iou, iou(predicted, batch.masks).numpy(), atol=1e-6)
         np.testing.assert_array_equal(scores.hits, localised(predicted, batch.masks).numpy())

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from oneshot.errors import TrainingError
 from oneshot.segment.batches import CodedScenes, PixelStatistics, code, decode, with_others
-from oneshot.segment.evaluate import evaluate
+from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets import siamese_unet
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
@@ -309,5 +309,5 @@ def test_a_network_can_be_trained_after_it_was_evaluated_elsewhere(monkeypatch):
 
     monkeypatch.setattr(Speed, "place", move)
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    evaluate(net, fake_scenes(3, 4, seed=0), PixelStatistics(20.0, 50.0))
+    evaluate_answers(net, fake_scenes(3, 4, seed=0), PixelStatistics(20.0, 50.0))
     assert not any(parameter.is_inference() for parameter in net.parameters())

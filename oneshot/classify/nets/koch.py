@@ -20,6 +20,7 @@ MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
 CONVOLUTION_SIGMA = 0.01
 CONNECTED_SIGMA = 0.2
 BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
+SMALLEST = 1e-6  # a unit (or logit) that varies less is not scaled
 
 
 class WeightedDistance(nn.Module):
@@ -126,3 +127,43 @@ class KochSmall(Koch):
 
     def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
         super().__init__(channels, n_code)
+
+
+@torch.no_grad()
+def initialise_scaled(
+    net: SiamesePair, images: Float[Tensor, "b h w"], generator: torch.Generator
+) -> SiamesePair:
+    """Scale every convolution's and linear unit's sum to mean 0 and deviation 1 over these images.
+
+    With the published weights all codes are nearly alike, or at 0 and 1: learning starts late.
+    The output starts as the nearest neighbour in codes: all weights the same and negative, so that over pairs
+    of images the logit has mean 0 and deviation 1. Some hundred drawings do; without them it is not defined.
+
+    Source: Salimans, Kingma, Weight Normalization (NeurIPS 2016), section 3, without its normalised weights.
+    """
+    net.base.initialise(generator)
+    hooks = []
+    for layer in net.base.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            hooks.append(layer.register_forward_hook(standardise))
+    codes = net.base(images)
+    for hook in hooks:
+        hook.remove()
+    distances = torch.stack([(codes - codes.roll(k, 0)).abs().sum(1) for k in range(1, len(codes))])
+    deviation = distances.std().item()
+    scale = 1 / deviation if deviation > SMALLEST else 1.0
+    nn.init.constant_(net.output.weight, -scale)
+    nn.init.constant_(net.output.bias, scale * distances.mean().item())
+    return net
+
+
+def standardise(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Change the layer, as a forward hook, so that this very output has mean 0, deviation 1 in each unit."""
+    axes = [axis for axis in range(output.ndim) if axis != 1]
+    deviation, mean = torch.std_mean(output, axes, keepdim=True)
+    deviation = torch.where(deviation > SMALLEST, deviation, 1)
+    layer.weight /= deviation.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    assert layer.bias is not None
+    layer.bias.copy_((layer.bias - mean.flatten()) / deviation.flatten())
+    return (output - mean) / deviation

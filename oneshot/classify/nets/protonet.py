@@ -52,8 +52,11 @@ class ProtoNet(Network):
         return self
 
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
-        """Give minus the squared Euclidean distances."""
-        return -squared_distances(queries, supports)
+        """Give minus the squared Euclidean distances.
+
+        In full: the shorter form |q|^2 - 2qp + |p|^2 loses digits in half precision.
+        """
+        return -(queries[:, None] - supports[None]).square().sum(-1)
 
     def represent(self, supports: Float[Tensor, "n_way n_shot c"]) -> Float[Tensor, "n_way 1 c"]:
         """Give every class's prototype, the mean of its shots' codes."""
@@ -73,10 +76,3 @@ def area_shares(n_from: int, n_to: int) -> Float[Tensor, "n_to n_from"]:
     pixels = torch.arange(n_from, dtype=torch.float64)
     overlap = torch.minimum(starts + width, pixels + 1) - torch.maximum(starts, pixels)
     return (overlap.clamp(min=0) / width).float()
-
-
-def squared_distances(
-    queries: Float[Tensor, "q c"], prototypes: Float[Tensor, "p c"]
-) -> Float[Tensor, "q p"]:
-    """Compute them in full: the shorter form |q|^2 - 2qp + |p|^2 loses digits in half precision."""
-    return (queries[:, None] - prototypes[None]).square().sum(-1)

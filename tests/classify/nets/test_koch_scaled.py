@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from oneshot.classify.nets import NETS
-from oneshot.classify.nets.koch import KochSmall, SiamesePair
-from oneshot.classify.nets.scaled import initialise_scaled
+from oneshot.classify.nets.koch import KochSmall, SiamesePair, initialise_scaled
 
 
 @pytest.fixture(scope="module")
