@@ -99,7 +99,7 @@ class Bench:
         return SiameseUNet(self.feature_maps).initialise(torch.Generator().manual_seed(0))
 
     def recipe(self, name: str) -> SegmentationRecipe:
-        numbers: Any = load_params().segmentation.recipes["siamese_unet"][name]  # type: ignore[index]
+        numbers: Any = load_params().segmentation.recipes["siamese_unet"][name]["segmentation"]  # type: ignore[index]
         return SegmentationRecipe(name, numbers.lr, self.batch_size, numbers.matching_weight)
 
     def section(self, name: str, measure: Callable[["Bench"], Any]) -> None:

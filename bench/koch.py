@@ -97,7 +97,7 @@ def compare_training(
     pairs = draw_set(koch_source(drawings, "train"), 30_000, seed=0)
     feed = PairFeed(pairs, batch_size=arguments.batch_size, seed=0, n_copies=8)
     set_order(net, speed.memory_format)
-    loss, recipe, steps = speed.place(PairLoss(net, drawings)), Own(), itertools.count()
+    loss, recipe, steps = speed.place(PairLoss(net, drawings.numbered())), Own(), itertools.count()
     forward, optimizers = speed.compile(loss), recipe.optimizers(loss, speed.fused)
     their_optimizer = Adam(theirs.parameters(), lr=recipe.lr)
     characters = np.flatnonzero(drawings.character_sets == "train").tolist()

@@ -21,7 +21,7 @@ from bench import obvious_masknet
 from bench.harness import Bench, Readings
 from bench.rates import synchronise
 from oneshot.segment.batches import Batch, code, decode, pick_locations
-from oneshot.segment.evaluate_masknet import TOP_K, Judge, segment_batch, segment_masknet
+from oneshot.segment.evaluate_masknet import TOP_K, MaskJudge, segment_batch, segment_masknet
 from oneshot.segment.losses import Objective
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss, near_target
 from oneshot.segment.metrics import iou
@@ -109,7 +109,7 @@ def answers(bench: Bench, net: MaskNet) -> dict[str, Any]:
     batch = batch_of(bench, n)
     theirs = obvious_masknet.with_weights_of(net).to(bench.device).eval()
     mean, std = bench.statistics.mean, bench.statistics.std
-    judges = {"plain": Judge(net, bench.speed.plain()), "ours": Judge(net, bench.speed)}
+    judges = {"plain": MaskJudge(net, bench.speed.plain()), "ours": MaskJudge(net, bench.speed)}
 
     def ours(name: str, top_k: int | None = None) -> Callable[[], Any]:
         judge = judges[name]

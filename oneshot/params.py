@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
@@ -35,28 +35,12 @@ class Render(Section):
 
 
 class TrainingNumbers(Section):
-    """Numbers of one of several trainings of a network."""
+    """Numbers of one training; `lower_levels` is the share of scenes that lead up to a single phase."""
 
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     matching_weight: float = Field(ge=0)
-
-
-class OnlyTrainingNumbers(TrainingNumbers):
-    """Numbers of a network's only training."""
-
     lower_levels: float = Field(ge=0, lt=1)
-
-
-def kind_of_recipe(value: Any) -> str:
-    several = isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values())
-    return "(several)" if several else "(one)"
-
-
-SegmentationNumbers = Annotated[
-    Annotated[OnlyTrainingNumbers, Tag("(one)")] | Annotated[dict[str, TrainingNumbers], Tag("(several)")],
-    Discriminator(kind_of_recipe),
-]
 
 
 class PhaseNumbers(Section):
@@ -71,17 +55,26 @@ class SegmentationAmount(Section):
     phases: dict[str, Annotated[tuple[PhaseNumbers, ...], Field(min_length=1)]]
 
 
-class SegmentationNetwork(Section):
-    """A network for segmentation; null at a scale: not trained there.
+Amount = TypeVar("Amount", bound=Section)
+
+
+class AnyNetwork(Section, Generic[Amount]):
+    """Network of either task, and how much it is trained; null at a scale: not trained there."""
+
+    net: str
+    smoke: Amount | None
+    laptop: Amount | None
+    paper: Amount | None
+
+
+class SegmentationNetwork(AnyNetwork[SegmentationAmount]):
+    """A network for segmentation; `recipes` names the section of segmentation.recipes with its numbers.
 
     `needs` is the drawings' manifest, or the network (models/segmentation/NAME) whose weights it starts from.
     """
 
-    net: str
+    recipes: str
     needs: str
-    smoke: SegmentationAmount | None
-    laptop: SegmentationAmount | None
-    paper: SegmentationAmount | None
 
     @property
     def starts_from(self) -> str | None:
@@ -91,54 +84,45 @@ class SegmentationNetwork(Section):
 
 
 class SegmentationParams(Section):
-    recipes: dict[str, dict[RecipeName, SegmentationNumbers]]
+    recipes: dict[str, dict[RecipeName, dict[str, TrainingNumbers]]]
     proposals_share: float = Field(gt=0, lt=1)
     networks: dict[str, SegmentationNetwork]
 
     @model_validator(mode="after")
     def check_networks(self) -> "SegmentationParams":
-        """Check every network by its kind, which its recipes tell."""
+        """Check every network by what it refers to."""
         for name, network in self.networks.items():
-            if network.net not in self.recipes:
-                raise ValueError(f"networks.{name} is a {network.net!r}, for which there are no recipes")
+            if network.recipes not in self.recipes:
+                raise ValueError(f"networks.{name}.recipes is {network.recipes!r}, which there are not")
             if network.starts_from is not None and network.starts_from not in self.networks:
                 raise ValueError(f"networks.{name} needs {network.needs!r}, which is none of the networks")
-            for recipe, numbers in self.recipes[network.net].items():
-                expected = list(list_trainings(numbers))
+            for recipe, numbers in self.recipes[network.recipes].items():
                 for scale in ("smoke", "laptop", "paper"):
                     amount = getattr(network, scale)
-                    if amount is not None and sorted(amount.phases) != sorted(expected):
+                    if amount is not None and amount.phases.keys() != numbers.keys():
                         raise ValueError(
                             f"networks.{name}.{scale}.phases are of {', '.join(amount.phases)}, but recipe "
-                            f"{recipe} of {network.net} trains {', '.join(expected)}"
+                            f"{recipe} of {network.recipes} trains {', '.join(numbers)}"
                         )
         return self
 
 
-def list_trainings(numbers: OnlyTrainingNumbers | dict[str, TrainingNumbers]) -> dict[str, TrainingNumbers]:
-    """Give the numbers of every training by its name, in order."""
-    return {SEGMENTATION: numbers} if isinstance(numbers, TrainingNumbers) else numbers
-
-
-# One number for each layer.
-NumbersOfLayers = Annotated[tuple[float, ...], Field(min_length=1)]
-
-
 class PublishedPairs(Section):
     batch_size: int = Field(ge=1)
-    lrs: NumbersOfLayers
-    momenta: NumbersOfLayers
-    l2s: NumbersOfLayers
+    # One number for each layer, within the ranges that the paper searched in.
+    lrs: tuple[Annotated[float, Field(ge=1e-4, le=1e-1)], ...]
+    momenta: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    l2s: tuple[Annotated[float, Field(ge=0, le=0.1)], ...]
     patience: int | None = Field(ge=1)
 
 
 class BackgroundPairs(Section):
     batch_size: int = Field(ge=1)
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, lt=1)
 
 
 class EpisodeNumbers(Section):
-    lr: float = Field(gt=0)
+    lr: float = Field(gt=0, lt=1)
     n_way: int = Field(ge=2)
     n_shot: int = Field(ge=1)
     n_query: int = Field(ge=1)
@@ -171,24 +155,16 @@ class EpisodeAmount(Section):
     n_epochs: int = Field(ge=1)
 
 
-class PairNetwork(Section):
-    """A network for classification that learns from pairs; null at a scale: not trained there."""
+class PairNetwork(AnyNetwork[PairAmount]):
+    """A network for classification that learns from pairs."""
 
-    net: str
     recipe: Literal["published", "background"]
-    smoke: PairAmount | None
-    laptop: PairAmount | None
-    paper: PairAmount | None
 
 
-class EpisodeNetwork(Section):
-    """A network for classification that learns from episodes; null at a scale: not trained there."""
+class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
+    """A network for classification that learns from episodes."""
 
-    net: str
     recipe: Literal["own", "protonet"]
-    smoke: EpisodeAmount | None
-    laptop: EpisodeAmount | None
-    paper: EpisodeAmount | None
 
 
 def kind_of_network(value: Any) -> str:
@@ -215,10 +191,14 @@ class OtherImages(Section):
     n_verification_pairs: int = Field(ge=2)
 
 
+class AlphabetCounts(Section):
+    train: int = Field(ge=1)
+    eval: int = Field(ge=1)
+    test: int = Field(ge=1)
+
+
 class Synthetic(Section):
-    n_train_alphabets: int = Field(ge=1)
-    n_eval_alphabets: int = Field(ge=1)
-    n_test_alphabets: int = Field(ge=1)
+    n_alphabets: AlphabetCounts
     n_characters: int = Field(ge=2)
 
 
@@ -261,7 +241,7 @@ class Scale(Section):
 
 
 class Params(Section):
-    """All of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
+    """Values of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
 
     scale_name: str = Field(alias="scale")
     seed: int = Field(ge=0, lt=2**32)
@@ -336,19 +316,17 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ParameterError(f"-S {override}: {text!r} is not readable as YAML.") from None
-        *path, last = place.split(".")
-        section = values
-        for number, part in enumerate([*path, last]):
+        section, path = values, place.split(".")
+        for number, part in enumerate(path):
+            if number:
+                section = section[key]
             key: Any = int(part) if isinstance(section, list) and part.isdecimal() else part
             known = range(len(section)) if isinstance(section, list) else section
             if not isinstance(section, dict | list) or key not in known:
                 raise ParameterError(
-                    f"-S {override}: {'.'.join([*path, last][: number + 1])} is not a known parameter."
+                    f"-S {override}: {'.'.join(path[: number + 1])} is not a known parameter."
                 )
-            if number == len(path):
-                section[key] = value
-            else:
-                section = section[key]
+        section[key] = value
     return values
 
 

@@ -22,12 +22,8 @@ def main() -> None:
     if params.scale.source == "synthetic" and sizes is not None:
         from oneshot.omniglot.synthetic import draw_alphabets
 
-        n_alphabets = {
-            "train": sizes.n_train_alphabets,
-            "eval": sizes.n_eval_alphabets,
-            "test": sizes.n_test_alphabets,
-        }
-        drawings = draw_alphabets(np.random.default_rng(params.seed), n_alphabets, sizes.n_characters)
+        rng = np.random.default_rng(params.seed)
+        drawings = draw_alphabets(rng, sizes.n_alphabets.model_dump(), sizes.n_characters)
     else:
         archives = RAW / "images_background.zip", RAW / "images_evaluation.zip"
         drawings = read_archives(*archives, facts["drawings"]["n_characters"])

@@ -38,7 +38,10 @@ def main() -> None:
             n_kept += record.kept
             bar.set_postfix(kept=n_kept)
             if len(records[level]) == len(parts) // len(CLUTTER_LEVELS):
-                sets = summarise_sets(records[level])
+                sets = {
+                    split: summarise_set([one for one in records[level] if one.part.split.name == split])
+                    for split in SET_SPLITS
+                }
                 checked_against |= {entry["checked_against"] for entry in sets.values()}
                 manifest = {
                     "scale": params.scale_name,
@@ -51,14 +54,6 @@ def main() -> None:
         f"{len(parts)} parts whole ({n_kept} kept), checked against {', '.join(sorted(checked_against))}",
         file=sys.stderr,
     )
-
-
-def summarise_sets(records: list[PartRecord]) -> dict[str, dict]:
-    """Make the manifest's entries of one clutter level, by split."""
-    return {
-        split: summarise_set([record for record in records if record.part.split.name == split])
-        for split in SET_SPLITS
-    }
 
 
 def remove_other_files(parts: list[Part]) -> None:

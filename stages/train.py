@@ -1,14 +1,13 @@
 """Train one network: TASK is segmentation or classification, NAME its section of params.yaml."""
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from oneshot.errors import TrainingError
-from oneshot.files import replacing
+from oneshot.files import write_json, write_text
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from stages.command import run, stopping_on_signals
 from stages.fingerprint import fingerprint
@@ -16,7 +15,7 @@ from stages.places import DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
 from stages.source import is_own
 
-CURVE_FIELDS = ("step", "n_seen", "loss", "lr", "error")
+POINT_FIELDS = ("step", "n_seen", "loss", "lr", "error")
 NEEDS_DRAWERS = ("background",)  # recipes
 
 
@@ -42,20 +41,18 @@ def train_network(task: str, name: str) -> None:
         print(f"{name} splits images by their drawers: it is not trained on own images")
     else:
         about, trainings = train_to_the_end(params, task, name, folder / "weights.safetensors")
-    with replacing(folder / "about.json") as file:
-        file.write((json.dumps(about, indent=1) + "\n").encode())
+    write_json(folder / "about.json", about)
     write_curve(folder / "curve.csv", trainings)
 
 
 def write_curve(path: Path, trainings: Sequence[Any]) -> None:
     """Write the points of every training, deterministic fields only."""
-    lines = [",".join(("training", *CURVE_FIELDS))]
+    lines = [",".join(("training", *POINT_FIELDS))]
     for training in trainings:
         for point in training.curve:
-            values = (getattr(point, field) for field in CURVE_FIELDS)
+            values = (getattr(point, field) for field in POINT_FIELDS)
             lines.append(",".join([training.name, *("" if v is None else repr(v) for v in values)]))
-    with replacing(path) as file:
-        file.write(("\n".join(lines) + "\n").encode())
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def train_to_the_end(
@@ -70,10 +67,11 @@ def train_to_the_end(
     from tqdm import tqdm
 
     from oneshot.training.plan import describe_trained
-    from oneshot.training.tensors import save_network
+    from oneshot.training.tensors import file_sha256, save_network
 
     plan, data, speed, start = prepare(params, task, name)
-    resolved = plan.identity | {"speed": repr(speed)} | describe_start(start)
+    weights_before = {name: file_sha256(path) for name, path in start.items() if path.is_file()}
+    resolved = plan.identity | {"speed": repr(speed)} | weights_before
     run_folder = RUNS / f"train-{name}" / fingerprint(task, resolved)
     with (
         stopping_on_signals() as stop,
@@ -129,13 +127,6 @@ def prepare(params: Params, task: str, name: str) -> tuple[Any, Any, Any, dict[s
     if plan.starts_from is not None:
         start["start"] = net_folder(task, plan.starts_from) / "weights.safetensors"
     return plan, TrainingSet(DRAWINGS), choose_speed(params.device, params.speed), start
-
-
-def describe_start(start: dict[str, Path]) -> dict[str, str]:
-    """Give the checksum of the weights to start from, where there are some."""
-    from oneshot.training.tensors import file_sha256
-
-    return {name: file_sha256(path) for name, path in start.items() if path.is_file()}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from oneshot.segment.batches import Batch, code, decode
-from oneshot.segment.evaluate_masknet import Judge
+from oneshot.segment.evaluate_masknet import MaskJudge
 from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
 from oneshot.segment.nets.masknet import MaskNet
 from oneshot.segment.recipes import learning
@@ -72,7 +72,7 @@ def masknet_figures(speed: Speed, names: Sequence[str] = tuple(LOSSES)) -> dict[
         squares = [parameter.grad.square().sum() for parameter in learning(loss)]
         found[name] = [value.item(), torch.stack(squares).sum().sqrt().item()]
         net.zero_grad()
-    judge, batch = Judge(net, speed), batch_for(speed, 3)
+    judge, batch = MaskJudge(net, speed), batch_for(speed, 3)
     with torch.no_grad(), speed.running():
         shared, codes = judge.encode(batch.images, batch.targets)
         every = torch.arange(N_LOCATIONS, device=speed.device).expand(len(batch), -1)

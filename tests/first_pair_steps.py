@@ -56,13 +56,13 @@ def pair_figures(speed: Speed, kind: str) -> dict[str, Any]:
     if kind == "pairs":
         source = source_of(drawings, everything, (0, 20))
         feed = DistortedPairs(source, seed=1)
-        loss: NetworkLoss = PairLoss(net, drawings)
+        loss: NetworkLoss = PairLoss(net, drawings.numbered())
     else:
         classes = omniglot_classes(drawings, everything)
         feed = EpisodeFeed(
             classes, seed=1, n_way=5, n_query=2, n_epoch=N_STEPS, within_alphabets=True, distorted=True
         )
-        loss = EpisodeLoss(net, drawings, n_way=5, n_shot=1)
+        loss = EpisodeLoss(net, drawings.numbered(), n_way=5, n_shot=1)
     with tempfile.TemporaryDirectory() as folder:
         set_order(loss, speed.memory_format)
         progress = fit(loss, feed, Own(), checkpoint=Path(folder) / "run", log_every=1, speed=speed)

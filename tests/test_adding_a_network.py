@@ -35,15 +35,16 @@ for task, name in {added}.items():
 """
 
 
-def find_blocks(task: str) -> tuple[str, str, str, str, list[str]]:
-    """Find a task's file with its code, the registry's import and line, and the sections of params.yaml."""
+def find_blocks(task: str) -> tuple[str, str, str, str, str]:
+    """Find a task's file with its code, the registry's import and line, and the section of params.yaml."""
     page = PAGE.read_text(encoding="utf-8")
     part = page.split(f"## For {task}\n")[1].split("\n## ")[0]
     file = re.search(r"`(oneshot/\S+\.py)`:", part)
     assert file
     code, registry = re.findall(r"^```python\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
     imported, line = registry.strip().split("\n\n")
-    return file[1], code, imported, line, re.findall(r"^```yaml\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+    (section,) = re.findall(r"^```yaml\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+    return file[1], code, imported, line, section
 
 
 def replace_once(path: Path, pattern: str, text: str) -> None:
@@ -56,18 +57,15 @@ def replace_once(path: Path, pattern: str, text: str) -> None:
 
 def add(folder: Path, task: str) -> None:
     """Do what the page says, in a copy of the project."""
-    file, code, imported, line, sections = find_blocks(task)
+    file, code, imported, line, section = find_blocks(task)
     (folder / file).write_text(code)
     registry = (folder / file).with_name("__init__.py")
     replace_once(registry, r"^from oneshot\.\w+\.nets\.\w+ import .*\n", f"{imported}\n")
     replace_once(registry, r"^NETS: .* = \{\n", f"{line}\n")
     params = folder / "params.yaml"
     start, rest = params.read_text().split(f"\n{task}:\n")
-    for name, section in zip(("networks", "recipes"), sections, strict=False):
-        rest, count = re.subn(
-            rf"^  {name}:.*\n", lambda match, new=section: match[0] + new, rest, count=1, flags=re.M
-        )
-        assert count == 1
+    rest, count = re.subn(r"^  networks:.*\n", lambda match: match[0] + section, rest, count=1, flags=re.M)
+    assert count == 1
     params.write_text(f"{start}\n{task}:\n{rest}")
 
 

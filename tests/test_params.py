@@ -97,6 +97,8 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
         ("scales.laptop.evaluate.n_scenes", 1),
         ("segmentation.networks.siamese_unet-joint.smoke", "all"),
         ("classification.networks.own.recipe", "mine"),
+        ("classification.recipes.own.lr", 1),
+        ("classification.recipes.background.lr", 0),
     ],
 )
 def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
@@ -109,8 +111,6 @@ def test_an_unknown_clutter_level_of_a_phase_is_quoted(levels: list[int], messag
     values = change(place, [{"clutter_levels": levels, "n_scenes": 10}])
     assert_refused(values, f"segmentation.0.clutter_levels{message}")
 
-
-def test_everything_that_is_wrong_or_missing_is_said_at_once() -> None:
     values = change("seed", -1)
     values["foo"] = 1
     del values["scales"]["smoke"]["evaluate"]["batch_size"]
@@ -134,8 +134,8 @@ def test_synthetic_alphabets_need_their_sizes() -> None:
     ("override", "message"),
     [
         (
-            "segmentation.networks.masknet-4.net=mine",
-            "networks.masknet-4 is a 'mine', for which there are no",
+            "segmentation.networks.masknet-4.recipes=mine",
+            "networks.masknet-4.recipes is 'mine', which there are not",
         ),
         ("segmentation.networks.masknet-4.needs=models/segmentation/mine", "is none of the networks"),
         (
@@ -153,13 +153,13 @@ def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:
     values = read_values(PARAMS)
     changed = apply_overrides(
         values,
-        ["lr=1e-5", "classification.recipes.published.lrs=[0.1, 0.2]",
+        ["lr=1e-5", "classification.recipes.published.lrs=[0.1, 0.02]",
          "classification.networks.own.laptop=null",
          "segmentation.networks.siamese_unet-4.paper.phases.segmentation.0.n_scenes=7", "speed=bf16,fused"],
     )  # fmt: skip
     assert values == read_values(PARAMS)
     assert check_params(changed).lr == 1e-5
-    assert changed["classification"]["recipes"]["published"]["lrs"] == [0.1, 0.2]
+    assert changed["classification"]["recipes"]["published"]["lrs"] == [0.1, 0.02]
     assert changed["classification"]["networks"]["own"]["laptop"] is None
     phases = changed["segmentation"]["networks"]["siamese_unet-4"]["paper"]["phases"]["segmentation"]
     assert (phases[0]["n_scenes"], changed["speed"]) == (7, "bf16,fused")

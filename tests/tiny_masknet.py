@@ -59,6 +59,7 @@ def descend(loss: Objective, batch: Batch, n_steps: int) -> list[float]:
 def tiny_masknet(scenes: Scenes, n_steps: int = 200) -> MaskNet:
     net = make_masknet(seed=2)  # one that leaves the plateau early
     descend(ProposalLoss(net), masknet_batch(scenes, 4), n_steps)
-    net.start_discriminator()
-    descend(DiscriminatorLoss(net, corrected=True), masknet_batch(scenes, 3), 40)
+    loss = DiscriminatorLoss(net, corrected=True)
+    loss.begin()
+    descend(loss, masknet_batch(scenes, 3), 40)
     return net.eval()

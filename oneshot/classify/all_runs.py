@@ -5,7 +5,6 @@ Source: Lake, Salakhutdinov, Tenenbaum 2015; github.com/brendenlake/omniglot, py
 
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,13 @@ from jaxtyping import Bool, UInt8
 
 from oneshot.classify.episodes import Episodes
 from oneshot.errors import ArchiveError
-from oneshot.omniglot.drawings import SIDE, check_member, read_png, unpack_rows
+from oneshot.omniglot.drawings import SIDE, check_member, opening_archive, read_png, unpack_rows
 
 N_RUNS = 20
 N_WAY = 20
 LABELS = "class_labels.txt"
+# A run's drawings: those shown, then those asked.
+PNGS = [f"{name}{k:02d}.png" for name in ("training/class", "test/item") for k in range(1, N_WAY + 1)]
 ADVICE = "delete it and run the stage download again"
 
 
@@ -29,17 +30,9 @@ def read_all_runs(path: Path) -> tuple[UInt8[np.ndarray, "800 105 105"], Episode
     Raises:
         ArchiveError: the archive is missing, cut off, unsafe, or not 20 whole runs.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = _find_members(archive, path)
-            runs = [_read_run(archive, path, found, f"run{number:02d}") for number in range(1, N_RUNS + 1)]
-    except FileNotFoundError:
-        raise ArchiveError(f"{path} is missing: run the stage download first") from None
-    # RuntimeError is how zipfile refuses an encrypted member or an unknown compression.
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise ArchiveError(
-            f"{path} is no whole zip archive ({error}): delete it and download it again"
-        ) from error
+    with opening_archive(path) as archive:
+        found = _find_members(archive, path)
+        runs = [_read_run(archive, path, found, f"run{number:02d}") for number in range(1, N_RUNS + 1)]
     images = unpack_rows(np.concatenate([bits for bits, _ in runs]))
     numbers = np.arange(len(images), dtype=np.int32).reshape(N_RUNS, 2 * N_WAY)
     answers = np.array([answers for _, answers in runs], np.int32)
@@ -61,28 +54,18 @@ def _find_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.Zip
         if member.filename in found:
             raise ArchiveError(f"{path} holds {member.filename!r} twice: {ADVICE}")
         found[member.filename] = member
-    expected = {
-        f"run{run:02d}/{name}" for run in range(1, N_RUNS + 1) for name in (LABELS, *_training(), *_tests())
-    }
+    expected = {f"run{run:02d}/{name}" for run in range(1, N_RUNS + 1) for name in (LABELS, *PNGS)}
     for wrong, what in ((expected - found.keys(), "lacks"), (found.keys() - expected, "holds a stray")):
         if wrong:
             raise ArchiveError(f"{path} {what} {min(wrong)!r} ({len(wrong)} in all): {ADVICE}")
     return found
 
 
-def _training() -> list[str]:
-    return [f"training/class{k:02d}.png" for k in range(1, N_WAY + 1)]
-
-
-def _tests() -> list[str]:
-    return [f"test/item{k:02d}.png" for k in range(1, N_WAY + 1)]
-
-
 def _read_run(
     archive: zipfile.ZipFile, path: Path, found: dict[str, zipfile.ZipInfo], run: str
 ) -> tuple[UInt8[np.ndarray, "40 105 14"], list[int]]:
     """Read a run's packed drawings, and the class of every test drawing, from 0."""
-    names = [f"{run}/{name}" for name in (*_training(), *_tests())]
+    names = [f"{run}/{name}" for name in PNGS]
     rows = b"".join(read_png(archive.read(found[name]), path, name) for name in names)
     lines = archive.read(found[f"{run}/{LABELS}"]).decode("ascii", "replace").split("\n")
     classes = dict(line.split() for line in lines if len(line.split()) == 2)

@@ -44,13 +44,17 @@ def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
 
 
 def draw_mnist(labels: UInt8[np.ndarray, " n"]) -> Episodes:
-    """Koch's 400 trials on MNIST's test set, from its labels.
+    """Draw Koch's 400 trials of 10-way one-shot on MNIST's test set, from its labels.
+
+    They are 40 episodes, each with one image a digit shown and another asked.
 
     Raises:
         ChecksumError: the episodes differ from the published ones.
+    Source: Koch 2015, section 4.4; how it drew its trials is not told.
     """
     facts = read_facts("episodes")["mnist"]
-    episodes = mnist_episodes(labels, np.random.default_rng(facts["seed"]))
+    generator = np.random.default_rng(facts["seed"])
+    episodes = mixed_classes(labelled_classes(labels), 10, 1, N_EPISODES, generator, protocol="MNIST")
     if episodes.sha256() != facts["sha256"]:
         raise ChecksumError(
             f"the episodes on MNIST have the SHA-256 {episodes.sha256()}, not the published "
@@ -91,11 +95,3 @@ def _draw(
         return [mixed_classes(classes, n_way, n_shot, n_episodes, generator, protocol=name)]
     first, last = facts["ways"]
     return rising_ways(classes, range(first, last + 1), facts["n_trials"], generator, name)
-
-
-def mnist_episodes(labels: UInt8[np.ndarray, " n"], generator: np.random.Generator) -> Episodes:
-    """400 trials of 10-way one-shot: 40 episodes, each with one image a digit shown and another asked.
-
-    Source: Koch 2015, section 4.4; how it drew its trials is not told.
-    """
-    return mixed_classes(labelled_classes(labels), 10, 1, N_EPISODES, generator, protocol="MNIST")

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor, nn
 
 from oneshot.classify.distortions import distort, draw_distortions
 from oneshot.classify.nets.koch import SiamesePair
 from oneshot.classify.nets.network import Network
-from oneshot.classify.packed_images import Images, PackedImages
+from oneshot.classify.packed_images import PackedImages
 from oneshot.classify.pairs import Pairs
 from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes
@@ -55,7 +55,7 @@ class EpochFeed:
 
     @property
     def n_epochs(self) -> int:
-        """All that are begun."""
+        """Epochs that are begun."""
         return -(-self.n_steps * self.batch_size // self.n_epoch)
 
     def about(self) -> dict[str, Any]:
@@ -176,21 +176,13 @@ def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tens
     return turned[turns, torch.arange(len(images), device=images.device)]
 
 
-def alter(
-    images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"], inverses: Float[Tensor, "b 2 3"] | None
-) -> Float[Tensor, "b h h"]:
-    """Turn each image, then distort it, as an EpisodeFeed tells."""
-    images = turn(images, turns)
-    return images if inverses is None else distort(images, inverses)
-
-
 class NetworkLoss(nn.Module):
     """The loss of a network on what a feed gives; only the network is trained and kept."""
 
-    def __init__(self, net: Network, images: Images) -> None:
+    def __init__(self, net: Network, bits: UInt8[np.ndarray, "n 105 14"]) -> None:
         super().__init__()
         self.net = net
-        self.images = PackedImages.of(images)
+        self.images = PackedImages(bits)
 
 
 class PairLoss(NetworkLoss):
@@ -223,15 +215,17 @@ class EpisodeLoss(NetworkLoss):
 
     net: Network
 
-    def __init__(self, net: Network, images: Images, n_way: int, n_shot: int) -> None:
-        super().__init__(net, images)
+    def __init__(self, net: Network, bits: UInt8[np.ndarray, "n 105 14"], n_way: int, n_shot: int) -> None:
+        super().__init__(net, bits)
         self.n_way, self.n_shot = n_way, n_shot
 
     def forward(
         self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"],
         inverses: Float[Tensor, "b 2 3"] | None = None,
     ) -> Float[Tensor, ""]:  # fmt: skip
-        images = alter(self.images(numbers), turns, inverses)
+        images = turn(self.images(numbers), turns)
+        if inverses is not None:
+            images = distort(images, inverses)
         codes = self.net.encoder(images).unflatten(0, (self.n_way, -1))
         supports = self.net.represent(codes[:, : self.n_shot])
         queries = codes[:, self.n_shot :]

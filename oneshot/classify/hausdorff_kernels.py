@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True)
 def centred_ink(image):
-    """Row and column of every pixel with ink, from the ink's centre of mass; rows ascend."""
+    """Find row and column of every pixel with ink, from the ink's centre of mass; rows ascend."""
     height, width = image.shape
     n = 0
     for y in range(height):

@@ -5,10 +5,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from oneshot.omniglot.drawings import SIDE, Drawings, pack_rows
-
-# All of Omniglot by drawing number (character index * 20 + drawer); packed rows; or ink 1 and paper 0.
-Images = Drawings | UInt8[np.ndarray, "n 105 14"] | UInt8[np.ndarray, "n 105 105"]
+from oneshot.omniglot.drawings import SIDE
 
 
 class PackedImages(nn.Module):
@@ -21,13 +18,6 @@ class PackedImages(nn.Module):
         super().__init__()
         self.register_buffer("bits", torch.from_numpy(np.ascontiguousarray(bits)), persistent=False)
         self.register_buffer("places", torch.arange(8, dtype=torch.uint8), persistent=False)
-
-    @classmethod
-    def of(cls, images: Images) -> "PackedImages":
-        """Pack images, whatever form they are in."""
-        if isinstance(images, Drawings):
-            return cls(images.bits.reshape(-1, *images.bits.shape[2:]))
-        return cls(pack_rows(images) if images.shape[-1] == SIDE else images)
 
     def forward(self, numbers: Int[Tensor, " b"]) -> Float[Tensor, "b 105 105"]:
         """Unpack the images of these numbers, ink 1, paper 0."""

@@ -35,7 +35,7 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class PairSource:
-    """What pairs are made of: numbers of drawings, character by character, alphabet by alphabet.
+    """Drawings that pairs are made of: their numbers, character by character, alphabet by alphabet.
 
     Each character has at least two drawings and each alphabet at least two characters.
     """

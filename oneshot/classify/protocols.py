@@ -13,12 +13,12 @@ from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, with
 from oneshot.classify.pairs import Pairs, PairSource, background_source, draw_set, koch_source, make_source
 from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes, omniglot_classes
-from oneshot.omniglot.drawings import SIDE, Drawings
+from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
 from oneshot.published import read_facts
 
-VALIDATION, SELECTION = "within-alphabet-validation", "within-alphabet-validation-10000"
+VALIDATION_LIST, SELECTION_LIST = "within-alphabet-validation", "within-alphabet-validation-10000"
 RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 VERIFICATION_SEED, OTHER_SEED = 20, 30
 CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of synthetic alphabets
@@ -82,17 +82,19 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
     Raises:
         ParameterError, ChecksumError: these are not all of Omniglot's drawings.
     """
-    names = [name for name in read_facts("episodes")["benchmarks"] if name not in (VALIDATION, SELECTION)]
+    names = [
+        name for name in read_facts("episodes")["benchmarks"] if name not in (VALIDATION_LIST, SELECTION_LIST)
+    ]
     pairs = {split: koch_source(drawings, split) for split in SPLITS}
     n_pairs = read_facts("koch")["n_verification_pairs"]
     return Protocols(
         source=drawings.source,
-        bits=drawings.bits.reshape(-1, SIDE, drawings.bits.shape[-1]),
+        bits=drawings.numbered(),
         training=omniglot_classes(drawings, drawings.character_sets == "train"),
         pairs=pairs,
         background={split: background_source(drawings, split) for split in SPLITS},
-        validation=draw_benchmark(VALIDATION, drawings)[0],
-        selection=draw_benchmark(SELECTION, drawings)[0],
+        validation=draw_benchmark(VALIDATION_LIST, drawings)[0],
+        selection=draw_benchmark(SELECTION_LIST, drawings)[0],
         verification=draw_set(pairs["test"], n_pairs, VERIFICATION_SEED),
         lists={name: partial(draw_benchmark, name, drawings) for name in names},
     )
@@ -104,9 +106,8 @@ def other(drawings: Drawings, sizes: OtherImages) -> Protocols:
         split: omniglot_classes(drawings, drawings.character_sets == name)
         for split, name in CHARACTER_SETS.items()
     }
-    bits = drawings.bits.reshape(-1, SIDE, drawings.bits.shape[-1])
     background = {split: background_source(drawings, split) for split in SPLITS}
-    return from_classes(drawings.source, bits, classes, classes["train"], background, sizes)
+    return from_classes(drawings.source, drawings.numbered(), classes, classes["train"], background, sizes)
 
 
 def own_protocols(images: OwnImages, sizes: OtherImages) -> Protocols:

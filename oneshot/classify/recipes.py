@@ -14,7 +14,6 @@ from oneshot.training.schedules import warm_up_and_cosine
 FIRST_MOMENTUM = 0.5
 EPOCH_FACTOR = 0.99  # of the rate, every epoch
 INPUTS = 2304  # of the widest layer that Own's rates were found with
-RANGES = {"lrs": (1e-4, 1e-1), "momenta": (0.0, 1.0), "l2s": (0.0, 0.1)}  # that the paper searched in
 
 
 class ClassificationRecipe:
@@ -60,12 +59,6 @@ class Published(ClassificationRecipe):
     l2s: tuple[float, ...] = (1e-4,) * 6
     patience: int | None = 20
 
-    def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            for value in getattr(self, name):
-                if not low <= value <= high:
-                    raise ParameterError(f"{name} holds {value}; the published range is {low:g} to {high:g}.")
-
     def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
         """Make SGD with two groups a layer: its weight, with L2, and its bias."""
         layers = [
@@ -94,11 +87,6 @@ class Published(ClassificationRecipe):
         return super().set_rates(optimizers, step, feed)
 
 
-def check_rate(lr: float) -> None:
-    if not 0 < lr < 1:
-        raise ParameterError(f"the learning rate is {lr}; it must be within 0 and 1.")
-
-
 @dataclass(frozen=True)
 class Own(ClassificationRecipe):
     """AdamW with a warm-up over a tenth of the steps, then a cosine to zero; no early stop.
@@ -111,9 +99,6 @@ class Own(ClassificationRecipe):
     lr: float = 1e-3
     weight_decay: float = 1e-2
     patience: int | None = None
-
-    def __post_init__(self) -> None:
-        check_rate(self.lr)
 
     def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
         lr = self.lr * min(1.0, INPUTS / widest(loss.net))
@@ -136,9 +121,6 @@ class Constant(ClassificationRecipe):
 
     lr: float = 1e-3
     patience: int | None = None
-
-    def __post_init__(self) -> None:
-        check_rate(self.lr)
 
     def optimizers(self, loss: NetworkLoss, fused: bool = False) -> list[Optimizer]:
         return [Adam(loss.net.parameters(), lr=self.lr, fused=fused or None)]

@@ -39,13 +39,13 @@ from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpo
 from oneshot.training.speed import Speed, choose_speed
 
 SCALED_TO = 256  # drawings
-MEASURED_SECONDS = 3.0
-MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
+MEASURED_AT_MOST = 3.0  # seconds
+STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """What the name of a recipe stands for, apart from its numbers.
+    """Meaning of a recipe's name, apart from its numbers.
 
     pairs: where training pairs come from; None: it learns from episodes. validation: the trials that select
     weights and stop training; None: the last weights are kept. scaled: initial weights are fitted to the
@@ -61,11 +61,7 @@ class Teaching:
     exact: bool = False
 
 
-def find_selection(protocols: Protocols) -> Episodes:
-    """Give many trials: one of the 320 published ones is 0.3 points, and their standard error two."""
-    return protocols.selection
-
-
+# Ours select by many trials: one of the 320 published ones is 0.3 points, and their standard error two.
 RECIPES = {
     "published": Teaching(
         lambda numbers: Published(numbers.lrs, numbers.momenta, numbers.l2s, numbers.patience),
@@ -77,9 +73,13 @@ RECIPES = {
         lambda numbers: Constant(numbers.lr), lambda protocols: protocols.background, exact=True
     ),
     "own": Teaching(
-        lambda numbers: Own(numbers.lr, numbers.weight_decay), validation=find_selection, scaled=True
+        lambda numbers: Own(numbers.lr, numbers.weight_decay),
+        validation=lambda protocols: protocols.selection,
+        scaled=True,
     ),
-    "protonet": Teaching(lambda numbers: Halving(numbers.lr), validation=find_selection),
+    "protonet": Teaching(
+        lambda numbers: Halving(numbers.lr), validation=lambda protocols: protocols.selection
+    ),
 }
 
 
@@ -160,9 +160,8 @@ def make_training(
     if teaching.pairs is None:
         numbers = fit_episodes(numbers, protocols)
         feed: EpochFeed = EpisodeFeed(
-            protocols.training, seed=plan.seed, n_way=numbers.n_way, n_shot=numbers.n_shot,
-            n_query=numbers.n_query, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
-            within_alphabets=numbers.within_alphabets, turned=numbers.turned, distorted=numbers.distorted,
+            protocols.training, seed=plan.seed, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
+            **numbers.model_dump(exclude={"lr", "weight_decay"}),
         )  # fmt: skip
         return EpisodeLoss(net, protocols.bits, numbers.n_way, numbers.n_shot), feed, recipe
     sources = teaching.pairs(protocols)
@@ -231,8 +230,8 @@ def train(
     if checkpoint.exists() and seconds is not None:
         feed.n_steps = read_progress(checkpoint).n_steps
     elif seconds is not None:
-        a_step = measure_step(loss, feed, recipe, validate, min(MEASURED_SECONDS, seconds / 10), speed, world)
-        left = MARGIN * (seconds - (time.monotonic() - started))
+        a_step = measure_step(loss, feed, recipe, validate, min(MEASURED_AT_MOST, seconds / 10), speed, world)
+        left = STEPS_MARGIN * (seconds - (time.monotonic() - started))
         if left < a_step:
             raise ParameterError(
                 f"{seconds:.0f} s are too few to train in: {left:.0f} s are left after the start, at "

@@ -68,4 +68,4 @@ def labelled_classes(labels: UInt8[np.ndarray, " n"]) -> Classes:
 
 def pick_drawings(drawings: Drawings, numbers: Int32[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 105 105"]:
     """Unpack drawings by their number: ink 1, paper 0."""
-    return unpack_rows(drawings.bits.reshape(-1, *drawings.bits.shape[2:])[numbers])
+    return unpack_rows(drawings.numbered()[numbers])

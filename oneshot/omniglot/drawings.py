@@ -5,13 +5,14 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from oneshot.errors import ArchiveError, ChecksumError, DrawingsError, ParameterError
@@ -57,12 +58,12 @@ class Drawings:
         if not chosen.any():
             known = ", ".join(dict.fromkeys(self.character_sets.tolist()))
             raise ParameterError(f"there is no character set {character_set!r} here; there are: {known}")
-        return self.only(chosen)
-
-    def only(self, chosen: Bool[np.ndarray, " characters"]) -> "Drawings":
-        """Pick the chosen characters, in the same order."""
         tables = {name: getattr(self, name)[chosen] for name in CHARACTER_TABLES}
         return Drawings(bits=self.bits[chosen], source=self.source, **tables)
+
+    def numbered(self) -> UInt8[np.ndarray, "drawings 105 14"]:
+        """List the packed drawings by their number, character * 20 + drawer."""
+        return self.bits.reshape(-1, *self.bits.shape[2:])
 
     def unpack(self) -> UInt8[np.ndarray, "characters 20 105 105"]:
         """Unpack to a byte a pixel, ink 1, paper 0: 220,500 bytes a character, 358 MB for all of Omniglot."""
@@ -174,17 +175,9 @@ def read_archive(path: Path, folder: str) -> Drawings:
         ArchiveError: the archive is missing, cut off, unsafe, or does not hold 20 drawers a character.
     Source: the character sets are those of Cluttered Omniglot (michaelisc/cluttered-omniglot).
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = sorted(_find_drawings(archive, path, folder).items())
-            bits = [_read_character(archive, path, members) for _, members in found]
-    except FileNotFoundError:
-        raise ArchiveError(f"{path} is missing: run the stage download first") from None
-    # RuntimeError is how zipfile refuses an encrypted member or an unknown compression.
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise ArchiveError(
-            f"{path} is no whole zip archive ({error}): delete it and download it again"
-        ) from error
+    with opening_archive(path) as archive:
+        found = sorted(_find_drawings(archive, path, folder).items())
+        bits = [_read_character(archive, path, members) for _, members in found]
     alphabets, characters, prefixes = zip(*(name for name, _ in found), strict=True)
     eval_alphabets = sorted(set(alphabets))[:N_EVAL_ALPHABETS]
     character_sets = [
@@ -199,6 +192,21 @@ def read_archive(path: Path, folder: str) -> Drawings:
         prefixes=np.array(prefixes),
         source="omniglot",
     )
+
+
+@contextmanager
+def opening_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive to read. Raises ArchiveError if it is missing, or damaged wherever it is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError:
+        raise ArchiveError(f"{path} is missing: run the stage download first") from None
+    # RuntimeError is how zipfile refuses an encrypted member or an unknown compression.
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        raise ArchiveError(
+            f"{path} is no whole zip archive ({error}): delete it and download it again"
+        ) from error
 
 
 Name = tuple[str, str, str]  # alphabet, character, prefix

@@ -39,17 +39,12 @@ class OwnImages:
     def classes(self, split: str, *, copies: bool, least_images: int = 1) -> Classes:
         """Pick the classes of a split with at least so many images, with or without copies."""
         counted = self.copies <= copies
-        members = [np.flatnonzero(counted & (self.image_classes == k)) for k in self.of_split(split)]
-        kept = [
-            (images.astype(np.int32), self.alphabets[k].item())
-            for k, images in zip(self.of_split(split), members, strict=True)
-            if len(images) >= least_images
-        ]
-        return Classes(tuple(images for images, _ in kept), tuple(alphabet for _, alphabet in kept))
-
-    def of_split(self, split: str) -> list[int]:
-        """List the numbers of a split's classes."""
-        return np.flatnonzero(self.splits == split).tolist()
+        kept = {}
+        for k in np.flatnonzero(self.splits == split).tolist():
+            images = np.flatnonzero(counted & (self.image_classes == k)).astype(np.int32)
+            if len(images) >= least_images:
+                kept[k] = images
+        return Classes(tuple(kept.values()), tuple(self.alphabets[k].item() for k in kept))
 
     def sha256(self) -> str:
         """Compute the hexadecimal SHA-256 of all images and what they are."""

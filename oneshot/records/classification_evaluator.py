@@ -2,28 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import nn
 
-from oneshot.classify.episodes import Episodes
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.network import Network
 from oneshot.classify.pairs import Pairs
 from oneshot.classify.protocols import RISING_WAYS, Protocols
 from oneshot.classify.scoring import (
-    BATCH_IMAGES,
     SELECTION,
     VALIDATION,
     NetworkScorer,
     Outside,
-    Scorer,
     score_everything,
-    score_lists,
+    score_list,
 )
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.records.results import Scores
@@ -34,8 +29,6 @@ from oneshot.training.tensors import Precision, load_network
 # down, for a smaller file to be good enough. To be better by chance is no reason to choose a file.
 MOST_MOVED = 0.002
 MIXED = "mixed-"  # begins the names of protocols that need ten times as many images as the others
-MEASURED_IMAGES = 2 * BATCH_IMAGES
-MEASURED_EPISODES = 10  # of every list
 
 
 class ProtocolEvaluator:
@@ -74,57 +67,33 @@ class ProtocolEvaluator:
         }
 
     def measure_seconds(self, net: nn.Module) -> float:
-        """Estimate from a few batches of images and a few episodes of every list."""
+        """Estimate from the validation trials, once encoded and once scored."""
         assert isinstance(net, Network)
-        scorer = NetworkScorer(net, Speed(self.device))
+        scorer, trials = NetworkScorer(net, Speed(self.device)), self.protocols.validation
+        images = unpack_rows(self.protocols.bits[trials.needed()])
+        an_image = measure(lambda: scorer.encode(images)[0].cpu()) / len(images)
+        scoring = measure(lambda: score_list(scorer, self.protocols, trials))
+        an_episode = max(0.0, scoring - an_image * len(images)) / len(trials)
+        n_images = n_episodes = 0
+        for names in (self.everything, self.compared, *[self.deciding] * len(self.smaller)):
+            images_of_names, episodes_of_names = self.count(names)
+            n_images, n_episodes = n_images + images_of_names, n_episodes + episodes_of_names
+        return an_image * n_images + an_episode * n_episodes
+
+    def count(self, names: Iterable[str]) -> tuple[int, int]:
+        """Count images to be encoded, those of the protocols' lists once for all, and episodes."""
         protocols = self.protocols
-        images = unpack_rows(protocols.bits[np.arange(MEASURED_IMAGES) % len(protocols.bits)])
-        encoded = Encoded(scorer, scorer.encode(images)[0])
-        an_image = fastest(lambda: scorer.encode(images)[0].cpu()) / MEASURED_IMAGES
-        lists = {name: draw() for name, draw in protocols.lists.items()}
-        alone = {name: [one.episodes] for name, one in self.outside.items()}
-        alone |= {VALIDATION: [protocols.validation], SELECTION: [protocols.selection]}
-        needed = {
-            name: np.unique(np.concatenate([episodes.needed() for episodes in of_name]))
-            for name, of_name in (lists | alone).items()
-        }
-        needed |= {name: np.unique(some.drawings) for name, some in self.pairs.items()}
-        comparing = {
-            name: sum(measure_comparing(encoded, episodes) for episodes in of_name)
-            for name, of_name in (lists | alone).items()
-        }
-
-        def cost(names: Iterable[str]) -> float:
-            together = [needed[name] for name in names if name in lists]  # encoded once for all of them
-            n_images = len(np.unique(np.concatenate(together))) if together else 0
-            n_images += sum(len(needed[name]) for name in names if name not in lists)
-            return an_image * n_images + sum(comparing.get(name, 0.0) for name in names)
-
-        return cost(self.everything) + cost(self.compared) + len(self.smaller) * cost(self.deciding)
+        shared = [episodes for name, draw in protocols.lists.items() if name in names for episodes in draw()]
+        trials = {VALIDATION: protocols.validation, SELECTION: protocols.selection}
+        trials |= {name: one.episodes for name, one in self.outside.items()}
+        alone = [trials[name] for name in names if name in trials]
+        n_images = len(np.unique(np.concatenate([one.needed() for one in shared]))) if shared else 0
+        n_images += sum(len(one.needed()) for one in alone)
+        n_images += sum(len(np.unique(self.pairs[name].drawings)) for name in names if name in self.pairs)
+        return n_images, sum(map(len, shared + alone))
 
 
-class Encoded:
-    """A scorer whose codes are there already: for measuring how long the comparing takes."""
-
-    def __init__(self, scorer: Scorer, code: Float[Tensor, " c"]) -> None:
-        self.code, self.compare = code, scorer.compare
-
-    def encode(self, images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n c"]:
-        return self.code.expand(len(images), -1)
-
-
-def measure_comparing(encoded: Encoded, episodes: Episodes) -> float:
-    """Measure seconds for all of a list, from its first episodes."""
-    n = MEASURED_EPISODES
-    some = replace(
-        episodes, support=episodes.support[:n], queries=episodes.queries[:n], answers=episodes.answers[:n]
-    )
-    some = some.renumbered(some.needed())
-    images = np.zeros((len(some.needed()), 1, 1), np.uint8)
-    return fastest(lambda: score_lists(encoded, images, [some])) * len(episodes) / len(some)
-
-
-def fastest(work: Callable[[], Any]) -> float:
+def measure(work: Callable[[], Any]) -> float:
     """Measure seconds, the fewer of two: the first may have to load what it runs. `work` reads back."""
     readings = []
     for _ in range(2):

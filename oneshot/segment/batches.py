@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,16 +32,8 @@ class SceneStatistics:
     stds: Float[Tensor, " b"]
 
     def of(self, which: Int[Tensor, " c"]) -> "SceneStatistics":
-        """Those of some of the scenes."""
+        """Choose those of some scenes."""
         return SceneStatistics(self.means[which], self.stds[which])
-
-
-@dataclass(frozen=True)
-class Others:
-    """For training with the matching loss: some distractors of every scene, and a target image of each."""
-
-    labels: Int[np.ndarray, "n k"]
-    targets: Targets
 
 
 @dataclass(frozen=True)
@@ -76,13 +68,11 @@ class CodedScenes:
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in found.items() if isinstance(value, Tensor)}
 
-    def with_tensors(self, tensors: dict[str, Any]) -> "CodedScenes":
-        return replace(self, **tensors)
-
     def to(self, device: str) -> "CodedScenes":
         """Copy to another device; the copy to a GPU neither waits for the work queued there nor delays it."""
         if torch.device(device).type != "cuda":
-            return self.with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
+            moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+            return replace(self, **cast(Any, moved))
         if all(tensor.is_cuda for tensor in self.tensors().values()):
             return self
         stream = torch.cuda.Stream(device)
@@ -95,12 +85,12 @@ class CodedScenes:
         for tensor in moved.values():
             # Allocated beside the stream that will read them: not to be handed out again before that is done.
             tensor.record_stream(torch.cuda.default_stream(device))
-        return self.with_tensors(moved)
+        return replace(self, **cast(Any, moved))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network reads: normalised images, channels first; masks are True on the target.
+    """Scenes as a network reads them: normalised images, channels first; masks are True on the target.
 
     `pixel_means` and `pixel_stds` are what the scenes were normalised with, as MaskNet's crops are to be.
 
@@ -151,7 +141,7 @@ def statistics_of_scenes(
 def pick_others(
     n_scenes: int, clutter_level: int, n_others: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "{n_scenes} {n_others}"]:
-    """Labels of distractors, picked without repeats in every scene."""
+    """Pick labels of distractors, without repeats in a scene."""
     draws = generator.random((n_scenes, clutter_level - 1))
     return 1 + np.argsort(draws, axis=1)[:, :n_others]
 
@@ -173,8 +163,8 @@ def characters_behind(
     return np.take_along_axis(characters, labels - 1, axis=1)
 
 
-def code(scenes: Scenes, clutter_level: int = 0, others: Others | None = None) -> CodedScenes:
-    """Pack scenes, on the CPU; `others`, and the clutter level with them, for the matching loss only."""
+def code(scenes: Scenes) -> CodedScenes:
+    """Pack scenes, on the CPU."""
     labels, mask_labels = narrow(scenes.labels, scenes.masks)
     arrays = {
         "labels": labels,
@@ -185,14 +175,13 @@ def code(scenes: Scenes, clutter_level: int = 0, others: Others | None = None) -
         "target_tints": scenes.target_tints,
     }
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    coded = CodedScenes(**tensors, target_width=scenes.target_inks.shape[-1])
-    return coded if others is None else with_others(coded, clutter_level, others)
+    return CodedScenes(**tensors, target_width=scenes.target_inks.shape[-1])
 
 
 def narrow(
     labels: UInt8[np.ndarray, "n h w"] | UInt16[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]
 ) -> tuple[UInt8[np.ndarray, "n h w"] | Int[np.ndarray, "n h w"], int]:
-    """Labels in eight bits where that loses nothing, and the label of all pixels under the masks, or -1.
+    """Give labels in eight bits where that loses nothing, and the label of all pixels under the masks, or -1.
 
     In a published scene of 256 characters only the target has label 256, and the mask shows where.
     """
@@ -205,20 +194,21 @@ def narrow(
     return labels.astype(np.int16), -1  # torch does not index with unsigned 16-bit numbers
 
 
-def with_others(coded: CodedScenes, clutter_level: int, others: Others) -> CodedScenes:
-    """Give the same scenes with what the matching loss needs, which stays on the CPU for `to` to move."""
-    arrays = {
-        "matched_labels": np.column_stack([np.full(len(coded), clutter_level), others.labels]).astype(
-            np.int16
-        ),
-        "other_ink_bits": np.packbits(others.targets.inks, axis=-1),
-        "other_tints": others.targets.tints,
-    }
-    return coded.with_tensors({name: torch.from_numpy(array) for name, array in arrays.items()})
+def with_others(
+    coded: CodedScenes, clutter_level: int, labels: Int[np.ndarray, "n k"], targets: Targets
+) -> CodedScenes:
+    """Add what the matching loss needs, on the CPU: labels of distractors, and a target image of each."""
+    matched_labels = np.column_stack([np.full(len(coded), clutter_level), labels]).astype(np.int16)
+    return replace(
+        coded,
+        matched_labels=torch.from_numpy(matched_labels),
+        other_ink_bits=torch.from_numpy(np.packbits(targets.inks, axis=-1)),
+        other_tints=torch.from_numpy(targets.tints),
+    )
 
 
 def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
-    """Several parts, of different clutter levels too, as one; all on one device."""
+    """Join several parts, of different clutter levels too; all on one device."""
     n_labels = max(part.palette.shape[1] for part in parts)
     joined = {}
     for name in parts[0].tensors():
@@ -226,7 +216,7 @@ def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
         if name == "palette":
             tensors = [widen(palette, n_labels) for palette in tensors]
         joined[name] = join_tensors(tensors)
-    return parts[0].with_tensors(joined)
+    return replace(parts[0], **cast(Any, joined))
 
 
 def join_tensors(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
@@ -248,7 +238,7 @@ def widen(palette: UInt8[Tensor, "n some_labels 3"], n_labels: int) -> UInt8[Ten
 
 
 def unpack(bits: UInt8[Tensor, "*shape w8"], width: int) -> Bool[Tensor, "*shape {width}"]:
-    """Packed pixels, eight to a byte, as truth values."""
+    """Unpack pixels, eight to a byte, to truth values."""
     places = torch.arange(7, -1, -1, dtype=torch.uint8, device=bits.device)
     return ((bits[..., None] >> places) & 1).flatten(-2)[..., :width].bool()
 
@@ -275,7 +265,7 @@ def decode_targets(
     statistics: SceneStatistics,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Float[Tensor, "b *k 3 th tw"]:
-    """Ink in its tint on black paper, normalised."""
+    """Paint ink in its tint on black paper, normalised."""
     tinted = inks[..., None, :, :] * tints[..., None, None]
     images = normalise(tinted, statistics)
     return images.contiguous(memory_format=memory_format) if images.ndim == 4 else images
@@ -322,15 +312,12 @@ def decode(
     target_inks = unpack(scenes.target_ink_bits[which], scenes.target_width)
     targets = decode_targets(target_inks, scenes.target_tints[which], statistics, memory_format)
     images = decode_images(labels, scenes.palette[which], statistics, memory_format)
+    batch = Batch(images, targets, masks, statistics.means, statistics.stds)
     if scenes.matched_labels is None or scenes.other_ink_bits is None or scenes.other_tints is None:
-        return Batch(images, targets, masks, statistics.means, statistics.stds)
+        return batch
     other_inks = unpack(scenes.other_ink_bits[which], scenes.target_width)
-    return Batch(
-        images,
-        targets,
-        masks,
-        statistics.means,
-        statistics.stds,
+    return replace(
+        batch,
         others=decode_targets(other_inks, scenes.other_tints[which], statistics),
         visible=visible_shares(labels, scenes.matched_labels[which]),
     )

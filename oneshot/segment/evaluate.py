@@ -24,7 +24,7 @@ def evaluate(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> Evaluation:
-    """Segment every scene; `statistics` are those of `test-train` at the same level, as published.
+    """Evaluate on every scene; `statistics` are those of `test-train` at the same level, as published.
 
     `net` takes scenes and targets and gives two-class logits.
     """

@@ -26,15 +26,15 @@ PROPOSALS_AT_ONCE = {"cpu": 24, "cuda": 4608}
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Of some masks of every scene: the discriminator's score, and how well each fits the true mask."""
+class JudgedMasks:
+    """Masks of every scene, judged: the discriminator's score, and how well each fits the true mask."""
 
     scores: Float[Tensor, "b k"]
     ious: Float[Tensor, "b k"]
     hits: Bool[Tensor, "b k"]
 
     def pick(self, which: Int[Tensor, " b"]) -> tuple[Float[Tensor, " b"], Bool[Tensor, " b"]]:
-        """IoU and hit of one mask of every scene."""
+        """Give IoU and hit of one mask of every scene."""
         iou, hits = (values.gather(1, which[:, None])[:, 0] for values in (self.ious, self.hits))
         return iou, hits
 
@@ -83,7 +83,7 @@ class Scoring(nn.Module):
         return self.net.score(crops_of(masks, pixel_means, pixel_stds, self.memory_format), target_codes)
 
 
-class Judge:
+class MaskJudge:
     """One MaskNet at work, at a given speed."""
 
     def __init__(self, net: MaskNet, speed: Speed) -> None:
@@ -116,16 +116,16 @@ class Judge:
             scores[inked] = self.score_crops(masks[inked], *(values[scene] for values in of_scenes))
         return scores
 
-    def judge(self, batch: Batch, codes: Float[Tensor, "b c"], masks: Bool[Tensor, "b k h w"]) -> Judged:
+    def judge(self, batch: Batch, codes: Float[Tensor, "b c"], masks: Bool[Tensor, "b k h w"]) -> JudgedMasks:
         true = batch.masks.repeat_interleave(masks.shape[1], 0)
         flat = masks.flatten(0, 1)
         ious, hits = (measure(flat, true).unflatten(0, masks.shape[:2]) for measure in (iou, localised))
-        return Judged(self.score(batch, codes, masks), ious, hits)
+        return JudgedMasks(self.score(batch, codes, masks), ious, hits)
 
     def proposals(
         self, batch: Batch, shared: SharedSteps, codes: Float[Tensor, "b c"], locations: Int[Tensor, "b k"]
-    ) -> Judged:
-        """Judge what comes of some locations of every scene."""
+    ) -> JudgedMasks:
+        """MaskJudge what comes of some locations of every scene."""
         n_each = max(1, self.n_at_once // len(batch))
         parts = []
         for some in locations.split(n_each, 1):
@@ -134,8 +134,8 @@ class Judge:
 
     def candidates(
         self, batch: Batch, codes: Float[Tensor, "b c"], labels: Int[Tensor, "b h w"], n: int
-    ) -> Judged:
-        """Judge the visible pixels of all n characters as if proposed; what is hidden scores least."""
+    ) -> JudgedMasks:
+        """MaskJudge the visible pixels of all n characters as if proposed; what is hidden scores least."""
         n_parts = -(-n * len(batch) // self.n_at_once)
         parts = []
         # Of equal size, where they can be: see `score`.
@@ -143,12 +143,14 @@ class Judge:
             masks = labels[:, None] == some[:, None, None]
             judged = self.judge(batch, codes, masks)
             seen = masks.flatten(2).any(2)
-            parts.append(Judged(judged.scores.where(seen, -torch.inf), judged.ious, judged.hits))
+            parts.append(JudgedMasks(judged.scores.where(seen, -torch.inf), judged.ious, judged.hits))
         return join_judged(parts)
 
 
-def join_judged(parts: Sequence[Judged]) -> Judged:
-    return Judged(*(torch.cat([getattr(part, field.name) for part in parts], 1) for field in fields(Judged)))
+def join_judged(parts: Sequence[JudgedMasks]) -> JudgedMasks:
+    return JudgedMasks(
+        *(torch.cat([getattr(part, field.name) for part in parts], 1) for field in fields(JudgedMasks))
+    )
 
 
 def best_of(shared: SharedSteps, k: int) -> Bool[Tensor, "b n_locations"]:
@@ -159,9 +161,9 @@ def best_of(shared: SharedSteps, k: int) -> Bool[Tensor, "b n_locations"]:
 
 
 def answer_batch(
-    judge: Judge, batch: Batch, labels: Int[Tensor, "b h w"], n_characters: int
+    judge: MaskJudge, batch: Batch, labels: Int[Tensor, "b h w"], n_characters: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """IoU and hits of every answer (see `oneshot.segment.answers`) of every scene of a batch."""
+    """Give IoU and hits of every answer (see `oneshot.segment.answers`) of every scene of a batch."""
     shared, codes = judge.encode(batch.images, batch.targets)
     b, h, w = shared.correlation.shape
     every = torch.arange(h * w, device=codes.device).expand(b, -1)
@@ -199,7 +201,7 @@ def evaluate_masknet(
 ) -> dict[str, Evaluation]:
     """Score all answers of a MaskNet and its oracles; `statistics` are of `test-train` at the same level."""
     speed = speed or Speed()
-    judge, coded = Judge(net, speed), code(scenes).to(speed.device)
+    judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
     parts = []
     for batch, labels, n_before in batches_of(coded, statistics, speed):
         with torch.no_grad(), speed.running():
@@ -221,7 +223,7 @@ def segment_masknet(
 ) -> Bool[np.ndarray, "n h w"]:
     """Answer every scene; with `top_k` only so many proposals are decoded, which match best."""
     speed = speed or Speed()
-    judge, coded = Judge(net, speed), code(scenes).to(speed.device)
+    judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
     answers = []
     for batch, _, n_before in batches_of(coded, statistics, speed):
         with torch.no_grad(), speed.running():
@@ -229,7 +231,7 @@ def segment_masknet(
     return torch.cat(answers).cpu().numpy()
 
 
-def segment_batch(judge: Judge, batch: Batch, top_k: int | None) -> Bool[Tensor, "b h w"]:
+def segment_batch(judge: MaskJudge, batch: Batch, top_k: int | None) -> Bool[Tensor, "b h w"]:
     """Choose the mask that scores best of every scene."""
     shared, codes = judge.encode(batch.images, batch.targets)
     correlation = shared.correlation.flatten(1)

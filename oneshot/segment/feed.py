@@ -24,7 +24,6 @@ from oneshot.segment.batches import (
     LOCATION,
     Batch,
     CodedScenes,
-    Others,
     PixelStatistics,
     SceneStatistics,
     characters_behind,
@@ -36,7 +35,7 @@ from oneshot.segment.batches import (
     with_others,
 )
 from oneshot.segment.phases import Phase
-from oneshot.segment.render_ahead import Job, Stock, Visit
+from oneshot.segment.render_ahead import Job, Stock
 from oneshot.segment.windows import (
     LOCATIONS,
     OTHERS,
@@ -47,6 +46,7 @@ from oneshot.segment.windows import (
     window_order,
 )
 from oneshot.training.distributed import World
+from oneshot.training.fit import to_device
 from oneshot.training.speed import Speed
 
 RenderTargets = Callable[[int, UInt16[np.ndarray, "n k"], int], Targets]  # (level, characters, seed)
@@ -82,19 +82,8 @@ class SceneFeed:
     ) -> None:
         """
         Raises:
-            ParameterError: a phase is empty, a count is not positive, or the batch cannot be shared evenly.
+            ParameterError: the processes cannot share a batch evenly, or are more than the scenes.
         """
-        for name, count in {
-            "batch_size": batch_size,
-            "n_jobs": n_jobs,
-            "n_window_jobs": n_window_jobs,
-        }.items():
-            if count < 1:
-                raise ParameterError(f"{name} is {count}; it must be at least 1.")
-        if not phases or any(phase.n_scenes < 1 or not phase.clutter_levels for phase in phases):
-            raise ParameterError(
-                f"every phase of training needs clutter levels and scenes, unlike {phases!r}."
-            )
         world = world or World()
         if batch_size % world.size:
             raise ParameterError(
@@ -157,12 +146,12 @@ class SceneFeed:
     def plan_stock(self, first_window: int) -> list[int]:
         """Tell the stock what is needed from a window on; where in its plan every window begins."""
         windows = self.windows[first_window:]
-        self.stock.plan([visit(slot) for window in windows for slot in window.slots])
+        self.stock.plan([(slot.clutter_level, slot.job) for window in windows for slot in window.slots])
         return [0, *accumulate(len(window.slots) for window in windows)]
 
     def window_batches(self, number: int, scenes: CodedScenes, n_done: int) -> Iterator[Batch]:
-        which = self.send(self.order(number, len(scenes)))
-        locations = self.send(self.pick_locations(number, scenes))
+        which = to_device(torch.from_numpy(self.order(number, len(scenes))), self.speed)
+        locations = to_device(torch.from_numpy(self.pick_locations(number, scenes)), self.speed)
         statistics = self.statistics_of(number, len(scenes))
         size = self.batch_size
         for chosen, places in list(zip(which.split(size), locations.split(size), strict=True))[n_done:]:
@@ -173,13 +162,6 @@ class SceneFeed:
         slots = self.windows[number].slots
         parts = [self.statistics[slot.clutter_level] for slot in slots]
         return statistics_of_scenes(parts, n_loaded // len(slots), self.speed.device)
-
-    def send(self, numbers: Int[np.ndarray, "..."]) -> Int[Tensor, "..."]:
-        """Copy to the device, which is not waited for."""
-        tensor = torch.from_numpy(numbers)
-        if self.speed.device_type != "cuda":
-            return tensor
-        return tensor.pin_memory().to(self.speed.device, non_blocking=True)
 
     def pick_locations(self, number: int, scenes: CodedScenes) -> Int[np.ndarray, "n n_locations_plus_1"]:
         """Pick random locations, for MaskNet, of all scenes of a window; else no numbers at all."""
@@ -225,7 +207,7 @@ class SceneFeed:
     def repeat(self, scenes: CodedScenes) -> Iterator[Batch]:
         """Give the same batch of the first window's scenes, decoded again and again, to measure with."""
         which = torch.arange(self.batch_size, device=self.speed.device)
-        places = self.send(self.pick_locations(0, scenes))
+        places = to_device(torch.from_numpy(self.pick_locations(0, scenes)), self.speed)
         statistics = self.statistics_of(0, len(scenes))
         while True:
             yield self.decode(scenes, which % len(scenes), statistics, places[which % len(places)])
@@ -247,9 +229,5 @@ class SceneFeed:
         labels = pick_others(len(job.scenes), slot.clutter_level, self.n_others, generator)
         characters = characters_behind(job.characters, labels)
         targets = self.render_targets(slot.clutter_level, characters, int(generator.integers(2**32)))
-        coded = with_others(job.scenes, slot.clutter_level, Others(labels, targets))
+        coded = with_others(job.scenes, slot.clutter_level, labels, targets)
         return coded.to(self.speed.device)
-
-
-def visit(slot: Slot) -> Visit:
-    return slot.clutter_level, slot.job

@@ -6,7 +6,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from oneshot.segment.batches import Batch
-from oneshot.segment.nets.siamese_unet import Block, Blocks, SiameseUNet, weight_decay_loss
+from oneshot.segment.nets.siamese_unet import (
+    Block,
+    Blocks,
+    Encoder,
+    SiameseUNet,
+    layer_norm,
+    weight_decay_loss,
+)
+
+# The mask covers 1.3 % of a scene; twice 2.3 apart, the logits start at a foreground probability of 1 %.
+BACKGROUND_LOGIT = 2.3
 
 
 def pixel_loss(logits: Float[Tensor, "b 2 h w"], masks: Bool[Tensor, "b h w"]) -> Float[Tensor, ""]:
@@ -56,20 +66,29 @@ class Objective(nn.Module):
     """A network and what its training makes small: called with a batch, it gives the loss.
 
     `n_locations`: random locations that it wants of every scene. `needs_others`: whether batches must bring
-    target images of distractors. Parameters that it does not train want no gradient.
+    target images of distractors. Parameters that it does not train want no gradient. `corrected`: MaskNet's
+    labels are mended.
     """
 
     n_locations = 0
 
-    def __init__(self, net: Blocks, matching_weight: float = 0.0) -> None:
+    def __init__(self, net: Blocks, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.corrected = net, corrected
+        net.requires_grad_(False)
+        self.trained().requires_grad_(True)
         self.matching_weight = matching_weight
         self.matching = MatchingLoss() if matching_weight else None
 
     @property
     def needs_others(self) -> bool:
         return self.matching is not None
+
+    def begin(self) -> None:
+        """Set up what depends on the trainings before: nothing, if there are none."""
+
+    def prepare(self, batch: Batch) -> None:
+        """Set an untrained network up from a batch, as recipe fast wants it: leave it as it is."""
 
     def trained(self) -> Blocks:
         """Give the part of the network that learns."""
@@ -109,8 +128,14 @@ class SegmentationLoss(Objective):
 
     net: SiameseUNet
 
-    def __init__(self, net: SiameseUNet, matching_weight: float = 0.0) -> None:
-        super().__init__(net, matching_weight)
+    @torch.no_grad()
+    def prepare(self, batch: Batch) -> None:
+        """Start from equal encoders, centred codes, and logits at the background's share."""
+        net = self.net
+        net.target_encoder.load_state_dict(net.scene_encoder.state_dict())
+        centre_codes(net.target_encoder, batch.targets)
+        centre_codes(net.scene_encoder, batch.images)
+        net.decoder.blocks()[-1].shift.copy_(torch.tensor([BACKGROUND_LOGIT, -BACKGROUND_LOGIT]))
 
     def ends(self) -> list[Block]:
         return ends_of(self.net)
@@ -123,3 +148,14 @@ class SegmentationLoss(Objective):
 
 def ends_of(net: SiameseUNet) -> list[Block]:
     return [net.target_encoder.blocks()[0], net.scene_encoder.blocks()[0], net.decoder.blocks()[-1]]
+
+
+def centre_codes(encoder: Encoder, images: Float[Tensor, "b 3 h w"]) -> None:
+    """Set every shift to minus the mean, over these images, of what it is added to.
+
+    After ReLU and layer norm all codes share a large common part, which hides what tells them apart.
+    """
+    x = images
+    for step, layer in enumerate(encoder.blocks()):
+        layer.shift.copy_(-layer_norm(layer.convolve(x)).mean((0, 2, 3)))
+        x = encoder.pool(step, layer(x))

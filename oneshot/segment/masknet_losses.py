@@ -42,13 +42,6 @@ class ProposalLoss(Objective):
     n_locations = 4
     net: MaskNet
 
-    def __init__(self, net: MaskNet, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
-        super().__init__(net, matching_weight)
-        self.corrected = corrected
-        net.siamese.requires_grad_(True)
-        net.discriminator.requires_grad_(False)
-        net.score_weights.requires_grad_(False)
-
     def trained(self) -> Blocks:
         return self.net.siamese
 
@@ -81,12 +74,13 @@ class DiscriminatorLoss(Objective):
     n_locations = 3
     net: MaskNet
 
-    def __init__(self, net: MaskNet, *, corrected: bool = False) -> None:
-        super().__init__(net)
-        self.corrected = corrected
-        net.siamese.requires_grad_(False)
-        net.discriminator.requires_grad_(True)
+    def __init__(self, net: MaskNet, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
+        super().__init__(net, corrected=corrected)  # codes do not learn: they are not matched
         net.score_weights.requires_grad_(True)
+
+    def begin(self) -> None:
+        """Start from the target encoder as it is by now."""
+        self.net.discriminator.load_state_dict(self.net.siamese.target_encoder.state_dict())
 
     def trained(self) -> Blocks:
         return self.net.discriminator
@@ -126,6 +120,6 @@ class DiscriminatorLoss(Objective):
 
 
 def score_loss(scores: Float[Tensor, "b k"], same: Bool[Tensor, "b k"]) -> Float[Tensor, ""]:
-    """Cross-entropy, the mean over all proposals; the small term in it is as published."""
+    """Compute cross-entropy, the mean over all proposals; the small term in it is as published."""
     right = torch.where(same, scores, 1 - scores)
     return -torch.log(right + SCORE_EPSILON).mean()

@@ -1,4 +1,4 @@
-"""Scores of a segmentation, scene by scene, and their means with 95 % intervals.
+"""Scores of a segmentation, scene by scene.
 
 Source: Michaelis, Bethge, Ecker 2018, section 5; github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 """
@@ -11,27 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.intervals import Figure, mean_of_hits, mean_of_values
 
 FOREGROUND_PROBABILITY = 0.3
 HIT_DISTANCE = 5  # pixels, excluded
-
-
-@dataclass(frozen=True)
-class Means:
-    """Over one group of scenes; an answer that points nowhere has no localisation."""
-
-    iou: Figure
-    localisation: Figure | None
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Over all scenes, and over those with and without a same-class distractor: None where there are none."""
-
-    all: Means
-    with_same_class: Means | None
-    without_same_class: Means | None
 
 
 @dataclass(frozen=True)
@@ -43,7 +25,7 @@ class Evaluation:
 
 
 def foreground(logits: Float[Tensor, "b 2 h w"]) -> Bool[Tensor, "b h w"]:
-    """Pixels whose softmax probability of the foreground exceeds 0.3.
+    """Mark the pixels whose softmax probability of the foreground exceeds 0.3.
 
     Quirk: 0.3 and not 0.5, as published.
     """
@@ -52,7 +34,7 @@ def foreground(logits: Float[Tensor, "b 2 h w"]) -> Bool[Tensor, "b h w"]:
 
 
 def iou(predicted: Bool[Tensor, "b h w"], true: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:
-    """Intersection over union of every scene.
+    """Compute the intersection over union of every scene.
 
     Quirk: 1 where both masks are empty and the ratio is undefined.
     """
@@ -62,7 +44,7 @@ def iou(predicted: Bool[Tensor, "b h w"], true: Bool[Tensor, "b h w"]) -> Float[
 
 
 def centre(masks: Bool[Tensor, "b h w"]) -> Int[Tensor, "b 2"]:
-    """Centre of mass (row, column), each floored to a whole pixel; of an empty mask, (0, 0)."""
+    """Compute the centre of mass (row, column), each floored to a whole pixel; of an empty mask, (0, 0)."""
     _, h, w = masks.shape
     n_pixels = masks.sum((1, 2)).clamp(min=1)
     # Integers throughout, so that flooring is exact; torch has no integer matrix product on GPUs.
@@ -82,32 +64,17 @@ def localised(predicted: Bool[Tensor, "b h w"], true: Bool[Tensor, "b h w"]) -> 
 
 
 def iou_of_all_ink(scenes: Scenes) -> Float[np.ndarray, " n"]:
-    """IoU of marking every character of the scene: what a network reaches that ignores its target."""
+    """Compute the IoU of marking every character: what a network reaches that ignores its target."""
     ink = scenes.labels > 0
     union = (ink | scenes.masks).sum((1, 2))
     return np.where(union > 0, (ink & scenes.masks).sum((1, 2)) / np.maximum(union, 1), 1.0)
 
 
-def has_same_class_distractor(scenes: Scenes, target_label: int | None = None) -> Bool[np.ndarray, " n"]:
+def has_same_class_distractor(scenes: Scenes) -> Bool[np.ndarray, " n"]:
     """Say if a scene holds another instance of the character that is searched, target image aside.
 
-    target_label: the target's own label, which is the clutter level; without it the last one, as in scenes
-    without occluders.
+    The target's own label is the last one, as in scenes without occluders.
     """
     same = scenes.characters == scenes.target_characters[:, None]
-    same[:, (scenes.characters.shape[1] if target_label is None else target_label) - 1] = False
+    same[:, -1] = False
     return same.any(1)
-
-
-def summarise_scenes(
-    iou: Float[np.ndarray, " n"], hits: Bool[np.ndarray, " n"] | None, same_class: Bool[np.ndarray, " n"]
-) -> Summary:
-    """Means of every scene's scores; `same_class` says which scenes have a same-class distractor."""
-
-    def mean(group: Bool[np.ndarray, " n"]) -> Means | None:
-        if not group.any():
-            return None
-        return Means(mean_of_values(iou[group]), None if hits is None else mean_of_hits(hits[group]))
-
-    everything = Means(mean_of_values(iou), None if hits is None else mean_of_hits(hits))
-    return Summary(everything, mean(same_class), mean(~same_class))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oneshot.clutter.scenes import JOB_SCENES
-from oneshot.errors import ParameterError
 from oneshot.published import CLUTTER_LEVELS
 
 N_WINDOW_JOBS = 4  # whose scenes are shuffled together
@@ -23,12 +22,7 @@ def lead_up(phase: Phase, lower_share: float, unit: int = 1) -> tuple[Phase, ...
 
     One level is climbed to from level 4; a mix of levels is widened from its first, a level at a time. Each
     step gets a multiple of `unit`, such as the batch size, so that batches are of one size.
-
-    Raises:
-        ParameterError: the share is not within 0 and 1 (excluded).
     """
-    if not 0 <= lower_share < 1:
-        raise ParameterError(f"lower_levels is {lower_share}; it must be at least 0 and below 1.")
     levels = phase.clutter_levels
     steps: list[tuple[int, ...]]
     if len(levels) == 1:

@@ -40,7 +40,7 @@ def centre_location(centres: Int[Tensor, "b 2"], n_rows: int, n_columns: int) ->
 def sampling_matrix(
     centres: Int[Tensor, " n"], size: int, n_samples: int
 ) -> Float[Tensor, "n {n_samples} {size}"]:
-    """Bilinear weights, along one axis, of the pixels that every sample of a crop is made of.
+    """Give bilinear weights, along one axis, of the pixels that every sample of a crop is made of.
 
     The samples reach from a sixth of the size before the centre to a sixth beyond it.
 

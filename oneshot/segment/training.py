@@ -9,20 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from oneshot.errors import ParameterError, TrainingError
-from oneshot.params import SEGMENTATION, OnlyTrainingNumbers, Params, list_trainings
+from oneshot.params import SEGMENTATION, Params
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.feed import SceneFeed
-from oneshot.segment.losses import Objective, SegmentationLoss
-from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.losses import Objective
 from oneshot.segment.memory import choose_memory, count_threads
 from oneshot.segment.nets import NETS
-from oneshot.segment.nets.masknet import MaskNet
 from oneshot.segment.phases import N_WINDOW_JOBS, Phase, cut, lead_up
 from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
@@ -41,7 +40,7 @@ from oneshot.training.progress import (
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import WeightsError, load_network
 
-MARGIN = 0.97  # of the time left, for what is slower than it was measured
+SCENES_MARGIN = 0.97  # of the time left, for what is slower than it was measured
 
 
 @dataclass(frozen=True)
@@ -93,21 +92,20 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Segment
     if network.net not in NETS:
         raise ParameterError(f"{name} is a {network.net!r}; there are {', '.join(NETS)}.")
     scale = params.scale.segmentation
-    by_recipe = params.segmentation.recipes[network.net]
-    if scale.recipe not in by_recipe:
-        raise ParameterError(f"segmentation.recipes.{network.net} has no recipe {scale.recipe!r}.")
-    trainings, by_training = [], list_trainings(by_recipe[scale.recipe])
+    trainings, by_training = [], params.segmentation.recipes[network.recipes].get(scale.recipe, {})
     for training in cast(Any, NETS[network.net]).trainings:
         if training not in by_training:
-            raise ParameterError(f"recipe {scale.recipe} of {network.net} lacks its training {training!r}.")
+            raise ParameterError(
+                f"segmentation.recipes.{network.recipes}.{scale.recipe} lacks {training!r}, a training of "
+                f"{network.net}."
+            )
         numbers = by_training[training]
-        only = isinstance(numbers, OnlyTrainingNumbers)
         recipe = SegmentationRecipe(
-            scale.recipe, (params.lr if only else None) or numbers.lr, numbers.batch_size,
+            scale.recipe, (params.lr if len(by_training) == 1 else None) or numbers.lr, numbers.batch_size,
             numbers.matching_weight, amount.n_epochs, trained_before=network.starts_from is not None,
         )  # fmt: skip
         phases = tuple(Phase(phase.clutter_levels, phase.n_scenes) for phase in amount.phases[training])
-        if isinstance(numbers, OnlyTrainingNumbers) and len(phases) == 1:
+        if len(phases) == 1:
             phases = lead_up(phases[0], numbers.lower_levels, recipe.batch_size)
         trainings.append(PlannedTraining(training, recipe, phases))
     settings: dict[str, Any] = {"feature_maps": scale.feature_maps, "n_jobs": scale.n_jobs}
@@ -166,11 +164,8 @@ def build_net(plan: SegmentationPlan, start: Path | None = None) -> tuple[nn.Mod
 
 def make_objective(name: str, net: nn.Module, recipe: SegmentationRecipe) -> Objective:
     """Make the loss of a training; making it settles which of the network's parameters learn."""
-    if name == "proposals":
-        return ProposalLoss(cast(MaskNet, net), recipe.matching_weight, corrected=recipe.method.corrected)
-    if name == "discriminator":
-        return DiscriminatorLoss(cast(MaskNet, net), corrected=recipe.method.corrected)
-    return SegmentationLoss(cast(Any, net), recipe.matching_weight)
+    objective: type[Objective] = resolve_name(cast(Any, net).trainings[name])
+    return objective(cast(Any, net), recipe.matching_weight, corrected=recipe.method.corrected)
 
 
 def train(
@@ -218,16 +213,16 @@ def train(
                 on_log(training.name, point)
             reports.append(report_training(training, progress))
             continue
-        if training.name == "discriminator":
-            cast(MaskNet, net).start_discriminator()  # from the target encoder as it is by now
+        loss = make_objective(training.name, net, training.recipe)
+        loss.begin()
         left = None if seconds is None else ends - time.monotonic()
         own_deadline = deadline
         if left is not None and training is not plan.trainings[-1]:
             left *= plan.proposals_share
             own_deadline = min(deadline, time.monotonic() + left)
         progress = run(
-            training, make_objective(training.name, net, training.recipe), checkpoint=checkpoint,
-            seconds=left, deadline=own_deadline, on_log=partial(on_log, training.name),
+            training, loss, checkpoint=checkpoint, seconds=left, deadline=own_deadline,
+            on_log=partial(on_log, training.name),
         )  # fmt: skip
         reports.append(report_training(training, progress))
         complete = progress.complete and training is plan.trainings[-1]
@@ -285,7 +280,7 @@ def train_once(
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
             steps = measure_rate(loss, feed, recipe, batches, speed=speed, world=world)
             rate = world.same_for_all(steps * recipe.batch_size)
-            left = MARGIN * (seconds - (time.monotonic() - started))
+            left = SCENES_MARGIN * (seconds - (time.monotonic() - started))
             n_scenes = int(world.same_for_all(rate * left))
             if n_scenes < recipe.batch_size * len(phases):
                 raise ParameterError(

@@ -15,7 +15,7 @@ from oneshot.errors import TrainingError
 
 @dataclass(frozen=True)
 class World:
-    """All processes of a run: how many there are, which one this is, and the device it computes on."""
+    """Processes of a run: how many there are, which one this is, and the device it computes on."""
 
     rank: int = 0
     size: int = 1

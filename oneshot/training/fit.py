@@ -1,5 +1,6 @@
 """Training: one flat loop for every network, which can be killed at any moment and goes on as if not."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +15,7 @@ from torch.optim import Optimizer
 
 from oneshot.errors import TrainingError
 from oneshot.training.distributed import World
-from oneshot.training.progress import (
-    LogPoint,
-    Progress,
-    State,
-    as_json,
-    load_checkpoint,
-    save_checkpoint,
-)
+from oneshot.training.progress import LogPoint, Progress, State, load_checkpoint, save_checkpoint
 from oneshot.training.speed import Speed
 
 WARM_UP_STEPS = 3
@@ -104,7 +98,7 @@ def fit(
     speed.place(loss).train()
     optimizers = recipe.optimizers(loss, speed.fused)
     whole = {"recipe": recipe.name} | dict(identity or {}) | {"n_processes": world.size}
-    progress = Progress(as_json(whole), feed.n_steps)
+    progress = Progress(json.loads(json.dumps(whole)), feed.n_steps)  # as a checkpoint holds it
     losses: list[Tensor] = []
     best: State = {}
     if checkpoint.exists():
@@ -117,17 +111,19 @@ def fit(
             recipe.prepare(loss, feed)
     forward = speed.compile(world.share(loss))
 
-    clock = Clock(feed, progress.seconds, progress.seconds_waited)
-    first_step, saved, stopping = progress.step, time.monotonic(), False
+    first_step, stopping, waited_before = progress.step, False, progress.seconds_waited
+    last_reading = saved = time.monotonic()
+    started = saved - progress.seconds  # earlier parts of an interrupted run included
     with speed.running(), naming_full_memory(feed, speed):
         for batch in () if progress.complete else feed.batches(progress.step):
             lr = recipe.set_rates(optimizers, progress.step, feed)
             losses.append(train_step(forward, batch, optimizers, speed))
             if progress.step == first_step:
-                clock.begin_interval()  # a network is compiled in its first step
+                last_reading = time.monotonic()  # a network is compiled in its first step
             progress.step += 1
             progress.n_seen += feed.count(batch)
             stopping = stopping or stop()
+            progress.seconds_waited = waited_before + feed.seconds_waited
             epoch_over = progress.complete or feed.ends_epoch(progress.step)
             if progress.step % log_every == 0 or epoch_over:
                 mean_loss = world.mean(torch.stack(losses).mean()).item()
@@ -135,7 +131,9 @@ def fit(
                 check_finite(mean_loss, loss, progress, lr)
                 error = validate() if validate and epoch_over else None
                 best = keep_best(loss, best, error, recipe.patience, progress)
-                interval = clock.read(progress)
+                interval = time.monotonic() - last_reading
+                last_reading += interval
+                progress.seconds = last_reading - started
                 progress.curve.append(
                     LogPoint(progress.step, progress.n_seen, mean_loss, lr, progress.seconds, error)
                 )
@@ -147,7 +145,7 @@ def fit(
                 continue
             due = time.monotonic() - saved >= checkpoint_seconds
             if world.rank == 0 and (due or stopping or progress.complete):
-                clock.read(progress)
+                progress.seconds = time.monotonic() - started
                 save_checkpoint(checkpoint, loss, optimizers, progress, losses, best)
                 saved = time.monotonic()
             if stopping or progress.complete:
@@ -156,27 +154,6 @@ def fit(
         loss.load_state_dict(best)
     world.wait_for_all()
     return progress
-
-
-class Clock:
-    """The time that a run has taken, earlier parts of an interrupted run included."""
-
-    def __init__(self, feed: Feed, seconds_before: float, waited_before: float) -> None:
-        self.feed = feed
-        self.started = time.monotonic() - seconds_before
-        self.waited_before = waited_before
-        self.last_reading = time.monotonic()
-
-    def begin_interval(self) -> None:
-        self.last_reading = time.monotonic()
-
-    def read(self, progress: Progress) -> float:
-        """Set both times of `progress`; give the seconds since the reading before."""
-        now = time.monotonic()
-        progress.seconds = now - self.started
-        progress.seconds_waited = self.waited_before + self.feed.seconds_waited
-        interval, self.last_reading = now - self.last_reading, now
-        return interval
 
 
 def measure_rate(

@@ -32,7 +32,7 @@ class TrainingPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two commands must have in common for one to go on with the other's training."""
+        """Facts that two commands must share for one to go on with the other's training."""
         return {
             "task": self.task, "name": self.name, "net": self.net, "recipe": self.recipe,
             "settings": self.settings, "seed": self.seed,
@@ -58,27 +58,11 @@ class TrainingPlan:
 
 def describe_trained(plan: TrainingPlan, trained: Trained) -> dict[str, Any]:
     """Give what is known of a trained network, deterministic facts only, as JSON can hold it."""
-    return {
-        "task": plan.task,
-        "name": plan.name,
-        "net": plan.net,
-        "recipe": plan.recipe,
-        "seed": plan.seed,
+    kept = ("name", "settings", "n_seen", "n_steps", "n_steps_planned", "stopped_early", "best_step")
+    return plan.identity | {
         "scale": plan.scale,
         "n_parameters": sum(parameter.numel() for parameter in trained.net.parameters()),
         "n_seen": trained.info.training["n_seen"],
         "n_seen_before": trained.info.training["n_seen_before"],
-        "settings": plan.settings,
-        "trainings": [
-            {
-                "name": report.name,
-                "settings": report.settings,
-                "n_seen": report.n_seen,
-                "n_steps": report.n_steps,
-                "n_steps_planned": report.n_steps_planned,
-                "stopped_early": report.stopped_early,
-                "best_step": report.best_step,
-            }
-            for report in trained.trainings
-        ],
+        "trainings": [{name: getattr(report, name) for name in kept} for report in trained.trainings],
     }

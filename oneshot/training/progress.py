@@ -1,7 +1,5 @@
 """The progress of a training: its curve, its checkpoint on disk, and the report that remains of it."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,11 +96,6 @@ class Trained:
 def checkpoint_of(folder: Path, name: str) -> Path:
     """Give the file from which a training of that name goes on."""
     return folder / f"{name}.safetensors"
-
-
-def as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what JSON makes of it, so that it can be compared with what a checkpoint holds."""
-    return dict(json.loads(json.dumps(identity)))
 
 
 def save_checkpoint(

@@ -64,7 +64,8 @@ def load_network(path: Path, registry: Mapping[str, Callable[..., nn.Module]]) -
         info = NetworkInfo(**about)
         for name in [name for name in tensors if name.endswith(SCALE)]:
             weight = name.removesuffix(SCALE)
-            tensors[weight] = restore(tensors[weight], tensors.pop(name))
+            shape = (-1, *[1] * (tensors[weight].ndim - 1))
+            tensors[weight] = tensors[weight].float() * tensors.pop(name).view(shape)
         net = registry[info.net](**info.settings)
         net.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
@@ -82,12 +83,6 @@ def quantise(
     scale = rows.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny) / LARGEST_STEP
     steps = (rows / scale[:, None]).round().clamp(-LARGEST_STEP, LARGEST_STEP).to(torch.int8)
     return steps.view(weight.shape), scale
-
-
-def restore(
-    steps: Int8[Tensor, "n_out *rest"], scale: Float[Tensor, " n_out"]
-) -> Float[Tensor, "n_out *rest"]:
-    return steps.float() * scale.view(-1, *[1] * (steps.ndim - 1))
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:

@@ -40,12 +40,9 @@ def find_drawings(path: Path | None, scale: Scale, seed: int) -> tuple[Drawings,
         return prepared, DRAWINGS
     if scale.synthetic is not None:
         sizes = scale.synthetic
-        n_alphabets = {
-            "train": sizes.n_train_alphabets,
-            "eval": sizes.n_eval_alphabets,
-            "test": sizes.n_test_alphabets,
-        }
-        return draw_alphabets(np.random.default_rng(seed), n_alphabets, sizes.n_characters), None
+        return draw_alphabets(
+            np.random.default_rng(seed), sizes.n_alphabets.model_dump(), sizes.n_characters
+        ), None
     try:
         return fetch_drawings(), None
     except ImportError as error:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.distortions import draw_distortions
-from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss, alter, turn
+from oneshot.classify.distortions import distort, draw_distortions
+from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss, turn
 from oneshot.classify.nets.koch import KochSmall
 from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.packed_images import PackedImages
@@ -15,7 +15,6 @@ from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.recipes import Own
 from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes, omniglot_classes
-from oneshot.omniglot.drawings import pack_rows
 from oneshot.training.fit import fit
 from tests.oracle import koch_numpy as oracle
 
@@ -139,7 +138,7 @@ def test_images_are_turned_before_they_are_distorted():
     image = torch.zeros(1, 5, 5)
     image[0, 2, 4] = 1.0  # the right edge's middle
     downwards = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, -1.0]]])
-    found = alter(image, torch.tensor([1]), downwards)
+    found = distort(turn(image, torch.tensor([1])), downwards)
     assert found[0].nonzero().tolist() == [[1, 2]]  # turned to the top, then moved down
 
 
@@ -178,7 +177,7 @@ def test_siamese_loss_is_that_written_out_pair_by_pair(synthetic_drawings):
         choices.append(np.log(np.exp(scores).sum()) - scores[own])
     pairs = (np.mean(same) + np.mean(different)) / 2
     expected = (np.mean(choices) + pairs) / 2
-    loss = EpisodeLoss(net, synthetic_drawings, n_way, n_shot)
+    loss = EpisodeLoss(net, synthetic_drawings.numbered(), n_way, n_shot)
     assert loss(numbers, turns).item() == pytest.approx(expected, abs=1e-4)
 
 
@@ -190,14 +189,16 @@ def test_prototypes_are_means_and_queries_are_chosen_by_distance(synthetic_drawi
         classes, seed=3, n_way=n_way, n_shot=n_shot, n_query=n_query, distorted=True
     ).batch(0)
     with torch.no_grad():
-        codes = net(alter(PackedImages.of(synthetic_drawings)(numbers), turns, inverses)).double().numpy()
+        images = turn(PackedImages(synthetic_drawings.numbered())(numbers), turns)
+        images = images if inverses is None else distort(images, inverses)
+        codes = net(images).double().numpy()
     codes = codes.reshape(n_way, n_shot + n_query, -1)
     losses = []
     for own in range(n_way):
         for query in codes[own, n_shot:]:
             nearness = [-((query - codes[k, :n_shot].mean(0)) ** 2).sum() for k in range(n_way)]
             losses.append(np.logaddexp.reduce(nearness) - nearness[own])
-    found = EpisodeLoss(net, synthetic_drawings, n_way, n_shot)(numbers, turns, inverses).item()
+    found = EpisodeLoss(net, synthetic_drawings.numbered(), n_way, n_shot)(numbers, turns, inverses).item()
     assert found == pytest.approx(np.mean(losses), rel=1e-4)
 
 
@@ -205,7 +206,7 @@ def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path)
     net = ProtoNet(16).initialise(torch.Generator().manual_seed(0))
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 18)
     feed = EpisodeFeed(classes, seed=0, n_way=10, n_query=2, n_epoch=10, n_epochs=10)
-    loss = EpisodeLoss(net, synthetic_drawings, 10, 1)
+    loss = EpisodeLoss(net, synthetic_drawings.numbered(), 10, 1)
     progress = fit(loss, feed, Own(3e-3), checkpoint=tmp_path / "run")
     losses = [point.loss for point in progress.curve]
     assert losses[-1] < 0.5 * losses[0]
@@ -215,7 +216,7 @@ def test_siamese_networks_learn_from_episodes(synthetic_drawings, tmp_path):
     net = KochSmall((8, 8, 8, 16), 32).initialise(torch.Generator().manual_seed(0))
     few = omniglot_classes(synthetic_drawings, np.arange(42) < 4, (0, 2))
     feed = EpisodeFeed(few, seed=0, n_way=4, n_query=1, turned=False, n_epoch=50, n_epochs=3)
-    loss = EpisodeLoss(net, synthetic_drawings, 4, 1)
+    loss = EpisodeLoss(net, synthetic_drawings.numbered(), 4, 1)
     progress = fit(loss, feed, Own(3e-3), checkpoint=tmp_path / "run", log_every=50)
     assert progress.curve[-1].loss < 0.2
 
@@ -228,10 +229,8 @@ def source(synthetic_drawings):
 def test_packed_drawings_come_out_by_their_numbers(synthetic_drawings):
     images = synthetic_drawings.unpack().reshape(-1, 105, 105)
     numbers = torch.tensor([25, 0, 119])
-    found = PackedImages.of(synthetic_drawings)(numbers)
+    found = PackedImages(synthetic_drawings.numbered())(numbers)
     np.testing.assert_array_equal(found, images[numbers])
-    np.testing.assert_array_equal(PackedImages.of(images)(numbers), found)
-    np.testing.assert_array_equal(PackedImages.of(pack_rows(images))(numbers), found)
 
 
 @pytest.mark.parametrize("n_copies", [0, 8])
@@ -281,9 +280,11 @@ def test_loss_is_the_cross_entropy_of_distorted_pairs(source, synthetic_drawings
         seen = [read_off(images[number], inverse) for number, inverse in zip(pair, maps, strict=True)]
         probability = oracle.sigmoid(oracle.logit(*seen, weights))
         losses.append(-np.log(probability if label else 1 - probability))
-    found = PairLoss(net, synthetic_drawings)(drawings, same, inverses).item()
+    found = PairLoss(net, synthetic_drawings.numbered())(drawings, same, inverses).item()
     assert found == pytest.approx(np.mean(losses), abs=1e-4)
-    assert found != pytest.approx(PairLoss(net, synthetic_drawings)(drawings, same).item(), abs=1e-3)
+    assert found != pytest.approx(
+        PairLoss(net, synthetic_drawings.numbered())(drawings, same).item(), abs=1e-3
+    )
 
 
 def read_off(image, inverse):

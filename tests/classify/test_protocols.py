@@ -5,8 +5,8 @@ import pytest
 
 from oneshot.classify.protocols import (
     RISING_WAYS,
-    SELECTION,
-    VALIDATION,
+    SELECTION_LIST,
+    VALIDATION_LIST,
     find_protocols,
     from_classes,
     omniglot_protocols,
@@ -37,7 +37,7 @@ def test_omniglots_protocols_are_the_published_ones(drawings: Drawings) -> None:
     described = protocols.describe()
     benchmarks = read_facts("episodes")["benchmarks"]
     for name, facts in benchmarks.items():
-        key = {VALIDATION: "validation", SELECTION: "selection"}.get(name, name)
+        key = {VALIDATION_LIST: "validation", SELECTION_LIST: "selection"}.get(name, name)
         assert described[key]["sha256"] == facts["sha256"]
     assert described["within-alphabet"] | {"sha256": ""} == {
         "n_way": 20, "n_shot": 1, "n_episodes": 20, "n_queries": 400, "sha256": "",

@@ -13,7 +13,7 @@ from oneshot.errors import ParameterError
 @pytest.fixture
 def loss(synthetic_drawings):
     net = KochSmall((2, 2, 2, 4), 8).initialise(torch.Generator().manual_seed(0))
-    return PairLoss(net, synthetic_drawings)
+    return PairLoss(net, synthetic_drawings.numbered())
 
 
 @pytest.fixture
@@ -71,13 +71,9 @@ def test_the_published_rate_falls_by_a_hundredth_every_epoch_not_every_step(loss
     assert rates == pytest.approx([0.01] * 4 + [0.0099] * 4)
 
 
-def test_numbers_out_of_range_or_for_other_layers_are_refused(loss):
-    with pytest.raises(ParameterError, match=r"lrs holds 0\.2; the published range is 0\.0001 to 0\.1"):
-        Published(lrs=(0.2,) * 6)
+def test_numbers_for_other_layers_are_refused(loss):
     with pytest.raises(ParameterError, match=r"has 5 rates, .* but the network has 6 layers"):
         Published(lrs=(0.01,) * 5).optimizers(loss)
-    with pytest.raises(ParameterError, match="the learning rate is -1"):
-        Own(lr=-1.0)
 
 
 def test_rates_of_prototypical_networks_are_halved(loss):
@@ -89,7 +85,7 @@ def test_our_own_rate_falls_with_the_inputs_of_the_widest_layer(synthetic_drawin
     nets = {"small": KochSmall(), "published": Koch(), "tiny": KochSmall((2, 2, 2, 4), 8)}
     feed = length(1000, 1, 100)  # whose step 100 ends the warm-up
     rates = {
-        name: rates_of(Own(lr=2e-3), PairLoss(net, synthetic_drawings), feed, [100])[0]
+        name: rates_of(Own(lr=2e-3), PairLoss(net, synthetic_drawings.numbered()), feed, [100])[0]
         for name, net in nets.items()
     }
     assert rates == pytest.approx({"small": 2e-3, "published": 2e-3 / 4, "tiny": 2e-3}, rel=0.02)
@@ -98,5 +94,3 @@ def test_our_own_rate_falls_with_the_inputs_of_the_widest_layer(synthetic_drawin
 def test_adam_at_a_constant_rate_keeps_it(loss):
     assert type(Constant(0.01).optimizers(loss)[0]) is torch.optim.Adam
     assert rates_of(Constant(0.01), loss, length(100, 1, 10), (0, 5, 99)) == [0.01] * 3
-    with pytest.raises(ParameterError, match="must be within 0 and 1"):
-        Constant(1.5)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from oneshot.classify.baselines import NearestNeighbour
-from oneshot.classify.benchmarks import mnist_episodes
+from oneshot.classify.benchmarks import draw_mnist
 from oneshot.classify.scoring import score_episodes
 from oneshot.errors import ArchiveError, DownloadError, OneshotError
 from oneshot.omniglot.download import md5
@@ -168,7 +168,7 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
 def test_koch_trials_on_mnist_have_the_published_checksum(mnist: tuple[np.ndarray, np.ndarray]) -> None:
     facts = read_facts("episodes")["mnist"]
     labels = mnist[1]
-    episodes = mnist_episodes(labels, np.random.default_rng(facts["seed"]))
+    episodes = draw_mnist(labels)
     assert episodes.sha256() == facts["sha256"]
     assert episodes.answers.shape == (40, 10)
     assert (
@@ -182,7 +182,7 @@ def test_koch_trials_on_mnist_have_the_published_checksum(mnist: tuple[np.ndarra
 def test_nearest_neighbour_on_mnist(mnist: tuple[np.ndarray, np.ndarray], by: Any, percent: float) -> None:
     """Both are above the paper's 26.5 %, whose images and trials are unknown."""
     images, labels = mnist
-    episodes = mnist_episodes(labels, np.random.default_rng(read_facts("episodes")["mnist"]["seed"]))
+    episodes = draw_mnist(labels)
     numbers = episodes.needed()
     hits = score_episodes(NearestNeighbour(by), ink_images(images[numbers]), episodes.renumbered(numbers))
     assert 100 * hits.mean() == pytest.approx(percent)

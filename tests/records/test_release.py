@@ -184,9 +184,9 @@ def test_evaluation_is_estimated_from_images_and_episodes(
     tiny: Tiny, evaluator: ProtocolEvaluator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a second an image, and none for comparing: every image of every protocol, as often as it may be."""
-    readings = iter([float(classification_evaluator.MEASURED_IMAGES)])
-    monkeypatch.setattr(classification_evaluator, "fastest", lambda work: next(readings, 0.0))
     protocols = evaluator.protocols
+    readings = iter([float(len(protocols.validation.needed()))])
+    monkeypatch.setattr(classification_evaluator, "measure", lambda work: next(readings, 0.0))
 
     def n_images(*names: str) -> int:
         of_names = [episodes.needed() for name in names for episodes in protocols.lists[name]()]

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from oneshot.segment.batches import (
-    Others,
     PixelStatistics,
     characters_behind,
     code,
@@ -13,6 +12,7 @@ from oneshot.segment.batches import (
     join_coded,
     pick_others,
     pixel_statistics,
+    with_others,
 )
 from tests.fake_scenes import fake_scenes, fake_targets, images_of
 
@@ -91,26 +91,26 @@ def test_characters_behind_labels():
 
 
 def test_matching_data_belong_to_their_scene_and_character():
-    parts, others = [], []
+    parts, others, coded_parts = [], [], []
     for level in (4, 6):
         scenes = fake_scenes(5, level, seed=level, size=24)
         labels = pick_others(5, level, 3, np.random.default_rng(level))
         parts.append(scenes)
-        others.append(
-            Others(labels, fake_targets(level, characters_behind(scenes.characters, labels), seed=level))
-        )
-    coded = join_coded([code(*part) for part in zip(parts, [4, 6], others, strict=True)])
+        targets = fake_targets(level, characters_behind(scenes.characters, labels), seed=level)
+        others.append((labels, targets))
+        coded_parts.append(with_others(code(scenes), level, labels, targets))
+    coded = join_coded(coded_parts)
     batch = decode(coded, torch.tensor([1, 7]), STATISTICS)
     assert batch.others is not None
     assert batch.visible is not None
     for place, (part, scene, level) in enumerate([(0, 1, 4), (1, 2, 6)]):
-        sought = [level, *others[part].labels[scene]]
+        sought = [level, *others[part][0][scene]]
         for k, label in enumerate(sought):
             shown = parts[part].labels[scene] == label
             shares = shown.reshape(3, 8, 3, 8).mean((1, 3))
             np.testing.assert_allclose(batch.visible[place, k].numpy(), shares, atol=1e-6)
         for k, label in enumerate(sought[1:]):
-            ink = others[part].targets.inks[scene, k]
+            ink = others[part][1].inks[scene, k]
             character = int(parts[part].characters[scene, label - 1])
             expected = (ink * character - 4.5) / 27.5
             np.testing.assert_allclose(batch.others[place, k, 0].numpy(), expected, atol=1e-5)

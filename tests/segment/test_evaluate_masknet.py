@@ -10,7 +10,7 @@ from oneshot.segment.evaluate import evaluate_answers, segment
 from oneshot.segment.evaluate_masknet import (
     PROPOSALS_AT_ONCE,
     TOP_K,
-    Judge,
+    MaskJudge,
     evaluate_masknet,
     segment_masknet,
 )
@@ -126,7 +126,7 @@ def test_a_hidden_character_is_no_candidate(net):
     hidden = fake_scenes(3, LEVEL, seed=1, size=40)
     hidden.labels[hidden.labels == 2] = 0
     seen = [[bool((labels == label).any()) for label in range(1, LEVEL + 1)] for labels in hidden.labels]
-    judge = Judge(net, Speed())
+    judge = MaskJudge(net, Speed())
     batch = decode(code(hidden), slice(0, 3), STATISTICS)
     with torch.no_grad():
         _, codes = judge.encode(batch.images, batch.targets)

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.errors import ParameterError
 from oneshot.segment.batches import PixelStatistics, code
 from oneshot.segment.feed import SceneFeed
 from oneshot.segment.phases import Phase
@@ -160,22 +159,6 @@ def test_threads_end_with_the_batches(make_feed):
     assert threading.active_count() > n_threads
     batches.close()
     assert threading.active_count() == n_threads
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"n_window_jobs": 0}, "n_window_jobs is 0"),
-        ({"world": World(0, 2)}, "batch_size is 5, which 2 processes cannot share evenly"),
-        ({"phases": []}, "needs clutter levels and scenes"),
-        ({"phases": [Phase((), 5)]}, "needs clutter levels and scenes"),
-        ({"phases": [Phase((4,), 0)]}, "needs clutter levels and scenes"),
-    ],
-)
-def test_what_cannot_be_fed_is_one_sentence(changes, message, make_feed):
-    with pytest.raises(ParameterError, match=message):
-        make_feed(**{"phases": [Phase((4,), 48)]} | changes)
 
 
 def test_every_scene_is_normalised_with_the_statistics_of_its_own_level(open_stock):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.segment.batches import Others, PixelStatistics, characters_behind, code, decode, pick_others
+from oneshot.segment.batches import (
+    PixelStatistics,
+    characters_behind,
+    code,
+    decode,
+    pick_others,
+    with_others,
+)
 from oneshot.segment.losses import MatchingLoss, SegmentationLoss, pixel_loss
 from oneshot.segment.nets.siamese_unet import SiameseUNet, weight_decay_loss
 from tests.fake_scenes import fake_scenes, fake_targets
@@ -12,11 +19,11 @@ from tests.oracle import siamese_unet_numpy as oracle
 from tests.segment.nets.test_siamese_unet import normal
 
 
-def make_batch(n: int, with_others: bool):
+def make_batch(n: int, matched: bool):
     scenes = fake_scenes(n, 4, seed=5)
     labels = pick_others(n, 4, 3, np.random.default_rng(0))
-    others = Others(labels, fake_targets(4, characters_behind(scenes.characters, labels), seed=1))
-    coded = code(scenes, 4, others) if with_others else code(scenes)
+    targets = fake_targets(4, characters_behind(scenes.characters, labels), seed=1)
+    coded = with_others(code(scenes), 4, labels, targets) if matched else code(scenes)
     return decode(coded, slice(0, n), PixelStatistics(20.0, 50.0))
 
 
@@ -46,14 +53,14 @@ def test_matching_loss_of_hidden_characters_alone_is_zero():
 
 def test_published_loss_is_cross_entropy_and_weight_decay():
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    batch = make_batch(3, with_others=False)
+    batch = make_batch(3, matched=False)
     expected = pixel_loss(net(batch.images, batch.targets), batch.masks) + weight_decay_loss(net)
     torch.testing.assert_close(SegmentationLoss(net)(batch), expected)
 
 
 def test_matching_loss_is_added_with_its_weight():
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
-    batch = make_batch(3, with_others=True)
+    batch = make_batch(3, matched=True)
     assert batch.others is not None
     codes = torch.stack(
         [net.encode_target(batch.targets), *(net.encode_target(batch.others[:, k]) for k in range(3))], dim=1
@@ -71,4 +78,4 @@ def test_matching_loss_is_added_with_its_weight():
 def test_matching_loss_without_its_data_is_refused():
     net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="render_targets"):
-        SegmentationLoss(net, 0.1)(make_batch(2, with_others=False))
+        SegmentationLoss(net, 0.1)(make_batch(2, matched=False))

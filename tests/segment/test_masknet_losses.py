@@ -139,8 +139,9 @@ def test_one_batch_can_be_learnt_by_heart():
     net, scenes = make_masknet(), fake_scenes(4, 4, seed=3)
     losses = descend(ProposalLoss(net), masknet_batch(scenes, 4), 150)
     assert losses[-1] < 0.2 * losses[0]
-    net.start_discriminator()
-    assert descend(DiscriminatorLoss(net, corrected=True), masknet_batch(scenes, 3), 60)[-1] < 0.1
+    loss = DiscriminatorLoss(net, corrected=True)
+    loss.begin()
+    assert descend(loss, masknet_batch(scenes, 3), 60)[-1] < 0.1
 
 
 @pytest.mark.parametrize(

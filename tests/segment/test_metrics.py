@@ -18,7 +18,6 @@ from oneshot.segment.metrics import (
     has_same_class_distractor,
     iou,
     localised,
-    summarise_scenes,
 )
 from tests.fake_scenes import fake_scenes
 from tests.oracle.siamese_unet_numpy import softmax
@@ -129,35 +128,6 @@ def scenes_of(characters: list[list[int]], targets: list[int]) -> Scenes:
 def test_a_same_class_distractor_is_another_instance_and_not_the_target_itself():
     scenes = scenes_of([[7, 2, 7], [1, 2, 7], [7, 7, 7], [7, 1, 2]], [7, 7, 7, 2])
     assert has_same_class_distractor(scenes).tolist() == [True, False, True, False]
-
-
-def test_occluders_are_distractors_too_once_the_targets_label_is_given():
-    scenes = scenes_of([[1, 7, 7], [1, 7, 2], [7, 7, 3]], [7, 7, 7])
-    assert has_same_class_distractor(scenes, target_label=2).tolist() == [True, False, True]
-
-
-def test_a_summary_has_means_over_all_scenes_and_over_both_groups():
-    values = np.array([0.2, 0.4, 0.9, 0.5], np.float32)
-    hits = np.array([True, False, True, True])
-    same_class = np.array([True, True, False, False])
-    summary = summarise_scenes(values, hits, same_class)
-    for means, which in (
-        (summary.all, slice(None)),
-        (summary.with_same_class, same_class),
-        (summary.without_same_class, ~same_class),
-    ):
-        assert means.iou == mean_of_values(values[which])
-        assert means.localisation == mean_of_hits(hits[which])
-    assert (summary.all.iou.n, summary.with_same_class.iou.n) == (4, 2)
-
-
-def test_a_group_without_scenes_is_none_and_without_hits_there_is_no_localisation():
-    values, nobody = np.array([0.2, 0.4]), np.zeros(2, bool)
-    summary = summarise_scenes(values, None, nobody)
-    assert summary.with_same_class is None
-    assert summary.without_same_class == summary.all
-    assert summary.all.localisation is None
-    assert summarise_scenes(values, None, ~nobody).without_same_class is None
 
 
 @pytest.mark.omniglot

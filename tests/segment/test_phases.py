@@ -2,7 +2,6 @@
 
 import pytest
 
-from oneshot.errors import ParameterError
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.segment.phases import Phase, cut, lead_up
 
@@ -21,12 +20,6 @@ def test_a_mix_is_widened_a_level_at_a_time():
     assert [phase.clutter_levels for phase in phases] == [CLUTTER_LEVELS[:n] for n in range(1, 8)]
     assert [phase.n_scenes for phase in phases] == [60] * 6 + [1300 - 6 * 60]
     assert lead_up(Phase(CLUTTER_LEVELS, 1000), 0.3, unit=100) == (Phase(CLUTTER_LEVELS, 1000),)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_leading_up_for_ever_is_refused(share):
-    with pytest.raises(ParameterError, match=f"lower_levels is {share}"):
-        lead_up(Phase((8,), 1000), share)
 
 
 def test_phases_are_cut_in_proportion_to_whole_batches():

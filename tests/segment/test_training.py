@@ -178,21 +178,20 @@ def test_both_trainings_go_to_the_end(run_both):
 
 
 def test_the_discriminator_begins_as_the_target_encoder_is_after_the_first_training(run_both, monkeypatch):
-    starts = {}
+    starts, begin = [], DiscriminatorLoss.begin
 
-    def look(name, net, recipe):
-        starts[name] = [
-            {key: tensor.clone() for key, tensor in part.state_dict().items()}
-            for part in (net.discriminator, net.siamese.target_encoder)
-        ]
-        return make_objective(name, net, recipe)
+    def look(loss):
+        starts.append({name: tensor.clone() for name, tensor in loss.net.discriminator.state_dict().items()})
+        begin(loss)
+        torch.testing.assert_close(
+            loss.net.discriminator.state_dict(), loss.net.siamese.target_encoder.state_dict(), atol=0, rtol=0
+        )
+        starts.append(loss.net.discriminator.state_dict())
 
-    monkeypatch.setattr(training, "make_objective", look)
+    monkeypatch.setattr(DiscriminatorLoss, "begin", look)
     run_both()
-    discriminator, target_encoder = starts["discriminator"]
-    torch.testing.assert_close(discriminator, target_encoder, atol=0, rtol=0)
     with pytest.raises(AssertionError):
-        torch.testing.assert_close(discriminator, starts["proposals"][1], atol=0, rtol=0)
+        torch.testing.assert_close(*starts, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("n_steps", [7, 10, 13])

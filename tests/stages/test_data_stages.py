@@ -16,7 +16,7 @@ from stages import download, prepare, render
 from stages.command import run
 from tests.archives import NAMES, assert_same_files
 
-SIZES = {"n_train_alphabets": 2, "n_eval_alphabets": 1, "n_test_alphabets": 1, "n_characters": 2}
+SIZES = {"n_alphabets": {"train": 2, "eval": 1, "test": 1}, "n_characters": 2}
 
 
 @pytest.fixture

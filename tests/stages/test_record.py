@@ -567,7 +567,7 @@ def test_overrides_replace_parameters_and_names_tell_runs_apart(project: Path) -
     assert (usual.name, usual.levels, usual.minutes) == ("siamese_unet-32-published", (32,), None)
     other = make(
         "segmentation/siamese_unet-32 -S scales.paper.segmentation.recipe=fast --seed 5 --minutes 9 "
-        "-S segmentation.recipes.siamese_unet.fast.lr=1e-05 --test-scenes 20"
+        "-S segmentation.recipes.siamese_unet.fast.segmentation.lr=1e-05 --test-scenes 20"
     )
     assert (other.name, other.levels, other.minutes) == ("siamese_unet-32-fast-seed-5", (32,), 9.0)
     assert other.training.settings["trainings"]["segmentation"]["lr"] == 1e-5

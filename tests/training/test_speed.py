@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oneshot.errors import TrainingError
-from oneshot.segment.batches import CodedScenes, Others, PixelStatistics, code, decode, with_others
+from oneshot.segment.batches import CodedScenes, PixelStatistics, code, decode, with_others
 from oneshot.segment.evaluate import evaluate
 from oneshot.segment.losses import SegmentationLoss
 from oneshot.segment.nets import siamese_unet
@@ -188,7 +188,7 @@ class Convolutions(TorchDispatchMode):
 
 def coded_with_others() -> CodedScenes:
     ones = np.ones((len(SCENES), 1), int)
-    return with_others(code(SCENES), 4, Others(ones, fake_targets(4, ones, seed=0)))
+    return with_others(code(SCENES), 4, ones, fake_targets(4, ones, seed=0))
 
 
 @pytest.mark.parametrize("matching_weight", [0.0, 0.1])

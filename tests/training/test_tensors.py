@@ -17,7 +17,6 @@ from oneshot.training.tensors import (
     load_network,
     load_tensors,
     quantise,
-    restore,
     save_network,
 )
 
@@ -108,8 +107,9 @@ def test_eight_bits_are_off_by_half_a_step_of_their_channel_at_most(tmp_path):
 
 
 def test_zeros_survive_eight_bits():
-    weight = torch.zeros(2, 3)
-    assert torch.equal(restore(*quantise(weight)), weight)
+    steps, scale = quantise(torch.zeros(2, 3))
+    assert not steps.any()
+    assert scale.isfinite().all()
 
 
 def test_the_checksum_of_a_file(saved, tmp_path):

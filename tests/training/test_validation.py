@@ -24,7 +24,7 @@ def make_run(synthetic_drawings):
         net = KochSmall((2, 2, 2, 4), 8).initialise(torch.Generator().manual_seed(0))
         pairs = draw_set(koch_source(synthetic_drawings, "train"), 16, seed=0)
         feed = PairFeed(pairs, batch_size=4, seed=seed, n_copies=1, n_epochs=3)
-        return PairLoss(net, synthetic_drawings), feed, RECIPES[name]
+        return PairLoss(net, synthetic_drawings.numbered()), feed, RECIPES[name]
 
     return make
 
@@ -98,6 +98,6 @@ def test_a_checkpoint_of_another_network_or_feed_is_refused(tmp_path, make_run, 
     with pytest.raises(TrainingError, match=r"another run \(feed .*'seed': 1.*not .*'seed': 2"):
         run(make_run("own", seed=2), tmp_path / "run")
     _, feed, recipe = make_run("own")
-    other = PairLoss(KochSmall((2, 2, 2, 4), 9), synthetic_drawings)
+    other = PairLoss(KochSmall((2, 2, 2, 4), 9), synthetic_drawings.numbered())
     with pytest.raises(TrainingError, match="another network"):
         run((other, feed, recipe), tmp_path / "run")

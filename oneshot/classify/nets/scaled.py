@@ -41,7 +41,7 @@ def initialise_scaled(
 
 
 def standardise(layer: nn.Conv2d | nn.Linear, inputs: tuple[Tensor], output: Tensor) -> Tensor:
-    """A forward hook: changes the layer so that this very output has mean 0 and deviation 1 in each unit."""
+    """Change the layer, as a forward hook, so that this very output has mean 0, deviation 1 in each unit."""
     axes = [axis for axis in range(output.ndim) if axis != 1]
     deviation, mean = torch.std_mean(output, axes, keepdim=True)
     deviation = torch.where(deviation > SMALLEST, deviation, 1)

@@ -6,6 +6,7 @@ github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,11 @@ class MaskNet(Blocks):
     weights are loaded.
     """
 
-    trainings = ("proposals", "discriminator")  # one after another
+    # One after another, each with its loss, by name: losses import networks.
+    trainings: ClassVar = {
+        "proposals": "oneshot.segment.masknet_losses.ProposalLoss",
+        "discriminator": "oneshot.segment.masknet_losses.DiscriminatorLoss",
+    }
 
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
@@ -53,23 +58,19 @@ class MaskNet(Blocks):
         self.siamese.load_state_dict(siamese.state_dict())
         reach = math.sqrt(6 / (len(self.score_weights) + 1))
         nn.init.uniform_(self.score_weights, -reach, reach, generator)
-        self.start_discriminator()
-        return self
-
-    def start_discriminator(self) -> None:
-        """Let the third encoder begin as the target encoder is by now."""
         self.discriminator.load_state_dict(self.siamese.target_encoder.state_dict())
+        return self
 
     def encode(
         self, scenes: Float[Tensor, "b 3 h w"], targets: Float[Tensor, "b 3 32 32"]
     ) -> tuple[Float[Tensor, "b c"], list[Float[Tensor, "b _ _ _"]]]:
-        """The targets' codes, and the outputs of the scene encoder's six layers."""
+        """Give the targets' codes, and the outputs of the scene encoder's six layers."""
         return self.siamese.encode_target(targets), self.siamese.encode_scene(scenes)
 
     def score(
         self, crops: Float[Tensor, "n 3 32 32"], target_codes: Float[Tensor, "n c"]
     ) -> Float[Tensor, " n"]:
-        """How much every crop looks like its target, in 0..1.
+        """Score how much every crop looks like its target, in 0..1.
 
         Quirk: without a bias, so that 0.5 is what two equal codes get.
         """
@@ -79,13 +80,13 @@ class MaskNet(Blocks):
 
 
 def whole(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """In single precision at least, where the network runs in something shorter."""
+    """Convert to single precision at least, where the network runs in something shorter."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
 class SharedSteps:
-    """What all proposals of a scene share: nothing of it depends on the location.
+    """Results that all proposals of a scene share: nothing of them depends on the location.
 
     `skips`: of each of the decoder's six steps, what its convolution makes of the scene encoder's layer.
     `correlation`: of the target's code with every location. `spread_code`: what the first step makes of the
@@ -103,7 +104,7 @@ class SharedSteps:
 def convolve_with(
     layer: Block, x: Float[Tensor, "n n_in h w"], weight: Float[Tensor, "n_out n_in k k"]
 ) -> Float[Tensor, "n n_out h w"]:
-    """A block's convolution with some of its weights."""
+    """Apply a block's convolution with some of its weights."""
     if layer.extra:
         x = F.pad(x, (0, layer.extra, 0, layer.extra))
     return F.conv2d(x, weight, padding=layer.padding, dilation=layer.dilation)
@@ -112,7 +113,7 @@ def convolve_with(
 def share_steps(
     decoder: Decoder, target_codes: Float[Tensor, "b c"], skips: list[Float[Tensor, "b _ _ _"]]
 ) -> SharedSteps:
-    """Once for a scene and its target, whatever the number of proposals."""
+    """Compute, once for a scene and its target, what does not depend on the number of proposals."""
     layers = decoder.blocks()
     convolved = [
         convolve_with(layer, skip, layer.weight[:, layer.weight.shape[1] - skip.shape[1] :])
@@ -134,7 +135,7 @@ def share_steps(
 def first_step(
     layer: Block, shared: SharedSteps, locations: Int[Tensor, "b k"]
 ) -> Float[Tensor, "b*k n_out h w"]:
-    """The decoder's first block, of one location each: the matched map itself is never made.
+    """Apply the decoder's first block, of one location each: the matched map itself is never made.
 
     Masked to a location p, the correlation times the target's code is m_p * t at p and 0 elsewhere; then
     layer norm (no scale, no shift) divides by its deviation and subtracts its mean. A 1 x 1 convolution turns
@@ -163,7 +164,7 @@ def finish_block(
 def convolve_doubled(
     x: Float[Tensor, "n n_in h w"], weight: Float[Tensor, "n_out n_in 3 3"]
 ) -> Float[Tensor, "n n_out 2*h 2*w"]:
-    """A 3 x 3 convolution (SAME padding) of the map with every pixel doubled each way, at 4/9 of the cost.
+    """Convolve the map, each pixel doubled each way, by 3 x 3 (SAME padding) at 4/9 of the cost.
 
     Of the three rows that the kernel meets, two are copies of one: it acts as four 2 x 2 kernels on the map
     itself, one for even and odd rows and columns each.
@@ -177,7 +178,7 @@ def convolve_doubled(
 
 
 def transposed_kernel(weight: Float[Tensor, "n_out n_in 3 3"]) -> Float[Tensor, "n_in n_out 4 4"]:
-    """All four kernels as one of a transposed convolution of stride 2."""
+    """Make all four kernels one of a transposed convolution of stride 2."""
     for axis in (2, 3):
         before, here, after = weight.unbind(axis)
         weight = torch.stack([after, here + after, before + here, before], axis)
@@ -185,7 +186,7 @@ def transposed_kernel(weight: Float[Tensor, "n_out n_in 3 3"]) -> Float[Tensor, 
 
 
 def phase_kernels(weight: Float[Tensor, "n_out n_in 3 3"]) -> Float[Tensor, "4*n_out n_in 2 2"]:
-    """The four kernels, one after another: even rows and columns first, even rows and odd columns next."""
+    """Make the four kernels, one by one: even rows and columns first, even rows and odd columns next."""
     kernels = []
     for rows in halves(weight, 2):
         kernels += halves(rows, 3)
@@ -193,7 +194,7 @@ def phase_kernels(weight: Float[Tensor, "n_out n_in 3 3"]) -> Float[Tensor, "4*n
 
 
 def halves(weight: Float[Tensor, "*shape"], axis: int) -> list[Float[Tensor, "*half"]]:
-    """What three taps along an axis come to for even and for odd pixels: two taps each."""
+    """Turn three taps along an axis into those for even and for odd pixels: two taps each."""
     before, here, after = weight.unbind(axis)
     return [torch.stack([before, here + after], axis), torch.stack([before + here, after], axis)]
 
@@ -201,7 +202,7 @@ def halves(weight: Float[Tensor, "*shape"], axis: int) -> list[Float[Tensor, "*h
 def decode_proposals(
     decoder: Decoder, shared: SharedSteps, locations: Int[Tensor, "b k"]
 ) -> Float[Tensor, "b k 2 height width"]:
-    """Logits of the segmentation of whatever lies at each of k locations (row * 12 + column) of every scene.
+    """Give logits of the masks of whatever lies at each of k locations (row * 12 + column) of every scene.
 
     Equal, but for rounding, to decoding the matched map with its correlation masked to that location.
     """

@@ -5,6 +5,7 @@ github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,7 @@ def layer_norm(
 def pixelwise_layer_norm(
     x: Float[Tensor, "b c h w"], shift: Float[Tensor, " c"] | None = None
 ) -> Float[Tensor, "b c h w"]:
-    """The same, for channels that lie side by side, and stay so; the result is float32.
+    """Do the same for channels that lie side by side, and stay so; the result is float32.
 
     PyTorch's own kernel for GPUs gives back whole channels one after the other, in which order all layers
     after the first would then compute. Compiled, this takes as few passes over memory.
@@ -90,7 +91,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Anything made of blocks."""
+    """Network, or part of one, that is made of blocks."""
 
     def blocks(self) -> list[Block]:
         return [module for module in self.modules() if isinstance(module, Block)]
@@ -118,7 +119,7 @@ class Encoder(Blocks):
         return F.avg_pool2d(x, 2) if step < self.n_pools else x
 
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """The outputs of all six blocks, before pooling; the last one is the code."""
+        """Give the outputs of all six blocks, before pooling; the last one is the code."""
         outputs: list[Tensor] = []
         for step, layer in enumerate(self.layers):
             outputs.append(layer(x))
@@ -158,14 +159,14 @@ class Decoder(Blocks):
 def correlate(
     target_codes: Float[Tensor, "b c"], scene_codes: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, "b h w"]:
-    """Dot product over channels of a target's code with every location of its scene."""
+    """Compute the dot product over channels of a target's code with every location of its scene."""
     return torch.einsum("bc,bchw->bhw", target_codes, scene_codes)
 
 
 def spread(
     correlation: Float[Tensor, "b h w"], target_codes: Float[Tensor, "b c"]
 ) -> Float[Tensor, "b c h w"]:
-    """The matched map: the correlation times the target's code, normalised (no scale, no shift)."""
+    """Make the matched map: the correlation times the target's code, normalised (no scale, no shift)."""
     # With the channels of a pixel side by side; joined with a scene's codes, their order prevails.
     matched = (correlation[..., None] * target_codes[:, None, None]).permute(0, 3, 1, 2)
     return layer_norm(matched).to(target_codes.dtype)
@@ -178,7 +179,8 @@ class SiameseUNet(Blocks):
     foreground. All weights are NaN until `initialise` is called or weights are loaded.
     """
 
-    trainings = ("segmentation",)  # one after another
+    # One after another, each with its loss, by name: losses import networks.
+    trainings: ClassVar = {"segmentation": "oneshot.segment.losses.SegmentationLoss"}
 
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
@@ -198,11 +200,11 @@ class SiameseUNet(Blocks):
         return self
 
     def encode_target(self, targets: Float[Tensor, "b 3 32 32"]) -> Float[Tensor, "b c"]:
-        """One code per target, 16 x feature maps long."""
+        """Give one code per target, 16 x feature maps long."""
         return self.target_encoder(targets)[-1].flatten(1)
 
     def encode_scene(self, scenes: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _ _ _"]]:
-        """The outputs of the six layers, for `decode`; the last one holds a code per location (h/8 x w/8)."""
+        """Give the six layers' outputs, for `decode`; the last one holds a code per location (h/8 x w/8)."""
         return self.scene_encoder(scenes)
 
     def match(
@@ -213,7 +215,7 @@ class SiameseUNet(Blocks):
     def decode(
         self, matched: Float[Tensor, "b c h w"], skips: list[Float[Tensor, "b _ _ _"]]
     ) -> Float[Tensor, "b 2 8*h 8*w"]:
-        """Logits of the segmentation that a matched map asks for, in the scene whose layers are `skips`."""
+        """Give logits of the mask that a matched map asks for, in the scene whose layers are `skips`."""
         return self.decoder(matched, skips)
 
     def forward(
@@ -224,6 +226,6 @@ class SiameseUNet(Blocks):
 
 
 def weight_decay_loss(net: Blocks) -> Float[Tensor, ""]:
-    """1e-9 * sum(w^2) / 2 over the convolution weights; the shifts are left out."""
+    """Compute 1e-9 * sum(w^2) / 2 over the convolution weights; the shifts are left out."""
     squares = [block.weight.square().sum() for block in net.blocks()]
     return WEIGHT_DECAY / 2 * torch.stack(squares).sum()
