@@ -20,14 +20,13 @@ from tests.archives import members, write_zip
 ROOT = Path(__file__).parent.parent
 # Files of tests that take long, the longest first, so that none is left over when the others are done.
 LONG = (
-    "test_pipeline", "test_golden", "test_wheel", "test_adding_a_network", "test_record", "tests/stages/",
-    "test_docs",
+    "test_pipeline", "test_golden", "test_record", "test_speed", "test_distributed", "test_adding_a_network",
+    "test_wheel",
 )  # fmt: skip
 # What `make check` leaves out, by a part of the test's name or file, besides the tests on real data.
 SLOW = (
-    *LONG[:-1], "test_cli.py", "test_training.py", "test_distributed", "test_speed", "test_masknet",
-    "test_evaluate_masknet", "test_release", "killed", "stopped_at_any_step", "overfitted",
-    "same_bytes_twice", "learn_from_episodes", "test_hausdorff_equals",
+    *LONG, "test_release", "test_tables", "test_masknet_losses", "test_evaluate_masknet", "killed",
+    "stopped_at_any_step", "overfitted", "learn_from_episodes",
 )  # fmt: skip
 
 

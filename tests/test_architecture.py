@@ -64,7 +64,7 @@ NO_BEGINNING = re.compile(
     "Into|Within|Without|Between|Under|Over|Per|Both|Such|Same"
 )
 NO_VERB = re.compile("The|An?|One|Each|Every|Some|Any|No|Its?|They|This|That|These|Several|Other|Another")
-VERBS_LIKE_NOUNS = {"Bring", "Mention", "Position", "Question", "String", "Swing", "Implement", "Complement"}
+VERBS_LIKE_NOUNS = {"Bring", "Mention", "Position", "Question", "Segment", "String", "Swing", "Implement"}
 
 
 def module_name(path: Path) -> str:

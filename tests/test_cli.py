@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,12 +55,9 @@ def draw_sums(drawings: Drawings, recipe: SceneRecipe, seed: int, n_scenes: int)
     return [hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
 
 
-def test_render_prints_checksums(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
+def test_render_prints_checksums_and_every_option_reaches_the_scenes(file, synthetic_drawings, render):
     found = render(file, "--characters eval --drawers 3:9 --clutter-level 5 --seed 12 --scenes 6")
     assert found == draw_sums(synthetic_drawings, SceneRecipe(5, "eval", (3, 9)), 12, 6)
-
-
-def test_every_option_reaches_the_scenes(file: Path, synthetic_drawings: Drawings, render: Callable) -> None:
     options = "--occluders 2 --empty 0.5 --scene-size 130 97 --target-size 20 40"
     found = render(
         file, f"--characters test --drawers 19:20 --clutter-level 3 --seed 4294967295 --scenes 8 {options}"
@@ -68,9 +66,7 @@ def test_every_option_reaches_the_scenes(file: Path, synthetic_drawings: Drawing
     assert found == draw_sums(synthetic_drawings, recipe, 4294967295, 8)
 
 
-def test_render_writes_the_raw_arrays(
-    file: Path, synthetic_drawings: Drawings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_render_writes_the_raw_arrays(file, synthetic_drawings, tmp_path, capsys):
     out = tmp_path / "new" / "scenes.npz"
     main([*f"render {RECIPE} --scenes 4".split(), "--out", str(out), "--drawings", str(file)])
     assert capsys.readouterr().out == ""
@@ -92,7 +88,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_ends_in_one_sentence(file: Path, tmp_path: Path, case: str) -> None:
+def test_bad_input_ends_in_one_sentence(file, tmp_path, case):
     words, message = BAD[case]
     with pytest.raises(SystemExit) as caught:
         main([*words.split(), "--drawings", str(file)])
@@ -102,21 +98,17 @@ def test_bad_input_ends_in_one_sentence(file: Path, tmp_path: Path, case: str) -
     assert "\n" not in sentence
 
 
-def test_a_damaged_file_of_drawings_ends_in_one_sentence(file: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "drawings.npz"
-    damaged.write_bytes(file.read_bytes())
+def test_files_that_cannot_be_read_or_written_end_in_one_sentence(file, tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: .*[Dd]irectory"):
+        main([*GOOD.replace("--sha256", "").split(), "--out", str(tmp_path), "--drawings", str(file)])
+    assert list(tmp_path.iterdir()) == []
+    damaged = Path(shutil.copy(file, tmp_path))
     cut_off(damaged)
     with pytest.raises(SystemExit, match=r"^error: .*drawings\.npz"):
         main([*GOOD.split(), "--drawings", str(damaged)])
 
 
-def test_a_place_that_cannot_be_written_ends_in_one_sentence(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^error: .*[Dd]irectory"):
-        main([*GOOD.replace("--sha256", "").split(), "--out", str(tmp_path), "--drawings", str(file)])
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_error_exits_with_status_1_and_no_traceback(tmp_path: Path) -> None:
+def test_an_error_exits_with_status_1_and_no_traceback(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "oneshot", *GOOD.split(), "--drawings", str(tmp_path / "none.npz")],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -139,16 +131,14 @@ def test_an_error_exits_with_status_1_and_no_traceback(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_unparsable_words_exit_with_the_usage(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unparsable_words_exit_with_the_usage(words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(words.split())
     assert caught.value.code == 2
     assert "usage: python -m oneshot" in capsys.readouterr().err
 
 
-def test_write_renders_the_jobs_asked_for_and_keeps_them(
-    file: Path, synthetic_drawings: Drawings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_write_renders_the_jobs_asked_for_and_keeps_them(file, synthetic_drawings, tmp_path, capsys):
     words = ["write", "--split", "train", "--clutter-level", "4", "--jobs", "1:3", "--workers", "2"]
     main([*words, "--out", str(tmp_path), "--drawings", str(file)])
     paths = sorted(tmp_path.rglob("*.zip"))
@@ -164,7 +154,7 @@ def test_write_renders_the_jobs_asked_for_and_keeps_them(
     assert [path.stat().st_mtime_ns for path in paths] == times
 
 
-def test_verify_stops_at_missing_and_at_other_scenes(file: Path, tmp_path: Path) -> None:
+def test_verify_stops_at_missing_and_at_other_scenes(file, tmp_path):
     with pytest.raises(SystemExit, match=r"^error: .*4/val-train/part-0\.zarr\.zip is missing"):
         main(["verify", str(tmp_path)])
     words = ["write", "--split", "val-train", "--clutter-level", "4"]
@@ -173,7 +163,7 @@ def test_verify_stops_at_missing_and_at_other_scenes(file: Path, tmp_path: Path)
         main(["verify", str(tmp_path)])
 
 
-def test_load_scenes_crosses_the_borders_of_jobs(synthetic_drawings: Drawings) -> None:
+def test_load_scenes_crosses_the_borders_of_jobs(synthetic_drawings):
     scenes = load_scenes("val-one-shot", 3, 2005, synthetic_drawings)
     assert len(scenes) == 2005
     split = find_split("val-one-shot")
@@ -188,15 +178,15 @@ def test_load_scenes_crosses_the_borders_of_jobs(synthetic_drawings: Drawings) -
 
 
 @pytest.mark.parametrize("n_scenes", [10_001, 0, -5])
-def test_load_scenes_refuses_impossible_numbers(synthetic_drawings: Drawings, n_scenes: int) -> None:
+def test_load_scenes_refuses_impossible_numbers(synthetic_drawings, n_scenes):
     with pytest.raises(ParameterError, match=r"val-train has 10,000 scenes at every clutter level, not "):
         load_scenes("val-train", 4, n_scenes, synthetic_drawings)
 
 
 @pytest.mark.omniglot
 def test_the_published_training_job_of_16_characters_is_drawn_as_the_plain_renderer_draws_it(
-    drawings: Drawings, tmp_path: Path, render: Callable
-) -> None:
+    drawings, tmp_path, render
+):
     save_drawings(tmp_path / "drawings.npz", drawings)
     words = "--characters train --drawers 0:10 --clutter-level 16 --seed 1949012 --scenes 50"
     found = render(tmp_path / "drawings.npz", words)

@@ -1,7 +1,6 @@
 """Lake's runs: read whole, refused otherwise, and the same drawings as images_evaluation."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,9 +34,7 @@ def members(synthetic_drawings: Drawings) -> dict[str, bytes]:
     return found
 
 
-def test_all_runs_are_read_in_order(
-    members: dict[str, bytes], synthetic_drawings: Drawings, tmp_path: Path
-) -> None:
+def test_all_runs_are_read_in_order(members, synthetic_drawings, tmp_path):
     hidden = {"__MACOSX/run01/._item01.png": b"x", "run01/.DS_Store": b"x"}
     path = write_zip(tmp_path / "all_runs.zip", reversed((members | hidden).items()))
     images, episodes = read_all_runs(path)
@@ -73,24 +70,12 @@ ALTERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] =
     "binary labels": (lambda m: m | {LABELS: b"\xff\x00"}, f"a {LABELS} that does not give"),
     "class twice": (lambda m: labels(m, b"class03", b"class04"), f"a {LABELS} that does not give"),
     "class of another run": (lambda m: labels(m, b"run07/tr", b"run08/tr"), f"a {LABELS} that does not give"),
-    "one label more": (
-        lambda m: m | {LABELS: m[LABELS] + b"run07/test/item21.png run07/training/class01.png\n"},
-        f"a {LABELS} that does not give",
-    ),
     "unknown item": (lambda m: labels(m, b"item03", b"item33"), f"a {LABELS} that does not give"),
-    "item as its class": (
-        lambda m: (
-            m | {LABELS: b"\n".join(b"%b %b" % ((s.split()[0],) * 2) for s in m[LABELS].split(b"\n") if s)}
-        ),
-        f"a {LABELS} that does not give",
-    ),
 }
 
 
 @pytest.mark.parametrize("case", ALTERED)
-def test_an_altered_archive_is_refused_in_one_sentence(
-    members: dict[str, bytes], tmp_path: Path, case: str
-) -> None:
+def test_an_altered_archive_is_refused_in_one_sentence(members, tmp_path, case):
     alter, message = ALTERED[case]
     path = write_zip(tmp_path / "altered.zip", alter(members).items())
     with pytest.raises(ArchiveError, match=r"altered\.zip") as caught:
@@ -100,7 +85,7 @@ def test_an_altered_archive_is_refused_in_one_sentence(
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_file_that_comes_twice_is_refused(members: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_file_that_comes_twice_is_refused(members, tmp_path):
     path = write_zip(tmp_path / "a.zip", [*members.items(), (DRAWING, members[DRAWING])])
     with pytest.raises(ArchiveError, match=rf"holds '{DRAWING}' twice"):
         read_all_runs(path)
@@ -111,22 +96,20 @@ def test_a_file_that_comes_twice_is_refused(members: dict[str, bytes], tmp_path:
     [cut_off, lambda path: path.write_text("<html>"), lambda path: path.write_bytes(b"")],
     ids=["cut off", "not a zip", "empty"],
 )
-def test_a_damaged_archive_is_refused_in_one_sentence(
-    members: dict[str, bytes], tmp_path: Path, damage: Callable[[Path], object]
-) -> None:
+def test_a_damaged_archive_is_refused_in_one_sentence(members, tmp_path, damage):
     path = write_zip(tmp_path / "damaged.zip", members.items())
     damage(path)
     with pytest.raises(ArchiveError, match=r"damaged\.zip is no whole zip archive"):
         read_all_runs(path)
 
 
-def test_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_archive_says_what_to_run(tmp_path):
     with pytest.raises(ArchiveError, match=r"all_runs\.zip is missing: run the stage download first"):
         read_all_runs(tmp_path / "all_runs.zip")
 
 
 @pytest.mark.omniglot
-def test_lakes_drawings_are_those_of_images_evaluation(mirror: Path, drawings: Drawings) -> None:
+def test_lakes_drawings_are_those_of_images_evaluation(mirror, drawings):
     images, episodes = read_all_runs(mirror / "all_runs.zip")
     evaluation = drawings.only(drawings.character_sets != "train")
     known = {

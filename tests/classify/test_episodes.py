@@ -30,19 +30,19 @@ def unequal() -> Classes:
     return Classes(tuple(numbers), ("",) * 4)
 
 
-def test_an_image_number_is_that_of_its_drawing(synthetic_drawings: Drawings, classes: Classes) -> None:
+def test_an_image_number_is_that_of_its_drawing(synthetic_drawings, classes):
     assert classes.images[0].tolist() == [18 * 20 + drawer for drawer in (16, 17, 18, 19)]
     assert classes.alphabets == tuple(synthetic_drawings.alphabets[18:])
     picked = pick_drawings(synthetic_drawings, classes.images[3])
     assert (picked == synthetic_drawings.unpack()[21, 16:]).all()
 
 
-def test_labels_make_one_class_each() -> None:
+def test_labels_make_one_class_each():
     classes = labelled_classes(np.array([3, 1, 3, 1, 1], np.uint8))
     assert [images.tolist() for images in classes.images] == [[1, 3, 4], [0, 2]]
 
 
-def test_within_alphabets_one_drawer_is_shown_and_another_asked(classes: Classes) -> None:
+def test_within_alphabets_one_drawer_is_shown_and_another_asked(classes):
     alphabets = list(dict.fromkeys(classes.alphabets))
     episodes = within_alphabets(classes, alphabets, 3, rng(), n_way=5, n_queries=4)
     assert (episodes.support.shape, episodes.queries.shape) == ((12, 5), (12, 4))
@@ -67,9 +67,7 @@ def asked_classes(episodes: Episodes, classes: Classes) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_answer_is_the_querys_class_and_no_image_comes_twice(
-    classes: Classes, unequal: Classes, seed: int
-) -> None:
+def test_the_answer_is_the_querys_class_and_no_image_comes_twice(classes, unequal, seed):
     alphabet = classes.alphabets[0]
     asked_classes(within_alphabets(classes, [alphabet], 9, rng(seed), n_way=6, n_queries=6), classes)
     asked_classes(within_alphabets(unequal, [""], 9, rng(seed), n_way=4, n_queries=2), unequal)
@@ -77,13 +75,13 @@ def test_the_answer_is_the_querys_class_and_no_image_comes_twice(
     asked_classes(mixed_classes(unequal, 4, 1, 20, rng(seed), n_queries=1), unequal)
 
 
-def test_rising_ways_ask_once_for_every_n(classes: Classes) -> None:
+def test_rising_ways_ask_once_for_every_n(classes):
     lists = rising_ways(classes, range(2, 8), 11, rng(), "rising")
     assert [episodes.n_way for episodes in lists] == [2, 3, 4, 5, 6, 7]
     assert all(episodes.queries.shape == (11, 1) for episodes in lists)
 
 
-def test_every_class_drawer_and_position_is_drawn(classes: Classes) -> None:
+def test_every_class_drawer_and_position_is_drawn(classes):
     episodes = mixed_classes(classes, 5, 1, 6000, rng(), n_queries=1)
     _, counts = np.unique(episodes.queries, return_counts=True)
     assert len(counts) == 24 * 4
@@ -91,27 +89,25 @@ def test_every_class_drawer_and_position_is_drawn(classes: Classes) -> None:
     assert np.bincount(episodes.answers.ravel()).min() > 1100
 
 
-def test_episodes_depend_on_their_seed_alone(classes: Classes) -> None:
+def test_episodes_depend_on_their_seed_alone(classes):
     sums = [mixed_classes(classes, 5, 2, 10, rng(seed)).sha256() for seed in (1, 1, 2)]
     assert sums[0] == sums[1] != sums[2]
 
 
-def test_the_checksum_is_the_same_everywhere(unequal: Classes) -> None:
+def test_the_checksum_is_the_same_everywhere(unequal):
     episodes = mixed_classes(unequal, 3, 1, 4, rng(5))
     assert episodes.sha256() == "04653bdd4169419ec810e1dc19df6e1feb9d52b11f996d0ac08b4158cb8fd36f"
 
 
 @pytest.mark.parametrize("name", ["support", "queries", "answers"])
-def test_the_checksum_covers_every_array(classes: Classes, name: str) -> None:
+def test_the_checksum_covers_every_array(classes, name):
     episodes = mixed_classes(classes, 5, 1, 10, rng())
     changed = getattr(episodes, name).copy()
     changed[3, 2] += 1
     assert replace(episodes, **{name: changed}).sha256() != episodes.sha256()
 
 
-def test_renumbered_episodes_are_the_same_over_fewer_images(
-    synthetic_drawings: Drawings, classes: Classes
-) -> None:
+def test_renumbered_episodes_are_the_same_over_fewer_images(synthetic_drawings, classes):
     episodes = mixed_classes(classes, 5, 2, 3, rng())
     numbers = episodes.needed()
     images, fewer = pick_drawings(synthetic_drawings, numbers), episodes.renumbered(numbers)
@@ -136,19 +132,19 @@ REFUSED: dict[str, tuple[Callable[[Classes], object], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_drawn_is_refused_in_one_sentence(unequal: Classes, case: str) -> None:
+def test_what_cannot_be_drawn_is_refused_in_one_sentence(unequal, case):
     draw, message = REFUSED[case]
     with pytest.raises(ParameterError, match=message) as caught:
         draw(unequal)
     assert "\n" not in str(caught.value)
 
 
-def test_drawers_outside_the_twenty_are_refused(synthetic_drawings: Drawings) -> None:
+def test_drawers_outside_the_twenty_are_refused(synthetic_drawings):
     with pytest.raises(ParameterError, match="drawers 16 to 21"):
         omniglot_classes(synthetic_drawings, synthetic_drawings.character_sets == "eval", (16, 21))
 
 
-def test_a_support_set_of_another_size_is_refused(classes: Classes) -> None:
+def test_a_support_set_of_another_size_is_refused(classes):
     episodes = mixed_classes(classes, 5, 1, 2, rng())
     with pytest.raises(ParameterError, match="4-way 1-shot episodes cannot have 5 images"):
         replace(episodes, n_way=4)

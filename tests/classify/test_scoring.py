@@ -66,7 +66,7 @@ def draw(n_shot: int, seed: int = 0, n_way: int = 5) -> Episodes:
 
 @pytest.mark.parametrize("n_shot", [1, 3])
 @pytest.mark.parametrize("scorer", [Projection(), WithPrototypes()], ids=["mean", "prototypes"])
-def test_answers_equal_those_of_plain_loops(images: np.ndarray, scorer: Projection, n_shot: int) -> None:
+def test_answers_equal_those_of_plain_loops(images, scorer, n_shot):
     episodes = draw(n_shot)
     weights = scorer.weights.numpy()
     expected = np.zeros(episodes.answers.shape, bool)
@@ -88,9 +88,7 @@ def test_answers_equal_those_of_plain_loops(images: np.ndarray, scorer: Projecti
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_permuting_the_support_set_permutes_the_scores_and_changes_no_answer(
-    images: np.ndarray, seed: int
-) -> None:
+def test_permuting_the_support_set_permutes_the_scores_and_changes_no_answer(images, seed):
     episodes, scorer, n_shot = draw(2, seed), Projection(), 2
     order = np.random.default_rng(seed).permutation(5)
     support = episodes.support.reshape(-1, 5, n_shot)[:, order].reshape(-1, 5 * n_shot)
@@ -106,7 +104,7 @@ def test_permuting_the_support_set_permutes_the_scores_and_changes_no_answer(
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_each_image_is_encoded_once_in_batches(images: np.ndarray, batch_size: int) -> None:
+def test_each_image_is_encoded_once_in_batches(images, batch_size):
     scorer, lists = Projection(), [draw(1, n_way=3), draw(2, seed=1)]
     more = np.concatenate([images, images])  # the second half is never needed
     hits = score_lists(scorer, more, lists, batch_size)
@@ -117,7 +115,7 @@ def test_each_image_is_encoded_once_in_batches(images: np.ndarray, batch_size: i
         np.testing.assert_array_equal(found, score_episodes(Projection(), images, episodes))
 
 
-def test_a_tie_goes_to_the_first_class(images: np.ndarray) -> None:
+def test_a_tie_goes_to_the_first_class(images):
     class Alike(Projection):
         def compare(self, queries: Tensor, supports: Tensor) -> Tensor:
             return torch.zeros(len(queries), len(supports))
@@ -144,7 +142,7 @@ def make_net() -> KochSmall:
     return KochSmall((2, 2, 2, 4), 8).initialise(torch.Generator().manual_seed(0))
 
 
-def test_lists_scored_together_are_scored_as_each_alone(protocols: Protocols) -> None:
+def test_lists_scored_together_are_scored_as_each_alone(protocols):
     scorer = NearestNeighbour("cosine")
     names = ["within-alphabet", "rising-ways"]
     found = score_protocols(scorer, protocols, {}, names)
@@ -158,16 +156,14 @@ def test_lists_scored_together_are_scored_as_each_alone(protocols: Protocols) ->
         assert 0.2 < np.mean(np.concatenate([h.ravel() for h in hits])) < 1
 
 
-def test_benchmarks_on_images_of_their_own_are_scored_on_those(
-    protocols: Protocols, outside: Outside
-) -> None:
+def test_benchmarks_on_images_of_their_own_are_scored_on_those(protocols, outside):
     scorer = NearestNeighbour("cosine")
     found = score_protocols(scorer, protocols, {"theirs": outside, "other": outside}, ["theirs", "unknown"])
     assert list(found) == ["theirs"]
     assert found["theirs"][0].tolist() == [[True]]
 
 
-def test_verification_is_the_sign_of_every_pairs_logit(protocols: Protocols) -> None:
+def test_verification_is_the_sign_of_every_pairs_logit(protocols):
     net = make_net()
     images = torch.from_numpy(unpack_rows(protocols.bits)).float()
     with torch.no_grad():
@@ -180,7 +176,7 @@ def test_verification_is_the_sign_of_every_pairs_logit(protocols: Protocols) -> 
     assert 0.2 < found.mean() < 0.8
 
 
-def test_other_pairs_are_verified_in_their_place(protocols: Protocols) -> None:
+def test_other_pairs_are_verified_in_their_place(protocols):
     drawings = np.array([[5, 5], [9, 9], [5, 9]], np.int32)
     net = make_net()
     with torch.no_grad():
@@ -190,7 +186,7 @@ def test_other_pairs_are_verified_in_their_place(protocols: Protocols) -> None:
     assert found.tolist() == [True, False, True]
 
 
-def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings: Drawings) -> None:
+def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings):
     """Not by the mean of the squared distances from the shots, which is something else."""
     scorer = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
     codes = scorer.encode(synthetic_drawings.unpack()[:8, 0])
@@ -203,9 +199,7 @@ def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings: Draw
     assert (found - means).abs().max() > 1e-3
 
 
-def test_everything_is_scored_and_described_under_the_same_names(
-    protocols: Protocols, outside: Outside
-) -> None:
+def test_everything_is_scored_and_described_under_the_same_names(protocols, outside):
     scorer = NetworkScorer(make_net())
     pairs = find_pairs(scorer, protocols, "background")
     assert list(pairs) == [
@@ -223,9 +217,7 @@ def test_everything_is_scored_and_described_under_the_same_names(
     np.testing.assert_array_equal(scores["validation"], hits)
 
 
-def test_pairs_are_judged_by_networks_that_can_and_background_ones_are_of_their_drawers(
-    protocols: Protocols,
-) -> None:
+def test_pairs_are_judged_by_networks_that_can_and_background_ones_are_of_their_drawers(protocols):
     proto = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
     assert find_pairs(proto, protocols, "protonet") == find_pairs(NearestNeighbour("cosine"), protocols) == {}
     scorer = NetworkScorer(make_net())

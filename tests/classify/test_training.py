@@ -1,7 +1,6 @@
 """Plans by the parameters, what they train, and runs cut to the time there is."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +57,7 @@ def plan(name: str, *overrides: str, seed: int = 4) -> ClassificationPlan:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_each_network_has_its_loss_feed_and_recipe(name: str, protocols: Protocols) -> None:
+def test_each_network_has_its_loss_feed_and_recipe(name, protocols):
     of_name = plan(name)
     net = build_net(of_name, protocols)
     loss, feed, recipe = make_training(of_name, net, protocols)
@@ -80,7 +79,7 @@ def test_each_network_has_its_loss_feed_and_recipe(name: str, protocols: Protoco
         assert (feed.n_epoch, feed.seed, feed.n_steps) == (3, 4, 6)
 
 
-def test_a_plan_holds_every_number_in_force() -> None:
+def test_a_plan_holds_every_number_in_force():
     of_name = plan("own", "classification.recipes.own.lr=0.5")
     assert (of_name.task, of_name.name, of_name.net, of_name.base) == (
         "classification",
@@ -93,7 +92,7 @@ def test_a_plan_holds_every_number_in_force() -> None:
     assert plan("protonet").base is None
 
 
-def test_what_cannot_be_planned_is_one_sentence(protocols: Protocols) -> None:
+def test_what_cannot_be_planned_is_one_sentence(protocols):
     with pytest.raises(ParameterError, match="own is a 'huge'; there are koch, koch_small, protonet, tiny"):
         plan("own", "scales.smoke.classification.base=huge")
     with pytest.raises(ParameterError, match="own is not trained at scale smoke"):
@@ -111,14 +110,14 @@ def test_what_cannot_be_planned_is_one_sentence(protocols: Protocols) -> None:
 
 
 @pytest.mark.parametrize("name", ["own", "background", "protonet"])
-def test_initial_weights_come_from_the_seed(name: str, protocols: Protocols) -> None:
+def test_initial_weights_come_from_the_seed(name, protocols):
     same, again, other = (build_net(plan(name, seed=seed), protocols).state_dict() for seed in (1, 1, 2))
     torch.testing.assert_close(same, again, atol=0, rtol=0)
     key = next(key for key in same if "convolutions" in key and key.endswith("weight"))
     assert not torch.equal(same[key], other[key])
 
 
-def test_recipe_own_alone_scales_its_initial_weights_to_the_drawings(protocols: Protocols) -> None:
+def test_recipe_own_alone_scales_its_initial_weights_to_the_drawings(protocols):
     images = torch.from_numpy(unpack_rows(protocols.bits[np.concatenate(protocols.training.images)])).float()
     deviations = {}
     for name in ("own", "background"):
@@ -131,7 +130,7 @@ def test_recipe_own_alone_scales_its_initial_weights_to_the_drawings(protocols: 
 
 
 @pytest.mark.parametrize("name", ["pairs_30000_affine", "own", "protonet"])
-def test_networks_train_on_own_images(name: str, tmp_path: Any) -> None:
+def test_networks_train_on_own_images(name, tmp_path):
     few = [
         f"classification.recipes.{kind}.{key}"
         for kind in ("own", "protonet")
@@ -152,7 +151,7 @@ def test_networks_train_on_own_images(name: str, tmp_path: Any) -> None:
     assert any(not torch.equal(before[key], value) for key, value in trained.net.state_dict().items())
 
 
-def test_validation_is_on_the_recipes_trials(protocols: Protocols) -> None:
+def test_validation_is_on_the_recipes_trials(protocols):
     of_name = plan("own")
     net = build_net(of_name, protocols)
     validate = make_validation(of_name, net, protocols, Speed())
@@ -162,9 +161,7 @@ def test_validation_is_on_the_recipes_trials(protocols: Protocols) -> None:
     assert make_validation(plan("background"), net, protocols, Speed()) is None
 
 
-def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(
-    tmp_path: Any, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(tmp_path, protocols, monkeypatch):
     of_name = plan("own", "classification.networks.own.smoke.n_epochs=1000000")
     monkeypatch.setattr(training, "measure_step", lambda *_: 10.0)
     asked = iter([True])
@@ -179,7 +176,7 @@ def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(
 
 
 @pytest.mark.parametrize("name", ["own", "protonet", "pairs_30000_affine"])
-def test_measuring_leaves_no_trace_in_the_network(name: str, protocols: Protocols) -> None:
+def test_measuring_leaves_no_trace_in_the_network(name, protocols):
     net = build_net(plan(name), protocols)
     before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
     loss, feed, recipe = make_training(plan(name), net, protocols)
@@ -191,9 +188,7 @@ def test_measuring_leaves_no_trace_in_the_network(name: str, protocols: Protocol
     ("name", "parts"),
     [("own", {"bf16"}), ("protonet", {"bf16"}), ("pairs_30000_affine", {"tf32"}), ("background", {"tf32"})],
 )
-def test_pairs_on_published_weights_are_not_computed_in_bfloat16(
-    name: str, parts: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pairs_on_published_weights_are_not_computed_in_bfloat16(name, parts, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     speed = choose_plan_speed("cuda", "auto", plan(name))
     assert set(speed.parts) & {"bf16", "tf32"} == parts
@@ -202,7 +197,7 @@ def test_pairs_on_published_weights_are_not_computed_in_bfloat16(
     assert choose_plan_speed("cpu", "auto", plan(name)) == choose_speed("cpu", "auto")
 
 
-def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(protocols: Protocols) -> None:
+def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(protocols):
     numbers = load_params(ROOT / "params.yaml").classification.recipes.own
     wide = numbers.model_copy(update={"n_way": 1000, "n_query": 50})
     found = fit_episodes(wide, protocols)
@@ -212,7 +207,7 @@ def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(
 
 
 @pytest.mark.parametrize("n_images", [2, 3, 30])
-def test_the_default_numbers_train_on_small_folders(n_images: int) -> None:
+def test_the_default_numbers_train_on_small_folders(n_images):
     params = load_params(ROOT / "params.yaml")
     folder = make_folder([n_images] * 26, [""] * 26)
     sizes = params.other_images

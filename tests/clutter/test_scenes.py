@@ -22,7 +22,6 @@ from oneshot.clutter.scenes import (
     render_targets,
 )
 from oneshot.errors import ParameterError
-from oneshot.omniglot.drawings import Drawings
 from tests.conftest import refusing
 from tests.oracle.scenes_pillow import centre, draw_until_it_works, render_job_plainly
 from tests.scene_cases import assert_equals_oracle, assert_same, bars, random_recipes
@@ -41,7 +40,7 @@ def full(pens: dict[str, Pens]) -> Scenes:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2209944264, 2**32 - 1])
-def test_words_and_doubles_are_those_of_randomstate(seed: int) -> None:
+def test_words_and_doubles_are_those_of_randomstate(seed):
     stream, rng = open_stream(seed), np.random.RandomState(seed)
     words = [kernels.draw_word(stream) for _ in range(2000)]
     assert words == rng.randint(0, 2**32, 2000, dtype=np.uint32).tolist()
@@ -52,14 +51,14 @@ def test_words_and_doubles_are_those_of_randomstate(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_bounded_integers_are_those_of_randomstate_however_many_it_draws_again(seed: int) -> None:
+def test_bounded_integers_are_those_of_randomstate_however_many_it_draws_again(seed):
     stream, rng = open_stream(seed), np.random.RandomState(seed)
     for n in [1, 2, 3, 10, 64, 65, 307, 352, 964, 1, 2**16 + 1, 2**31 + 1, *range(1, 200)] * 10:
         assert kernels.draw_below(stream, n) == rng.randint(0, n)
     assert kernels.draw_double(stream) == rng.random_sample()
 
 
-def test_job_seeds_are_the_smaller_half_of_sorted_distinct_draws() -> None:
+def test_job_seeds_are_the_smaller_half_of_sorted_distinct_draws():
     draws = np.random.RandomState(3).randint(0, 2**32, size=20)
     assert job_seeds(3, 10) == sorted(set(draws.tolist()))[:10]
     assert len(set(job_seeds(2209944264, 1000))) == 1000
@@ -69,9 +68,7 @@ def test_job_seeds_are_the_smaller_half_of_sorted_distinct_draws() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_jobs_are_the_plain_ones(
-    synthetic_drawings: Drawings, pens: dict[str, Pens], seed: int
-) -> None:
+def test_random_jobs_are_the_plain_ones(synthetic_drawings, pens, seed):
     for recipe, job_seed in random_recipes(10, seed):
         drawings = synthetic_drawings.of(recipe.characters).unpack()
         scenes = render_job(pens[recipe.characters], recipe, job_seed, 3)
@@ -79,7 +76,7 @@ def test_random_jobs_are_the_plain_ones(
 
 
 @pytest.mark.omniglot
-def test_random_jobs_of_real_drawings_equal_the_plain_renderers(drawings: Drawings) -> None:
+def test_random_jobs_of_real_drawings_equal_the_plain_renderers(drawings):
     pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
     unpacked = {name: drawings.of(name).unpack() for name in pens}
     for recipe, job_seed in random_recipes(40, 100):
@@ -91,8 +88,8 @@ def test_random_jobs_of_real_drawings_equal_the_plain_renderers(drawings: Drawin
     ("clutter_level", "n_occluders"), [(255, 0), (256, 0), (254, 1), (200, 56), (300, 2)]
 )
 def test_scenes_of_256_characters_and_more_equal_the_plain_renderers(
-    synthetic_drawings: Drawings, pens: dict[str, Pens], clutter_level: int, n_occluders: int
-) -> None:
+    synthetic_drawings, pens, clutter_level, n_occluders
+):
     recipe = SceneRecipe(clutter_level, "test", (10, 20), n_occluders=n_occluders)
     scenes = render_job(pens["test"], recipe, 11, 1)
     assert scenes.labels.dtype == (np.uint16 if clutter_level + n_occluders > 255 else np.uint8)
@@ -114,16 +111,14 @@ def stroke(left: int, top: int, width: int, height: int) -> tuple[int, int, int,
     clutter_level=st.integers(1, 6),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_strokes_of_every_width_wherever_they_are_equal_the_plain_renderers(
-    boxes: list[tuple[int, int, int, int]], clutter_level: int, seed: int
-) -> None:
+def test_strokes_of_every_width_wherever_they_are_equal_the_plain_renderers(boxes, clutter_level, seed):
     drawings = bars(*boxes)
     recipe = SceneRecipe(clutter_level, "train", (3, 5), empty_share=0.3)
     scenes = render_job(lay_out(drawings, "train"), recipe, seed, 3)
     assert_equals_oracle(scenes, render_job_plainly(drawings.unpack(), recipe, seed, 3))
 
 
-def test_glyphs_that_fail_keep_the_stream_in_step_with_the_plain_renderers() -> None:
+def test_glyphs_that_fail_keep_the_stream_in_step_with_the_plain_renderers():
     # Dots of 5 x 5 and 6 x 6 pixels mostly fall between the samples, or onto one row or column of them.
     drawings = bars((50, 50, 5, 5), (2, 97, 6, 6), (40, 0, 1, 105), (0, 104, 105, 1), (60, 7, 105, 2))
     recipe = SceneRecipe(5, "train", (0, 20), n_occluders=2, empty_share=0.3)
@@ -135,7 +130,7 @@ def test_glyphs_that_fail_keep_the_stream_in_step_with_the_plain_renderers() -> 
 # ------------------------------------------------------------------------------- what a scene consists of
 
 
-def test_an_image_is_its_label_map_in_the_palettes_colours(full: Scenes) -> None:
+def test_an_image_is_its_label_map_in_the_palettes_colours(full):
     images = full.images()
     for n in range(len(full)):
         assert np.array_equal(images[n], full.palette[n][full.labels[n]])
@@ -144,7 +139,7 @@ def test_an_image_is_its_label_map_in_the_palettes_colours(full: Scenes) -> None
     assert full.palette.shape[1] == FULL.n_labels
 
 
-def test_a_mask_is_the_targets_label_where_no_occluder_covers_it(full: Scenes) -> None:
+def test_a_mask_is_the_targets_label_where_no_occluder_covers_it(full):
     covered = 0
     for labels, mask in zip(full.labels, full.masks, strict=True):
         if mask.any():
@@ -153,7 +148,7 @@ def test_a_mask_is_the_targets_label_where_no_occluder_covers_it(full: Scenes) -
     assert covered > 0
 
 
-def test_only_empty_scenes_have_blank_masks_and_another_character(full: Scenes) -> None:
+def test_only_empty_scenes_have_blank_masks_and_another_character(full):
     blank = ~full.masks.any((1, 2))
     assert 10 < blank.sum() < 50
     in_place = full.characters[:, FULL.clutter_level - 1]
@@ -161,7 +156,7 @@ def test_only_empty_scenes_have_blank_masks_and_another_character(full: Scenes) 
     assert (in_place != full.target_characters)[blank].any()
 
 
-def test_the_character_behind_a_label_is_the_one_that_was_drawn() -> None:
+def test_the_character_behind_a_label_is_the_one_that_was_drawn():
     """Characters of different shapes: tall, wide and square bars tell themselves apart in the scene."""
     drawings = bars((45, 5, 10, 95), (5, 45, 95, 10), (40, 40, 25, 25))
     recipe = SceneRecipe(2, "train", (0, 20), n_occluders=1, scene_size=(400, 400))
@@ -186,7 +181,7 @@ def test_the_character_behind_a_label_is_the_one_that_was_drawn() -> None:
 # --------------------------------------------------------------------------- what a job depends on
 
 
-def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens: dict[str, Pens], full: Scenes) -> None:
+def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens, full):
     np.random.seed(1)  # noqa: NPY002
     render_job(pens["test"], SceneRecipe(3, "test", (0, 1)), 99, 7)
     assert_same(render_job(pens["train"], FULL, 5, 60), full)
@@ -194,18 +189,18 @@ def test_a_job_depends_on_nothing_but_its_recipe_and_seed(pens: dict[str, Pens],
 
 
 @pytest.mark.parametrize("n_scenes", [1, 17])
-def test_a_shorter_job_begins_alike(pens: dict[str, Pens], full: Scenes, n_scenes: int) -> None:
+def test_a_shorter_job_begins_alike(pens, full, n_scenes):
     assert_same(render_job(pens["train"], FULL, 5, n_scenes), full[:n_scenes])
 
 
-def test_concatenated_scenes_keep_their_order(full: Scenes) -> None:
+def test_concatenated_scenes_keep_their_order(full):
     joined = concatenate([full[:20], full[20:21], full[21:]])
     assert_same(joined, full)
     assert_same(full[np.array([3, 1])], concatenate([full[3:4], full[1:2]]))
     assert len(joined) == 60
 
 
-def test_checksums_are_of_the_raw_published_arrays(full: Scenes) -> None:
+def test_checksums_are_of_the_raw_published_arrays(full):
     assert full.sha256() == {
         "images": hashlib.sha256(full.images().tobytes()).hexdigest(),
         "segmentation": hashlib.sha256(full.masks.astype(np.uint8).tobytes()).hexdigest(),
@@ -218,7 +213,7 @@ def test_checksums_are_of_the_raw_published_arrays(full: Scenes) -> None:
 # ------------------------------------------------------------------------------------ further target images
 
 
-def test_targets_show_the_characters_asked_for(synthetic_drawings: Drawings, pens: dict[str, Pens]) -> None:
+def test_targets_show_the_characters_asked_for(synthetic_drawings, pens):
     recipe = SceneRecipe(4, "eval", (10, 20), target_size=(32, 40))
     characters = np.random.default_rng(0).integers(0, 12, (6, 3)).astype(np.uint16)
     found = render_targets(pens["eval"], recipe, characters, 77)
@@ -230,7 +225,7 @@ def test_targets_show_the_characters_asked_for(synthetic_drawings: Drawings, pen
         assert np.array_equal(found.inks[place][..., None] * found.tints[place], plain)
 
 
-def test_render_targets_of_no_characters_are_none(pens: dict[str, Pens]) -> None:
+def test_render_targets_of_no_characters_are_none(pens):
     found = render_targets(pens["eval"], replace(PLAIN, characters="eval"), np.zeros((4, 0), np.uint16), 1)
     assert found.inks.shape == (4, 0, 32, 32)
     assert found.tints.shape == (4, 0, 3)
@@ -240,8 +235,8 @@ def test_render_targets_of_no_characters_are_none(pens: dict[str, Pens]) -> None
 
 
 def test_a_scene_too_small_for_its_glyphs_is_refused_exactly_where_the_plain_renderer_fails(
-    synthetic_drawings: Drawings, pens: dict[str, Pens]
-) -> None:
+    synthetic_drawings, pens
+):
     drawings, outcomes = synthetic_drawings.of("train").unpack(), set()
     for seed in range(30):
         recipe = SceneRecipe(2, "train", (0, 20), scene_size=(30, 40) if seed % 2 else (40, 30))
@@ -257,7 +252,7 @@ def test_a_scene_too_small_for_its_glyphs_is_refused_exactly_where_the_plain_ren
     assert outcomes == {"too small", "drawn"}
 
 
-def test_96_pixels_hold_every_glyph(pens: dict[str, Pens]) -> None:
+def test_96_pixels_hold_every_glyph(pens):
     """The largest drawing there can be, warped as far as it may be."""
     solid = lay_out(bars((0, 0, 105, 105)), "train")
     scenes = render_job(solid, SceneRecipe(50, "train", (0, 20)), 0, 400)
@@ -279,7 +274,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "message"), BAD)
-def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], message: str) -> None:
+def test_a_recipe_refuses_bad_values_and_quotes_them(change, message):
     with pytest.raises(ParameterError, match=message):
         replace(PLAIN, **change)
 
@@ -288,19 +283,17 @@ def test_a_recipe_refuses_bad_values_and_quotes_them(change: dict[str, Any], mes
     ("seed", "n_scenes", "message"),
     [(-1, 1, "seed is -1"), (2**32, 1, "seed is 4294967296"), (0, 0, "n_scenes is 0")],
 )
-def test_a_job_without_scenes_is_refused(
-    pens: dict[str, Pens], seed: int, n_scenes: int, message: str
-) -> None:
+def test_a_job_without_scenes_is_refused(pens, seed, n_scenes, message):
     with pytest.raises(ParameterError, match=message):
         render_job(pens["train"], PLAIN, seed, n_scenes)
 
 
-def test_a_drawing_without_ink_is_refused() -> None:
+def test_a_drawing_without_ink_is_refused():
     with pytest.raises(ParameterError, match="'train' holds a drawing without ink"):
         lay_out(bars((1, 1, 20, 20), (0, 0, 0, 0)), "train")
 
 
-def test_a_drawing_too_small_for_any_warp_is_refused_instead_of_redrawn_for_ever() -> None:
+def test_a_drawing_too_small_for_any_warp_is_refused_instead_of_redrawn_for_ever():
     dot, large = (50, 50, 1, 1), (10, 10, 80, 80)
     with pytest.raises(ParameterError, match="scene 0 of seed 1 was drawn from a drawing with so little ink"):
         render_job(lay_out(bars(dot), "train"), PLAIN, 1, 1)

@@ -16,7 +16,6 @@ import pytest
 
 from oneshot.errors import ArchiveError, DownloadError, OneshotError
 from oneshot.omniglot.download import fetch_archives, md5
-from oneshot.omniglot.drawings import Drawings
 from tests.archives import NAMES, assert_same_files, write_zip
 from tests.conftest import refusing
 
@@ -110,15 +109,13 @@ def download(tmp_path: Path, published: dict) -> Download:
     return Download(tmp_path / "raw", published)
 
 
-def test_a_mirror_folder_is_copied(download: Download, upstream: Path) -> None:
+def test_a_mirror_folder_is_copied(download, upstream):
     download.folder /= "new"
     assert download.fetch(upstream) == {name: download.folder / name for name in NAMES}
     assert_same_files(download.folder, upstream)
 
 
-def test_repacked_archives_are_known_by_their_drawings(
-    download: Download, repacked: Path, server: Server
-) -> None:
+def test_repacked_archives_are_known_by_their_drawings(download, repacked, server):
     server.serve(repacked, "mirror/")
     known = download.facts["archives"]["images_background.zip"]["md5"]
     assert md5(repacked / "images_background.zip") != known
@@ -127,9 +124,7 @@ def test_repacked_archives_are_known_by_their_drawings(
 
 
 @pytest.mark.usefixtures("no_network")
-def test_right_files_are_not_decoded(
-    download: Download, upstream: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_right_files_are_not_decoded(download, upstream, monkeypatch):
     shutil.copytree(upstream, download.folder, dirs_exist_ok=True)
     monkeypatch.setattr("oneshot.omniglot.download.read_archive", lambda *_: pytest.fail("decoded"))
     download.fetch(None)
@@ -137,7 +132,7 @@ def test_right_files_are_not_decoded(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_wrong_files_are_fetched(download: Download, upstream: Path, server: Server, name: str) -> None:
+def test_only_wrong_files_are_fetched(download, upstream, server, name):
     shutil.copytree(upstream, download.folder, dirs_exist_ok=True)
     (download.folder / name).write_bytes((upstream / name).read_bytes()[:-100])
     server.serve(upstream)
@@ -146,9 +141,7 @@ def test_only_wrong_files_are_fetched(download: Download, upstream: Path, server
     assert_same_files(download.folder, upstream)
 
 
-def test_the_pinned_revision_is_first(
-    download: Download, upstream: Path, server: Server, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_pinned_revision_is_first(download, upstream, server, capfd):
     server.serve(upstream, "pinned/python/")
     download.from_upstream_at(server)
     download.fetch(None)
@@ -159,7 +152,7 @@ def test_the_pinned_revision_is_first(
 
 
 @pytest.mark.parametrize("pinned", ["not found", "other file"])
-def test_the_branch_is_asked_second(download: Download, upstream: Path, server: Server, pinned: str) -> None:
+def test_the_branch_is_asked_second(download, upstream, server, pinned):
     if pinned == "other file":
         server.contents = {f"/pinned/python/{name}": b"something else" for name in NAMES}
     server.serve(upstream, "master/python/")
@@ -168,9 +161,7 @@ def test_the_branch_is_asked_second(download: Download, upstream: Path, server: 
     assert_same_files(download.folder, upstream)
 
 
-def test_upstream_is_known_by_its_md5(
-    download: Download, repacked: Path, upstream: Path, server: Server
-) -> None:
+def test_upstream_is_known_by_its_md5(download, repacked, upstream, server):
     shutil.copy(upstream / "all_runs.zip", download.folder)
     server.serve(repacked, "pinned/python/")
     server.serve(repacked, "master/python/")
@@ -181,8 +172,8 @@ def test_upstream_is_known_by_its_md5(
 
 
 def test_a_transfer_that_was_cut_off_is_tried_again_and_poochs_own_log_is_silent(
-    download: Download, upstream: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    download, upstream, server, monkeypatch
+):
     logger, records = pooch.get_logger(), []
     monkeypatch.setattr(logger, "handle", records.append)
     logger.setLevel("INFO")
@@ -194,9 +185,7 @@ def test_a_transfer_that_was_cut_off_is_tried_again_and_poochs_own_log_is_silent
 
 
 @pytest.mark.parametrize("from_upstream", [False, True])
-def test_a_cut_off_transfer_is_refused(
-    download: Download, upstream: Path, server: Server, from_upstream: bool
-) -> None:
+def test_a_cut_off_transfer_is_refused(download, upstream, server, from_upstream):
     (download.folder / "all_runs.zip").write_bytes(b"wrong, and kept")
     server.serve(upstream, "pinned/python/" if from_upstream else "")
     server.cut_off = 99
@@ -206,9 +195,7 @@ def test_a_cut_off_transfer_is_refused(
 
 
 @pytest.mark.parametrize(("status", "contents"), [(404, False), (503, True)])
-def test_an_http_error_is_refused(
-    download: Download, upstream: Path, server: Server, status: int, contents: bool
-) -> None:
+def test_an_http_error_is_refused(download, upstream, server, status, contents):
     if contents:
         server.serve(upstream)
     server.status = status
@@ -218,13 +205,13 @@ def test_an_http_error_is_refused(
 
 
 @pytest.mark.usefixtures("server")
-def test_no_network_is_one_sentence(download: Download) -> None:
+def test_no_network_is_one_sentence(download):
     sentence = download.refused(DownloadError, None)
     assert "http://127.0.0.1:9/omniglot/pinned/python/images_background.zip cannot be reached" in sentence
     assert "set OMNIGLOT_MIRROR to a folder" in sentence
 
 
-def test_a_mirror_without_archives_is_refused(download: Download, upstream: Path, tmp_path: Path) -> None:
+def test_a_mirror_without_archives_is_refused(download, upstream, tmp_path):
     assert "'/nowhere/at/all' is no folder" in download.refused(DownloadError, "/nowhere/at/all")
     assert "is no folder" in download.refused(DownloadError, upstream / "all_runs.zip")
     mirror = shutil.copytree(upstream, tmp_path / "mirror")
@@ -235,9 +222,7 @@ def test_a_mirror_without_archives_is_refused(download: Download, upstream: Path
 
 @pytest.mark.parametrize("name", NAMES[:2])
 @pytest.mark.parametrize("how", ["cut off", "web page", "other content"])
-def test_a_wrong_mirror_is_refused(
-    download: Download, upstream: Path, tmp_path: Path, name: str, how: str
-) -> None:
+def test_a_wrong_mirror_is_refused(download, upstream, tmp_path, name, how):
     mirror = shutil.copytree(upstream, tmp_path / "mirror")
     shutil.copytree(upstream, download.folder, dirs_exist_ok=True)
     (download.folder / name).write_bytes(b"wrong, and kept")
@@ -255,9 +240,7 @@ def test_a_wrong_mirror_is_refused(
 
 
 @pytest.mark.parametrize("by", ["shutil.copyfile", "pooch.HTTPDownloader.__call__"])
-def test_a_full_disk_is_one_sentence(
-    download: Download, upstream: Path, server: Server, monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
+def test_a_full_disk_is_one_sentence(download, upstream, server, monkeypatch, by):
     def fill(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -269,8 +252,8 @@ def test_a_full_disk_is_one_sentence(
 
 @pytest.mark.omniglot
 def test_the_mirrors_archives_are_taken_for_the_published_ones(
-    facts: dict, mirror: Path, drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    facts, mirror, drawings, tmp_path, monkeypatch
+):
     """Decoding them takes seconds, and the fixture has done it."""
     train = drawings.character_sets == "train"
     archives = {"images_background": drawings.only(train), "images_evaluation": drawings.only(~train)}

@@ -27,7 +27,7 @@ FIRST = "images_background/Synthetic_01/character01/0001_01.png"
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_unpacking_gives_back_what_was_packed(seed: int) -> None:
+def test_unpacking_gives_back_what_was_packed(seed):
     rng = np.random.default_rng(seed)
     pixels = (rng.random((3, 105, 105)) < rng.random()).astype(np.uint8)
     packed = pack_rows(pixels)
@@ -36,19 +36,19 @@ def test_unpacking_gives_back_what_was_packed(seed: int) -> None:
     assert (packed[..., -1] >> 1 == 0).all()
 
 
-def test_the_first_pixel_of_a_row_is_the_lowest_bit() -> None:
+def test_the_first_pixel_of_a_row_is_the_lowest_bit():
     pixels = np.zeros((1, 105, 105), np.uint8)
     pixels[0, 2, [0, 9, 104]] = 1
     assert pack_rows(pixels)[0, 2].tolist() == [1, 2, *[0] * 11, 1]
 
 
-def test_sha256_is_that_of_the_unpacked_bytes(synthetic_drawings: Drawings) -> None:
+def test_sha256_is_that_of_the_unpacked_bytes(synthetic_drawings):
     unpacked = synthetic_drawings.unpack()
     assert set(np.unique(unpacked)) == {0, 1}
     assert synthetic_drawings.sha256() == hashlib.sha256(unpacked.tobytes()).hexdigest()
 
 
-def test_a_character_set_keeps_its_characters_in_order(synthetic_drawings: Drawings) -> None:
+def test_a_character_set_keeps_its_characters_in_order(synthetic_drawings):
     chosen = synthetic_drawings.of("eval")
     assert len(chosen) == 12
     assert (chosen.bits == synthetic_drawings.bits[18:30]).all()
@@ -56,12 +56,12 @@ def test_a_character_set_keeps_its_characters_in_order(synthetic_drawings: Drawi
     assert chosen.file_name(0, 19) == "0019_20.png"
 
 
-def test_an_unknown_character_set_is_named_beside_the_known_ones(synthetic_drawings: Drawings) -> None:
+def test_an_unknown_character_set_is_named_beside_the_known_ones(synthetic_drawings):
     with pytest.raises(ParameterError, match=r"'evaluation'.*train, eval, test"):
         synthetic_drawings.of("evaluation")
 
 
-def test_a_saved_file_is_the_same_bytes_everywhere(tmp_path: Path) -> None:
+def test_a_saved_file_is_the_same_bytes_everywhere(tmp_path):
     names = np.array(["one", "two"])
     bits = pack_rows((np.arange(2 * 20 * 105 * 105).reshape(2, 20, 105, 105) % 7 == 0).astype(np.uint8))
     save_drawings(tmp_path / "drawings.npz", Drawings(bits, names, names, names, names, "synthetic"))
@@ -92,7 +92,7 @@ def saved(synthetic_drawings: Drawings, tmp_path: Path) -> Path:
     return tmp_path / "new" / "drawings.npz"
 
 
-def test_a_saved_file_loads_the_same(synthetic_drawings: Drawings, saved: Path) -> None:
+def test_a_saved_file_loads_the_same(synthetic_drawings, saved):
     found = load_drawings(saved)
     assert found.source == synthetic_drawings.source
     for name in ("bits", *CHARACTER_TABLES):
@@ -100,7 +100,7 @@ def test_a_saved_file_loads_the_same(synthetic_drawings: Drawings, saved: Path) 
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_refused_in_one_sentence(saved: Path, damage: str) -> None:
+def test_a_damaged_file_is_refused_in_one_sentence(saved, damage):
     DAMAGE[damage](saved)
     with refusing(DrawingsError, r"drawings\.npz.*prepare again"):
         load_drawings(saved)
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_refused_in_one_sentence(saved: Path, damage: str) -> 
         {"prefixes": np.arange(42)},
     ],
 )
-def test_a_file_of_another_format_is_refused(saved: Path, change: dict[str, np.ndarray]) -> None:
+def test_a_file_of_another_format_is_refused(saved, change):
     with np.load(saved) as file:
         arrays = dict(file)
     np.savez(saved, **{**arrays, **change})
@@ -125,7 +125,7 @@ def test_a_file_of_another_format_is_refused(saved: Path, change: dict[str, np.n
         load_drawings(saved)
 
 
-def test_a_missing_file_says_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_file_says_what_to_run(tmp_path):
     with pytest.raises(DrawingsError, match="missing: run the stages download and prepare"):
         load_drawings(tmp_path / "drawings.npz")
 
@@ -136,9 +136,7 @@ def small(synthetic_drawings: Drawings) -> dict[str, bytes]:
     return members(synthetic_drawings.of("train"), "images_background")
 
 
-def test_a_whole_archive_is_read_in_sorted_order_and_with_ink_as_one(
-    synthetic_drawings: Drawings, small: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_whole_archive_is_read_in_sorted_order_and_with_ink_as_one(synthetic_drawings, small, tmp_path):
     shuffled = sorted(small.items(), key=lambda item: hashlib.md5(item[0].encode()).digest())
     beside = [
         ("images_background/", b""),
@@ -152,9 +150,7 @@ def test_a_whole_archive_is_read_in_sorted_order_and_with_ink_as_one(
         assert (getattr(drawings, name) == getattr(expected, name)).all()
 
 
-def test_the_first_ten_evaluation_alphabets_are_eval_and_the_others_test(
-    synthetic_drawings: Drawings, small: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_the_first_ten_evaluation_alphabets_are_eval_and_the_others_test(synthetic_drawings, small, tmp_path):
     content = png(synthetic_drawings.unpack()[0, 0])
     evaluation = {
         f"images_evaluation/{alphabet}/character01/{number:04d}_{drawer:02d}.png": content
@@ -201,7 +197,7 @@ ALTERED: dict[str, tuple[Callable[[dict[str, bytes]], list[tuple[str, bytes]]], 
 
 
 @pytest.mark.parametrize("case", ALTERED)
-def test_an_altered_archive_is_refused(small: dict[str, bytes], tmp_path: Path, case: str) -> None:
+def test_an_altered_archive_is_refused(small, tmp_path, case):
     alter, message = ALTERED[case]
     path = write_zip(tmp_path / "altered.zip", alter(small))
     with refusing(ArchiveError, rf"altered\.zip.*{message}"):
@@ -218,16 +214,14 @@ def test_an_altered_archive_is_refused(small: dict[str, bytes], tmp_path: Path, 
     ],
     ids=["cut off", "not a zip", "one bit flipped"],
 )
-def test_a_damaged_archive_is_refused(
-    small: dict[str, bytes], tmp_path: Path, damage: Callable[[Path], object]
-) -> None:
+def test_a_damaged_archive_is_refused(small, tmp_path, damage):
     path = write_zip(tmp_path / "damaged.zip", small.items())
     damage(path)
     with refusing(ArchiveError, r"damaged\.zip is no whole zip archive"):
         read_archive(path, "images_background")
 
 
-def test_a_damaged_compressed_drawing_is_refused(small: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_damaged_compressed_drawing_is_refused(small, tmp_path):
     path = write_zip(tmp_path / "damaged.zip", small.items(), zipfile.ZIP_DEFLATED)
     content = bytearray(path.read_bytes())
     content[30 + len(FIRST)] = (
@@ -238,20 +232,20 @@ def test_a_damaged_compressed_drawing_is_refused(small: dict[str, bytes], tmp_pa
         read_archive(path, "images_background")
 
 
-def test_a_missing_archive_says_what_to_run(tmp_path: Path) -> None:
+def test_a_missing_archive_says_what_to_run(tmp_path):
     with pytest.raises(ArchiveError, match=r"a\.zip is missing: run the stage download first"):
         read_archive(tmp_path / "a.zip", "images_background")
 
 
 @pytest.mark.omniglot
-def test_all_drawings_have_the_published_sha256(drawings: Drawings, facts: dict) -> None:
+def test_all_drawings_have_the_published_sha256(drawings, facts):
     assert drawings.bits.shape == (1623, 20, 105, 14)
     assert drawings.sha256() == facts["drawings"]["sha256"]
 
 
 @pytest.mark.omniglot
 @pytest.mark.parametrize("character_set", ["train", "eval", "test"])
-def test_each_set_has_the_published_sha256(drawings: Drawings, facts: dict, character_set: str) -> None:
+def test_each_set_has_the_published_sha256(drawings, facts, character_set):
     chosen, published = drawings.of(character_set), facts["drawings"]
     assert len(chosen) == published["n_characters"][character_set]
     assert len(set(chosen.alphabets)) == published["n_alphabets"][character_set]
@@ -259,7 +253,7 @@ def test_each_set_has_the_published_sha256(drawings: Drawings, facts: dict, char
 
 
 @pytest.mark.omniglot
-def test_a_drawing_knows_upstreams_file(drawings: Drawings) -> None:
+def test_a_drawing_knows_upstreams_file(drawings):
     assert (drawings.alphabets[0], drawings.characters[0]) == ("Alphabet_of_the_Magi", "character01")
     assert drawings.file_name(0, 0) == "0709_01.png"
     assert sorted(drawings.prefixes.tolist()) == [f"{number:04d}" for number in range(1, 1624)]

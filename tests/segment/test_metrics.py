@@ -39,12 +39,6 @@ def test_foreground_is_a_softmax_probability_above_0_3():
     np.testing.assert_array_equal(foreground(logits).numpy(), expected)
 
 
-@pytest.mark.parametrize(("probability", "is_foreground"), [(0.29, False), (0.31, True), (0.49, True)])
-def test_foreground_threshold_is_not_one_half(probability, is_foreground):
-    logits = torch.tensor([math.log(1 - probability), math.log(probability)]).view(1, 2, 1, 1)
-    assert foreground(logits).item() is is_foreground
-
-
 @pytest.mark.parametrize(
     ("predicted", "true", "expected"),
     [
@@ -58,12 +52,6 @@ def test_foreground_threshold_is_not_one_half(probability, is_foreground):
 )
 def test_iou_of_hand_drawn_grids(predicted, true, expected):
     assert iou(predicted, true).item() == pytest.approx(expected)
-
-
-def test_centre_of_mass_is_floored():
-    assert centre(grid("#...", "....", "....", "...#")).tolist() == [[1, 1]]
-    assert centre(grid("...#", "....", "....", "....")).tolist() == [[0, 3]]
-    assert centre(grid("....", ".###", ".###", "....")).tolist() == [[1, 2]]
 
 
 def test_centre_of_mass_equals_scipys():

@@ -271,7 +271,7 @@ def test_plans_follow_the_parameters():
     numbers = load_params(ROOT / "params.yaml").segmentation.recipes["masknet"]["published"]
     plan = load_plan("masknet-4", "scale=paper", "lr=0.5", seed=5)
     for planned in plan.trainings:
-        of_part = getattr(numbers, planned.name)
+        of_part = numbers[planned.name]
         assert (planned.recipe.lr, planned.recipe.batch_size) == (of_part.lr, of_part.batch_size)
         assert planned.recipe.trained_before
     assert (plan.net, plan.starts_from, plan.seed) == ("masknet", "siamese_unet-4", 5)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from oneshot.errors import ChecksumError, DownloadError
-from oneshot.omniglot.drawings import Drawings, load_drawings
+from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import Synthetic
 from oneshot.published import CLUTTER_LEVELS, SET_SPLITS, read_facts
 from stages import download, prepare, render
@@ -62,7 +62,7 @@ def set_parameters(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 @pytest.mark.usefixtures("no_network")
-def test_synthetic_alphabets_need_no_download(set_parameters: Callable[..., None]) -> None:
+def test_synthetic_alphabets_need_no_download(set_parameters):
     set_parameters("synthetic")
     download.main()
     prepare.main()
@@ -82,12 +82,7 @@ def test_synthetic_alphabets_need_no_download(set_parameters: Callable[..., None
 
 
 @pytest.mark.usefixtures("small_omniglot")
-def test_the_environments_mirror_wins_over_the_parameter(
-    monkeypatch: pytest.MonkeyPatch,
-    set_parameters: Callable[..., None],
-    upstream: Path,
-    few_drawings: Drawings,
-) -> None:
+def test_the_environments_mirror_wins_over_the_parameter(monkeypatch, set_parameters, upstream, few_drawings):
     set_parameters("omniglot", mirror="/nowhere")
     monkeypatch.setenv("OMNIGLOT_MIRROR", str(upstream))
     Path("data/raw").mkdir(parents=True)
@@ -103,9 +98,7 @@ def test_the_environments_mirror_wins_over_the_parameter(
     assert sorted(path.name for path in Path("data/raw").iterdir()) == [*NAMES, "synthetic.txt"]
 
 
-def test_other_drawings_than_the_published_are_refused(
-    small_omniglot: dict, set_parameters: Callable[..., None], upstream: Path
-) -> None:
+def test_other_drawings_than_the_published_are_refused(small_omniglot, set_parameters, upstream):
     small_omniglot["drawings"]["sha256"] = "0" * 64
     set_parameters("omniglot")
     shutil.copytree(upstream, "data/raw")
@@ -122,9 +115,7 @@ def test_other_drawings_than_the_published_are_refused(
         (KeyboardInterrupt(), 130, "error: interrupted"),
     ],
 )
-def test_a_stage_ends_in_one_sentence(
-    error: BaseException, status: int, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stage_ends_in_one_sentence(error, status, sentence, capsys):
     def fail() -> None:
         raise error
 
@@ -137,7 +128,7 @@ def test_a_stage_ends_in_one_sentence(
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), PermissionError(errno.EACCES, "Permission denied")])
-def test_what_is_no_known_error_keeps_its_traceback(error: Exception) -> None:
+def test_what_is_no_known_error_keeps_its_traceback(error):
     def fail() -> None:
         raise error
 
@@ -145,9 +136,7 @@ def test_what_is_no_known_error_keeps_its_traceback(error: Exception) -> None:
         run(fail)
 
 
-def test_all_levels_are_rendered_in_one_process_and_kept_the_next_time(
-    set_parameters: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_levels_are_rendered_in_one_process_and_kept_the_next_time(set_parameters, capsys):
     set_parameters("synthetic")
     prepare.main()
     Path("data/scenes/4/old").mkdir(parents=True)
@@ -171,9 +160,7 @@ def test_all_levels_are_rendered_in_one_process_and_kept_the_next_time(
 
 
 @pytest.mark.usefixtures("no_network", "small_omniglot")
-def test_without_mnist_the_download_goes_on_and_leaves_the_reason(
-    set_parameters: Callable[..., None], upstream: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_mnist_the_download_goes_on_and_leaves_the_reason(set_parameters, upstream, capsys):
     set_parameters("omniglot", mirror=str(upstream), mnist="/no/such/folder")
     download.main()
     assert_same_files(Path("data/raw"), upstream)
@@ -186,9 +173,7 @@ def test_without_mnist_the_download_goes_on_and_leaves_the_reason(
 
 
 @pytest.mark.usefixtures("no_network", "small_omniglot")
-def test_mnist_once_fetched_takes_the_place_of_the_reason(
-    monkeypatch: pytest.MonkeyPatch, set_parameters: Callable[..., None], upstream: Path
-) -> None:
+def test_mnist_once_fetched_takes_the_place_of_the_reason(monkeypatch, set_parameters, upstream):
     fetched: list[str | None] = []
 
     def fetch(folder: Path, facts: dict, mirror: str | None, progress: bool) -> None:

@@ -38,14 +38,14 @@ def read(path: str) -> Any:
     return json.loads(Path(path).read_text())
 
 
-def test_synthetic_alphabets_are_prepared(classes: Path, synthetic_drawings: Drawings) -> None:
+def test_synthetic_alphabets_are_prepared(classes, synthetic_drawings):
     manifest = read("data/manifests/classes.json")
     assert manifest["source"] == "synthetic"
     assert manifest["sha256"] == synthetic_drawings.sha256()
     assert manifest["n_classes"] == {"train": 18, "eval": 12, "test": 12}
 
 
-def test_own_images_go_the_same_way(classes: Path, synthetic_drawings: Drawings) -> None:
+def test_own_images_go_the_same_way(classes, synthetic_drawings):
     draw_own_images(classes / "letters", synthetic_drawings)
     change_parameters("omniglot.source", "letters")
     change_parameters("other_images.least_images", 6)
@@ -62,9 +62,7 @@ def test_own_images_go_the_same_way(classes: Path, synthetic_drawings: Drawings)
     assert metrics["baselines"]["hausdorff"]["figures"]["within-alphabet"]["value"] > 0.6
 
 
-def test_own_images_that_nothing_can_be_made_of_are_one_sentence(
-    classes: Path, synthetic_drawings: Drawings
-) -> None:
+def test_own_images_that_nothing_can_be_made_of_are_one_sentence(classes, synthetic_drawings):
     change_parameters("omniglot.source", "letters")
     with pytest.raises(ImageFolderError, match="'letters' is no folder"):
         prepare_classes.main()
@@ -84,9 +82,7 @@ def test_own_images_that_nothing_can_be_made_of_are_one_sentence(
 
 
 @pytest.mark.omniglot
-def test_lakes_runs_and_mnist_go_with_omniglot(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawings: Drawings, mirror: Path
-) -> None:
+def test_lakes_runs_and_mnist_go_with_omniglot(tmp_path, monkeypatch, drawings, mirror):
     from oneshot.classify.protocols import omniglot_protocols
     from stages.images import read_outside
 

@@ -71,7 +71,7 @@ def run_stage(task: str) -> dict[str, Any]:
     return dict(found["networks"])
 
 
-def test_recorded_networks_agree_on_the_first_scenes(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_networks_agree_on_the_first_scenes(scenes, monkeypatch):
     set_params(monkeypatch)
     record_scenes("siamese_unet-4-fast", 4)
     record_scenes("siamese_unet-joint-fast", 8, 16)
@@ -96,9 +96,7 @@ def test_recorded_networks_agree_on_the_first_scenes(scenes: Path, monkeypatch: 
     assert [path.read_bytes() for path in written] == first
 
 
-def test_other_scores_than_the_recorded_ones_show_and_stop_nothing(
-    scenes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_scores_than_the_recorded_ones_show_and_stop_nothing(scenes, monkeypatch):
     set_params(monkeypatch)
     record_scenes("siamese_unet-4-fast", 4, turned=True)
     agreement = run_stage("segmentation")["siamese_unet-4-fast"]["agreement"]
@@ -107,9 +105,7 @@ def test_other_scores_than_the_recorded_ones_show_and_stop_nothing(
 
 
 @pytest.mark.parametrize("where", ["here", "when recorded"])
-def test_scenes_other_than_the_published_ones_are_not_compared(
-    where: str, scenes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scenes_other_than_the_published_ones_are_not_compared(where, scenes, monkeypatch):
     set_params(monkeypatch)
     if where == "here":
         write_manifests("own checksums")
@@ -119,9 +115,7 @@ def test_scenes_other_than_the_published_ones_are_not_compared(
     assert found["agreement"] == {}
 
 
-def test_weights_and_records_that_do_not_belong_together_end_the_stage(
-    scenes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_and_records_that_do_not_belong_together_end_the_stage(scenes, monkeypatch):
     set_params(monkeypatch)
     run = record_scenes("siamese_unet-4-fast", 4)
     folder = Path("recorded/segmentation/siamese_unet-4-fast")
@@ -137,7 +131,7 @@ def test_weights_and_records_that_do_not_belong_together_end_the_stage(
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
-def test_without_runs_the_files_are_there_and_pytorch_is_not_loaded(task: str, tmp_path: Path) -> None:
+def test_without_runs_the_files_are_there_and_pytorch_is_not_loaded(task, tmp_path):
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     code = f"""
 import sys
@@ -185,9 +179,7 @@ def record_classifier(protocols: Protocols, *, turned: bool = False, without: st
     return scores
 
 
-def test_a_recorded_classifier_agrees_on_the_protocols_of_this_scale(
-    classes: Path, protocols: Protocols
-) -> None:
+def test_a_recorded_classifier_agrees_on_the_protocols_of_this_scale(classes, protocols):
     scores = record_classifier(protocols)
     found = run_stage("classification")["own"]
     assert set(found["figures"]) == set(found["agreement"]) == set(PROTOCOLS)
@@ -198,9 +190,7 @@ def test_a_recorded_classifier_agrees_on_the_protocols_of_this_scale(
         assert (agreement["agrees"], agreement["recorded"], agreement["n"]) == (True, pytest.approx(mean), n)
 
 
-def test_other_answers_show_and_what_was_not_recorded_is_not_compared(
-    classes: Path, protocols: Protocols
-) -> None:
+def test_other_answers_show_and_what_was_not_recorded_is_not_compared(classes, protocols):
     record_classifier(protocols, turned=True, without="verification")
     found = run_stage("classification")["own"]
     assert set(found["figures"]) == set(PROTOCOLS)
@@ -208,9 +198,7 @@ def test_other_answers_show_and_what_was_not_recorded_is_not_compared(
     assert not found["agreement"]["within-alphabet"]["agrees"]
 
 
-def test_other_images_say_nothing_of_a_record(
-    classes: Path, protocols: Protocols, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_images_say_nothing_of_a_record(classes, protocols, monkeypatch):
     set_params(monkeypatch, source="synthetic")
     record_classifier(protocols)
     assert run_stage("classification") == {}
