@@ -6,6 +6,8 @@ from oneshot.classify.all_runs import read_all_runs
 from oneshot.classify.benchmarks import draw_mnist
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
 from oneshot.classify.scoring import Outside
+from oneshot.errors import ArchiveError
+from oneshot.omniglot.download import md5
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.omniglot.mnist import MNIST_IMAGES, MNIST_LABELS, ink_images, read_mnist
 from oneshot.omniglot.own_images import load_own_images
@@ -22,14 +24,33 @@ def read_protocols(params: Params) -> Protocols:
     return find_protocols(load_drawings(DRAWINGS), params.other_images)
 
 
-def read_outside(protocols: Protocols) -> tuple[dict[str, Outside], dict[str, str]]:
-    """Read Lake's runs and MNIST, which go with Omniglot; and the reason for what is not available."""
+def read_outside(
+    protocols: Protocols, all_runs: Path | None = None, mnist: Path | None = None
+) -> tuple[dict[str, Outside], dict[str, str]]:
+    """Read Lake's runs and MNIST, which go with Omniglot: as named, or from their places if they are there.
+
+    Also gives the reasons for what is not there.
+
+    Raises:
+        ArchiveError: a file that was named is missing, or one is damaged, or not the published one.
+    """
+    outside: dict[str, Outside] = {}
+    not_computed: dict[str, str] = {}
     if protocols.source != "omniglot":
-        return {}, {}
-    outside = {"all_runs": Outside(*read_all_runs(RAW / "all_runs.zip"))}
-    if NOT_FETCHED.exists():
-        return outside, {"mnist": NOT_FETCHED.read_text().strip()}
-    return outside | {"mnist": read_digits(MNIST)}, {}
+        return outside, not_computed
+    path, folder = all_runs or RAW / "all_runs.zip", mnist or MNIST
+    if all_runs or path.exists():
+        outside["all_runs"] = Outside(*read_all_runs(path))
+        if md5(path) != read_facts("omniglot")["archives"]["all_runs.zip"]["md5"]:
+            raise ArchiveError(f"{path} is not Lake's published archive (its MD5 is {md5(path)}).")
+    else:
+        not_computed["all_runs"] = f"there was no {path.name} on that machine"
+    if mnist or all((folder / name).exists() for name in (MNIST_IMAGES, MNIST_LABELS)):
+        outside["mnist"] = read_digits(folder)
+    else:
+        reason = NOT_FETCHED.read_text().strip() if NOT_FETCHED.exists() else ""
+        not_computed["mnist"] = reason or "MNIST's test set was not on that machine"
+    return outside, not_computed
 
 
 def read_digits(folder: Path) -> Outside:

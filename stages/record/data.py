@@ -7,23 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from oneshot.classify.all_runs import read_all_runs
-from oneshot.classify.protocols import Protocols
-from oneshot.classify.scoring import Outside
 from oneshot.clutter.scenes import JOB_SCENES, Scenes
 from oneshot.errors import DrawingsError
 from oneshot.library import fetch_drawings, load_scenes
-from oneshot.omniglot.download import md5
 from oneshot.omniglot.drawings import Drawings, load_drawings, save_drawings
-from oneshot.omniglot.mnist import MNIST_IMAGES, MNIST_LABELS
 from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import Scale
-from oneshot.published import find_set, read_facts
-from oneshot.records.run import TEST_SPLITS, RecordError
+from oneshot.published import find_set
+from oneshot.records.run import TEST_SPLITS
 from oneshot.records.segmentation_evaluator import LevelSets
 from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
-from stages.images import read_digits
-from stages.places import DRAWINGS, MNIST, RAW
+from stages.places import DRAWINGS
 
 
 def find_drawings(path: Path | None, scale: Scale, seed: int) -> tuple[Drawings, Path | None]:
@@ -110,29 +104,3 @@ def compare_with_published(scenes: Scenes, clutter_level: int, split: str, n_thr
     with ThreadPoolExecutor(n_threads) as threads:
         sums = list(threads.map(Scenes.sha256, jobs))
     return "yes" if sums == [job["sha256"] for job in facts["jobs"][: len(jobs)]] else "no"
-
-
-def find_outside(
-    all_runs: Path | None, mnist: Path | None, protocols: Protocols
-) -> tuple[dict[str, Outside], dict[str, str]]:
-    """Read Lake's runs and MNIST, where named or in their places; of what is not there give the reason.
-
-    Raises:
-        RecordError, ArchiveError: a file that was named is missing, damaged, or not the published one.
-    """
-    if protocols.source != "omniglot":
-        return {}, {}
-    outside, not_computed = {}, {}
-    path = all_runs or RAW / "all_runs.zip"
-    if all_runs or path.exists():
-        outside["all_runs"] = Outside(*read_all_runs(path))
-        if md5(path) != read_facts("omniglot")["archives"]["all_runs.zip"]["md5"]:
-            raise RecordError(f"{path} is not Lake's published archive (its MD5 is {md5(path)}).")
-    else:
-        not_computed["all_runs"] = f"there was no {path.name} on that machine"
-    folder = mnist or MNIST
-    if mnist or all((folder / name).exists() for name in (MNIST_IMAGES, MNIST_LABELS)):
-        outside["mnist"] = read_digits(folder)
-    else:
-        not_computed["mnist"] = "MNIST's test set was not on that machine"
-    return outside, not_computed

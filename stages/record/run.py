@@ -28,8 +28,9 @@ from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint, Trained, read_progress
 from oneshot.training.speed import Speed
 from stages.fingerprint import code_sha256
+from stages.images import read_outside
 from stages.record.conditions import compare_conditions, keep_conditions
-from stages.record.data import find_outside, keep_drawings, render_levels
+from stages.record.data import keep_drawings, render_levels
 from stages.record.form import name_device, save_curve
 from stages.record.plan import RunPlan
 
@@ -148,7 +149,7 @@ def begin_classification(
     ongoing = OngoingRun(plan=plan, net=net, train=train, trainings=[training.training], **common)
     if ongoing.world.rank == 0:
         pairs = find_pairs(NetworkScorer(net), protocols, training.recipe)
-        outside, not_computed = find_outside(all_runs, mnist, protocols)
+        outside, not_computed = read_outside(protocols, all_runs, mnist)
         if not pairs:
             not_computed[VERIFICATION] = "the network judges no pairs"
         ongoing.evaluator = ProtocolEvaluator(protocols, outside, pairs, ongoing.speed.device)

@@ -33,11 +33,11 @@ from oneshot.training import fit
 from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint
 from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, save_tensors
-from stages.images import read_digits
+from stages.images import read_digits, read_outside
 from stages.record import adopt, main, plan
 from stages.record import run as under_way
 from stages.record.conditions import recorded_revision
-from stages.record.data import find_outside, render_test_sets
+from stages.record.data import render_test_sets
 from stages.record.form import save_curve
 from tests.archives import flip_bit
 from tests.conftest import ROOT
@@ -681,16 +681,16 @@ def test_what_is_not_available_is_not_computed_and_said(
     drawings: Drawings, project: Path, mirror: Path
 ) -> None:
     protocols = find_protocols(drawings, load_params(ROOT / "params.yaml").other_images)
-    outside, not_computed = find_outside(None, None, protocols)
+    outside, not_computed = read_outside(protocols)
     assert (outside, not_computed.keys()) == ({}, {"all_runs", "mnist"})
-    outside, not_computed = find_outside(mirror / "all_runs.zip", None, protocols)
+    outside, not_computed = read_outside(protocols, mirror / "all_runs.zip")
     assert (outside.keys(), not_computed.keys()) == ({"all_runs"}, {"mnist"})
     for all_runs, mnist in ((project / "runs.zip", None), (None, project)):
         with pytest.raises(OneshotError, match="is missing"):
-            find_outside(all_runs, mnist, protocols)
+            read_outside(protocols, all_runs, mnist)
     (project / "runs.zip").write_bytes((mirror / "all_runs.zip").read_bytes() + b"more")
     with pytest.raises(OneshotError, match=r"runs\.zip is not Lake's published|is no whole zip"):
-        find_outside(project / "runs.zip", None, protocols)
+        read_outside(protocols, project / "runs.zip")
 
 
 @pytest.mark.omniglot
