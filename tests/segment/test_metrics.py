@@ -1,6 +1,5 @@
 """Threshold, IoU, localisation and intervals, on hand-drawn grids and against plain NumPy."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from scipy import ndimage
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.intervals import mean_of_hits, mean_of_values
 from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.segment.metrics import (
@@ -83,40 +81,6 @@ def test_an_empty_mask_is_never_localised():
     assert localised(empty, empty).item() is False
 
 
-def test_mean_has_students_interval():
-    mean = mean_of_values(np.array([0.2, 0.3, 0.4, 0.7], np.float32))
-    deviation = math.sqrt(sum((x - 0.4) ** 2 for x in (0.2, 0.3, 0.4, 0.7)) / 3)
-    half = 3.182446 * deviation / 2  # t(0.975, 3 degrees of freedom), from a printed table
-    assert (mean.value, mean.low, mean.high) == pytest.approx((0.4, 0.4 - half, 0.4 + half), abs=1e-6)
-    assert mean.n == 4
-
-
-def test_students_interval_is_clipped_to_0_and_1_at_either_end():
-    few, many = (mean_of_values(np.array(values)) for values in ([0.0, 0.0, 0.3], [0.7, 1.0, 1.0]))
-    half = 4.302653 * 0.1  # t(0.975, 2 degrees of freedom), and a standard error of 0.3 / 3
-    assert (few.low, few.high) == pytest.approx((0, 0.1 + half), abs=1e-6)
-    assert (many.low, many.high) == pytest.approx((0.9 - half, 1), abs=1e-6)
-
-
-def test_mean_of_one_value_leaves_everything_open():
-    mean = mean_of_values(np.array([0.5], np.float32))
-    assert (mean.value, mean.low, mean.high, mean.n) == (0.5, 0, 1, 1)
-
-
-def test_share_of_hits_has_wilsons_interval():
-    mean = mean_of_hits(np.array([True] * 8 + [False] * 2))
-    z, p, n = 1.959964, 0.8, 10
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert (mean.value, mean.low, mean.high) == pytest.approx((0.8, middle - half, middle + half), abs=1e-6)
-
-
-def test_share_of_hits_stays_within_0_and_1_where_all_hit():
-    mean = mean_of_hits(np.ones(20, bool))
-    assert mean.value == mean.high == 1
-    assert 0.8 < mean.low < 1
-
-
 def scenes_of(characters: list[list[int]], targets: list[int]) -> Scenes:
     """Scenes that hold these characters, in the order of drawing, and search these."""
     scenes = fake_scenes(len(targets), len(characters[0]), seed=0)
@@ -135,7 +99,7 @@ def test_a_same_class_distractor_is_another_instance_and_not_the_target_itself()
 def test_half_of_the_fullest_one_shot_scenes_have_a_same_class_distractor(
     drawings: Drawings, level: int, share: float
 ):
-    scenes = load_scenes("test-one-shot", level, 1000, drawings)
-    assert has_same_class_distractor(scenes).mean() == pytest.approx(share, abs=0.02)
+    scenes = load_scenes("test-one-shot", level, 2000, drawings)
+    assert has_same_class_distractor(scenes).mean() == pytest.approx(share, abs=0.015)
     # The target is where the mask is: no scene's own target counts as a distractor.
     assert (scenes.characters[:, level - 1] == scenes.target_characters).all()
