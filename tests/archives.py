@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from oneshot.omniglot.drawings import Drawings, unpack_rows
+from oneshot.omniglot.drawings import CHARACTER_TABLES, Drawings, unpack_rows
+
+
+def pick(drawings: Drawings, chosen: np.ndarray) -> Drawings:
+    """The chosen characters alone, in the same order."""
+    tables = {name: getattr(drawings, name)[chosen] for name in CHARACTER_TABLES}
+    return Drawings(bits=drawings.bits[chosen], source=drawings.source, **tables)
 
 
 def png(pixels: np.ndarray) -> bytes:

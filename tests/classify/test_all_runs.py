@@ -8,7 +8,7 @@ import pytest
 from oneshot.classify.all_runs import read_all_runs
 from oneshot.errors import ArchiveError
 from oneshot.omniglot.drawings import Drawings, unpack_rows
-from tests.archives import cut_off, png, write_zip
+from tests.archives import cut_off, pick, png, write_zip
 
 LABELS = "run07/class_labels.txt"
 DRAWING = "run03/test/item04.png"
@@ -111,7 +111,7 @@ def test_a_missing_archive_says_what_to_run(tmp_path):
 @pytest.mark.omniglot
 def test_lakes_drawings_are_those_of_images_evaluation(mirror, drawings):
     images, episodes = read_all_runs(mirror / "all_runs.zip")
-    evaluation = drawings.only(drawings.character_sets != "train")
+    evaluation = pick(drawings, drawings.character_sets != "train")
     known = {
         pixels.tobytes(): k
         for k, character in enumerate(evaluation.bits)

@@ -16,7 +16,7 @@ import pytest
 
 from oneshot.errors import ArchiveError, DownloadError, OneshotError
 from oneshot.omniglot.download import fetch_archives, md5
-from tests.archives import NAMES, assert_same_files, write_zip
+from tests.archives import NAMES, assert_same_files, pick, write_zip
 from tests.conftest import refusing
 
 # After an error pooch leaves its connection to the garbage collector, which the server fixture calls.
@@ -256,7 +256,7 @@ def test_the_mirrors_archives_are_taken_for_the_published_ones(
 ):
     """Decoding them takes seconds, and the fixture has done it."""
     train = drawings.character_sets == "train"
-    archives = {"images_background": drawings.only(train), "images_evaluation": drawings.only(~train)}
+    archives = {"images_background": pick(drawings, train), "images_evaluation": pick(drawings, ~train)}
     monkeypatch.setattr("oneshot.omniglot.download.read_archive", lambda path, folder: archives[folder])
     fetch_archives(tmp_path, facts, str(mirror), progress=False)
     assert_same_files(tmp_path, mirror)

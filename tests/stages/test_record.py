@@ -586,7 +586,10 @@ def test_overrides_replace_parameters_and_names_tell_runs_apart(project: Path) -
         ("own", "'own' is no TASK/NETWORK"),
         ("segmentation/alexnet", "there is no network 'alexnet' for segmentation"),
         ("classification/pairs_30000 --scale laptop", "pairs_30000 is not trained at scale laptop"),
-        ("classification/own --scale mini", "scale is 'mini', which is none of smoke, laptop, paper"),
+        (
+            "classification/own --scale mini",
+            "scale is 'mini', but input should be 'smoke', 'laptop' or 'paper'",
+        ),
         ("classification/own -S classification.recipes.own.lr=-1", "lr is -1, but"),
         ("classification/own -S classification.recipes.own.lrs=1", "own.lrs is not a known parameter"),
         ("classification/own --minutes 0", "--minutes is 0.0"),
