@@ -50,10 +50,6 @@ class Training(Section):
         """Tell whether it ended by itself: all planned steps were done, or patience had run out."""
         return self.stopped_early or self.n_steps == self.n_steps_planned
 
-    @property
-    def seen_per_second(self) -> float:
-        return self.n_seen / self.seconds if self.seconds else 0.0
-
 
 class Start(Section):
     """The weights that training began from; `n_seen` counts all that they had seen."""
@@ -80,8 +76,8 @@ class Released(Section):
     """The file of weights that the figures are of.
 
     `lost_points`: by how many percentage points of IoU or of right answers the released precision is worse
-    than float32, by test set, such as 4/test-train, or protocol. `oneshot.records.release` says when that is
-    too much.
+    than float32, by test set, such as 4/test-train, or protocol, of those that decided on it.
+    `oneshot.records.release` says when that is too much.
     """
 
     sha256: str

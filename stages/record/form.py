@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,24 +97,16 @@ def describe_training(report: TrainingReport) -> Training:
 
 
 def save_curve(folder: Path, curves: Mapping[str, Sequence[LogPoint]]) -> None:
-    """Write a CSV of at most about 1,000 lines a training: several points become one.
-
-    Its loss is the mean over their steps, its error that of the last validation among them.
-    """
+    """Write a CSV of every k-th point, 1,000 a training, and besides the validations and the last."""
     lines = [",".join(COLUMNS)]
     for training, points in curves.items():
-        n_together = -(-len(points) // CURVE_POINTS) or 1
-        step_before = 0
-        for first in range(0, len(points), n_together):
-            group = points[first : first + n_together]
-            n_steps = [b - a for a, b in pairwise([step_before, *(point.step for point in group)])]
-            loss = sum(n * point.loss for n, point in zip(n_steps, group, strict=True)) / sum(n_steps)
-            errors = [f"{point.error:.6g}" for point in group if point.error is not None]
-            last = group[-1]
-            step_before = last.step
-            error = errors[-1] if errors else ""
-            lines.append(
-                f"{training},{last.step},{last.n_seen},{loss:.6g},{last.lr:.6g},{error},{last.seconds:.2f}"
-            )
+        apart = -(-len(points) // CURVE_POINTS)
+        for number, point in enumerate(points, 1):
+            if number % apart == 0 or point.error is not None or point is points[-1]:
+                error = "" if point.error is None else f"{point.error:.6g}"
+                lines.append(
+                    f"{training},{point.step},{point.n_seen},{point.loss:.6g},{point.lr:.6g},{error},"
+                    f"{point.seconds:.2f}"
+                )
     with replacing(folder / CURVE) as file:
         file.write(("\n".join(lines) + "\n").encode())

@@ -20,7 +20,7 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Params
 from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
-from oneshot.records.segmentation_evaluator import SceneEvaluator, is_chooser
+from oneshot.records.segmentation_evaluator import SceneEvaluator
 from oneshot.segment import training as segment_training
 from oneshot.segment.training import SegmentationPlan
 from oneshot.segment.training_set import TrainingSet
@@ -133,7 +133,7 @@ def render_test_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int)
     if ongoing.speed.device_type == "cpu":
         batch_size = min(batch_size, CPU_BATCH_SIZE)
     ongoing.evaluator = SceneEvaluator(
-        test_sets, ongoing.speed.device, batch_size, chooses=is_chooser(ongoing.net)
+        test_sets, ongoing.speed.device, batch_size, chooses=plan.training.net == "masknet"
     )
 
 
