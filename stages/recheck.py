@@ -14,13 +14,7 @@ from oneshot.records.recheck import compare_answers, compare_scenes
 from oneshot.records.results import summarise_classification, summarise_segmentation
 from oneshot.records.run import WEIGHTS, Run, Task, read_runs
 from stages.command import run
-from stages.evaluate import (
-    keep_predictions,
-    read_sets_manifest,
-    read_test_sets,
-    score_level,
-    to_json,
-)
+from stages.evaluate import keep_predictions, read_sets_manifest, read_test_sets, score_level, to_json
 from stages.places import METRICS, PREDICTIONS, RECORDED
 from stages.source import find_source
 

@@ -108,20 +108,12 @@ class EpisodeProtocol(Section):
     n_queries: int
     sha256: str
 
-    @property
-    def n(self) -> int:
-        return self.n_queries
-
 
 class PairProtocol(Section):
     """Pairs that were judged."""
 
     n_pairs: int
     sha256: str
-
-    @property
-    def n(self) -> int:
-        return self.n_pairs
 
 
 class ClassificationBody(Section):
@@ -176,7 +168,16 @@ class Run(Section):
 
     @property
     def evaluated(self) -> bool:
-        return self.weights is not None and required_figures(self) <= self.figures.keys()
+        """Tell whether it has weights, and the figures without which a run is none."""
+        required = {"validation"}
+        if isinstance(self.body, SegmentationBody):
+            required = {
+                f"{level}/{OWN_ANSWER}/{split}/{metric}"
+                for level in self.body.levels
+                for split in TEST_SPLITS
+                for metric in ("iou", "localisation")
+            }
+        return self.weights is not None and required <= self.figures.keys()
 
     @property
     def n_seen(self) -> int:
@@ -190,23 +191,6 @@ class Run(Section):
     def segmentation(self) -> SegmentationBody:
         assert isinstance(self.body, SegmentationBody)
         return self.body
-
-    @property
-    def classification(self) -> ClassificationBody:
-        assert isinstance(self.body, ClassificationBody)
-        return self.body
-
-
-def required_figures(run: Run) -> set[str]:
-    """List the figures without which a run is not evaluated."""
-    if isinstance(run.body, ClassificationBody):
-        return {"validation"}
-    return {
-        f"{level}/{OWN_ANSWER}/{split}/{metric}"
-        for level in run.body.levels
-        for split in TEST_SPLITS
-        for metric in ("iou", "localisation")
-    }
 
 
 def list_strange_sets(as_published: Mapping[str, str]) -> list[str]:

@@ -11,11 +11,7 @@ from oneshot.report.published_rows import KOCH_NAMES, NETWORK_TITLES, TRAINING_S
 from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, RISING_CHARACTERS, Kind, choose, find_place
 from oneshot.report.tables import KIND_TITLES, join_words, pivot, write_section
 
-OTHER_DRAWERS = "background-verification/"
-TRIALS = {"validation": "as many as published", "selection": "many"}  # that may select a network
 WAYS_IN_NAME = re.compile(r"(\d+)-way-(\d+)-shot$")
-USUAL_WAYS = {"mnist": 10}
-SOURCE_TITLES = {"synthetic": "synthetic alphabets"}
 NOTES = (
     "*Published only*: nothing here computes that method. The rows {koch} are as published: which of table "
     "1's training sets they had is not known here. Rows *siamese net, ...* are this project's. Table 2's "
@@ -61,8 +57,13 @@ def write_classification(
     if rows["agreement_agrees"].notna().any():
         sections.append("*Agrees*: the recorded weights give the recorded answers here, trial by trial.")
     if on_omniglot:
-        return [*sections, *explain_published(rows, published)]
-    title = SOURCE_TITLES.get(source, source)
+        koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
+        sections += [f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}", *NOTES[1:]]
+        for row in choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.PUBLISHED).to_dict("records"):
+            percent = f"{row['n_way']}-way {100 * row['value']:g} %"
+            sections.append(f"For rising N one figure is published, {percent}: {row['source']}.")
+        return sections
+    title = "synthetic alphabets" if source == "synthetic" else source
     return [*sections, f"These are {title}, not Omniglot: the figures compare with no published one."]
 
 
@@ -71,7 +72,7 @@ def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]
     names = set(rows["benchmark"].dropna()) - set(RISING_CHARACTERS)
 
     def way(name: str) -> str:
-        n_way = protocols.get(name, {}).get("n_way", USUAL_WAYS.get(name, 20))
+        n_way = protocols.get(name, {}).get("n_way", 10 if name == "mnist" else 20)
         return f"{n_way}-way 1-shot"
 
     within = {"within-alphabet": "", "within-alphabet-10000": "more trials"}
@@ -83,10 +84,15 @@ def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]
         *list_mixed(names),
         Family(
             "verification, known characters by other drawers",
-            {f"{OTHER_DRAWERS}validation": "validation pairs", f"{OTHER_DRAWERS}test": "test pairs"},
+            {
+                "background-verification/validation": "validation pairs",
+                "background-verification/test": "test pairs",
+            },
             "Drawers 12 / 4 / 4 of images_background: ",
         ),
-        Family("trials that may select a network", TRIALS),
+        Family(
+            "trials that may select a network", {"validation": "as many as published", "selection": "many"}
+        ),
     ]
     known = {name for family in families for name in family.benchmarks}
     families += [Family(name, {name: ""}) for name in sorted(names - known)]
@@ -156,18 +162,3 @@ def order_lines(rows: pd.DataFrame, family: Family) -> dict[str, str]:
 def list_reasons(rows: pd.DataFrame) -> list[str]:
     """List why benchmarks were not computed, each a sentence."""
     return [f"{text.rstrip('.')}." for text in dict.fromkeys(rows["not_computed"].dropna())]
-
-
-def explain_published(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
-    """Say what the published figures are, and where no row of ours is known to be their like."""
-    koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
-    tutorial = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.PUBLISHED).to_dict("records")
-    return [
-        f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}",
-        *NOTES[1:],
-        *(
-            f"For rising N one figure is published, {row['n_way']}-way {100 * row['value']:g} %: "
-            f"{row['source']}."
-            for row in tutorial
-        ),
-    ]

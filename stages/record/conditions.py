@@ -71,11 +71,6 @@ def compare_conditions(folder: Path, found: Mapping[str, str | int]) -> None:
             )
 
 
-def keep_conditions(folder: Path, found: Mapping[str, str | int]) -> None:
-    with replacing(folder / CONDITIONS) as file:
-        file.write((json.dumps(found, indent=1) + "\n").encode())
-
-
 def check_writable(folder: Path) -> None:
     """Raise RecordError if no file can be written into a folder."""
     try:

@@ -28,35 +28,25 @@ def name_device(speed: Speed) -> str:
     return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
 
 
-def list_versions() -> dict[str, str | None]:
-    """List the versions that a run's figures may depend on."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        **{package: installed_version(package) for package in ("numpy", "numba")},
-    }
-
-
 def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
     """Give the fields of a record that do not depend on how the run went."""
     training = plan.training
     return {
-        "task": training.task,
+        **{name: getattr(training, name) for name in ("task", "net", "recipe", "settings", "seed", "scale")},
         "name": plan.name,
         "network": training.name,
-        "net": training.net,
-        "recipe": training.recipe,
-        "settings": training.settings,
-        "seed": training.seed,
-        "scale": training.scale,
         "start_from": plan.start_from,
         "budget_minutes": plan.minutes,
         "device": name_device(speed),
         "machine": machine(),
         "n_processes": world.size,
         "speed": speed.parts,
-        "versions": list_versions(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            **{package: installed_version(package) for package in ("numpy", "numba")},
+        },
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -67,7 +57,11 @@ def write_run(
 ) -> Run:  # fmt: skip
     """Write the scores, then the record, which vouches for them and the weights; `seconds`: of the rest."""
     save_scores(folder / SCORES, released.scores)
-    reports = tuple(map(describe_training, trainings))
+    reports = []
+    for report in trainings:
+        fields = {name: getattr(report, name) for name in Training.model_fields}
+        rounded = {name: round(fields[name], 1) for name in ("seconds", "seconds_waiting")}
+        reports.append(Training.model_validate(fields | rounded))
     run = Run.model_validate(
         {
             **facts,
@@ -87,13 +81,6 @@ def write_run(
     )
     save_run(folder, run)
     return run
-
-
-def describe_training(report: TrainingReport) -> Training:
-    """Describe one training as the record holds it."""
-    fields = {name: getattr(report, name) for name in Training.model_fields}
-    rounded = {name: round(fields[name], 1) for name in ("seconds", "seconds_waiting")}
-    return Training.model_validate(fields | rounded)
 
 
 def save_curve(folder: Path, curves: Mapping[str, Sequence[LogPoint]]) -> None:

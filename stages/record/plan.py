@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -124,8 +124,10 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     check_numbers(arguments)
     training = PLANNERS[task](params, network, arguments.seed)
     start = find_start(arguments, params, training)
-    if start is not None:
-        training = spare_preparation(training)
+    if start is not None:  # from weights that have learnt something: preparation would overwrite some
+        assert isinstance(training, SegmentationPlan)
+        skip = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
+        training = replace(training, trainings=tuple(skip))
     if task == CLASSIFICATION:
         seconds = max(training.checkpoint_seconds, CHECKPOINT_SECONDS)
         training = replace(training, checkpoint_seconds=seconds)
@@ -190,13 +192,6 @@ def find_start(arguments: argparse.Namespace, params: Params, training: Training
     return path
 
 
-def spare_preparation(training: TrainingPlan) -> TrainingPlan:
-    """Plan for weights that have learnt something: preparation would overwrite some of them."""
-    assert isinstance(training, SegmentationPlan)
-    prepared = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
-    return replace(training, trainings=tuple(prepared))
-
-
 def read_start(path: Path) -> Start:
     training = load_tensors(path)[1].get("training", {})
     n_seen = training.get("n_seen", 0) + training.get("n_seen_before", 0)
@@ -244,10 +239,6 @@ def list_words(line: Mapping[str, Any]) -> Iterator[str]:
     yield line["run"]
     for key, value in line["set"].items():
         yield from ("-S", f"{key}={json.dumps(value)}")
-    yield from list_options(line, ("minutes", "name", "seed", "start_from"))
-
-
-def list_options(line: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
-    for name in names:
+    for name in known[2:]:
         if name in line:
             yield from (f"--{name.replace('_', '-')}", str(line[name]))

@@ -16,7 +16,8 @@ from oneshot.classify import training as classify_training
 from oneshot.classify.protocols import draw_once, find_protocols
 from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
-from oneshot.omniglot.drawings import Drawings
+from oneshot.files import write_json
+from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Params
 from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
@@ -29,8 +30,8 @@ from oneshot.training.progress import LogPoint, Trained, read_progress
 from oneshot.training.speed import Speed
 from stages.fingerprint import code_sha256
 from stages.images import read_outside
-from stages.record.conditions import compare_conditions, keep_conditions
-from stages.record.data import keep_drawings, render_levels
+from stages.record.conditions import CONDITIONS, compare_conditions
+from stages.record.data import render_levels
 from stages.record.form import name_device, save_curve
 from stages.record.plan import RunPlan
 
@@ -78,7 +79,7 @@ class OngoingRun:
         if any(path.exists() for path in checkpoints.values()):
             compare_conditions(self.folder, conditions)
         if self.world.rank == 0:
-            keep_conditions(self.folder, conditions)
+            write_json(self.folder / CONDITIONS, conditions)
         for name, path in checkpoints.items():
             if path.exists():
                 progress = read_progress(path)
@@ -110,7 +111,10 @@ def begin_segmentation(plan: RunPlan, drawings: Drawings, path: Path | None, **c
     """Begin with a new network, or with the weights that it starts from."""
     training = cast(SegmentationPlan, plan.training)
     net, n_seen_before = segment_training.build_net(training, plan.start)
-    training_set = TrainingSet(keep_drawings(path, drawings, common["folder"]))
+    if path is None:
+        path = common["folder"] / "drawings.npz"
+        save_drawings(path, drawings)
+    training_set = TrainingSet(path)
     statistics = training_set.statistics(training.levels)[training.last_level]
     train = partial(segment_training.train, training, training_set, net=net, n_seen_before=n_seen_before)
     body = {

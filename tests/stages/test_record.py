@@ -138,7 +138,7 @@ def test_a_run_needs_nothing_of_the_pipeline(recorded: Path, project: Path) -> N
         found = load_run(project / out)
         assert (found.complete, found.git_revision) == (True, f"{REVISION}-dirty")
         assert found.budget_minutes == minutes
-    assert found.classification.not_computed["verification"] == "the network judges no pairs"
+    assert found.body.not_computed["verification"] == "the network judges no pairs"
     assert list((project / "runs/record").iterdir()) == []
 
 
@@ -175,7 +175,7 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
         "validation",
         "selection",
         "verification",
-    } < own.classification.protocols.keys()
+    } < own.body.protocols.keys()
     assert {"rising-ways/2", "rising-ways-training/18", "verification"} < own.figures.keys()
     for run in (scenes, own):
         assert (run.seed, run.scale, run.complete) == (1803, "smoke", True)
