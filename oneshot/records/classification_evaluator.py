@@ -69,11 +69,11 @@ class ProtocolEvaluator:
         an_image = measure(lambda: scorer.encode(images)[0].cpu()) / len(images)
         scoring = measure(lambda: score_list(scorer, self.protocols, trials))
         an_episode = max(0.0, scoring - an_image * len(images)) / len(trials)
-        n_images = n_episodes = 0
+        seconds = 0.0
         for names in (self.everything, *[self.deciding] * (1 + len(self.smaller))):
-            images_of_names, episodes_of_names = self.count(names)
-            n_images, n_episodes = n_images + images_of_names, n_episodes + episodes_of_names
-        return an_image * n_images + an_episode * n_episodes
+            n_images, n_episodes = self.count(names)
+            seconds += an_image * n_images + an_episode * n_episodes
+        return seconds
 
     def count(self, names: Iterable[str]) -> tuple[int, int]:
         """Count images to be encoded, those of the protocols' lists once for all, and episodes."""

@@ -1,7 +1,7 @@
 """The tables of classification: which rows of figures each shows, and how it is explained."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +75,17 @@ def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]
         n_way = protocols.get(name, {}).get("n_way", 10 if name == "mnist" else 20)
         return f"{n_way}-way 1-shot"
 
+    found = [match for name in names if name.startswith("mixed-") and (match := WAYS_IN_NAME.search(name))]
+    mixed: dict[int, dict[str, str]] = {}  # a table for every N, a column for each number of shots
+    for n_way, n_shot, name in sorted((int(match[1]), int(match[2]), match.string) for match in found):
+        mixed.setdefault(n_way, {})[name] = f"{n_shot}-shot"
     within = {"within-alphabet": "", "within-alphabet-10000": "more trials"}
     families = [
         Family("verification, same character or not", {"verification": ""}, "Koch et al., table 1: "),
         Family(f"{way('within-alphabet')} within an alphabet", within, "Koch et al., table 2: "),
         Family(f"{way('all_runs')}, Lake's own 20 runs", {"all_runs": ""}, error=True),
         Family(f"{way('mnist')} on MNIST", {"mnist": ""}, "Koch et al., table 3: "),
-        *list_mixed(names),
+        *(Family(f"{n}-way, characters mixed over alphabets", columns) for n, columns in mixed.items()),
         Family(
             "verification, known characters by other drawers",
             {
@@ -99,22 +103,13 @@ def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]
     return [family for family in families if names & family.benchmarks.keys()]
 
 
-def list_mixed(names: Iterable[str]) -> list[Family]:
-    """List a family for every N, with a column for each number of shots."""
-    found = [match for name in names if name.startswith("mixed-") and (match := WAYS_IN_NAME.search(name))]
-    shots: dict[int, dict[str, str]] = {}
-    for n_way, n_shot, name in sorted((int(match[1]), int(match[2]), match.string) for match in found):
-        shots.setdefault(n_way, {})[name] = f"{n_shot}-shot"
-    return [Family(f"{n_way}-way, characters mixed over alphabets", mixed) for n_way, mixed in shots.items()]
-
-
 def write_family(rows: pd.DataFrame, family: Family, on_omniglot: bool) -> list[str]:
     """Write a table, and below it whose figures are published and why some are not computed."""
-    rows = choose(rows, benchmark=[*family.benchmarks])
+    rows = name_cells(choose(rows, benchmark=[*family.benchmarks]), family)
     names = ", ".join(f"`{name}`" for name in family.benchmarks if rows["benchmark"].eq(name).any())
     title = (family.reproduces if on_omniglot else "") + family.title
     measure = "error" if family.error else "accuracy"
-    table = pivot(name_cells(rows, family), "method", "line", order_lines(rows, family), family.error)
+    table = pivot(rows, "method", "line", order_lines(rows), family.error)
     notes = [f"*Published*: {text}." for text in dict.fromkeys(choose(rows, kind=Kind.PUBLISHED)["source"])]
     notes += [f"*Not computed*: {text}" for text in list_reasons(rows)]
     return write_section(f"{title[0].upper()}{title[1:]} ({names}), {measure} in %", table, *notes)
@@ -142,9 +137,8 @@ def name_cells(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
     return rows.assign(place=places).sort_values("place", kind="stable")
 
 
-def order_lines(rows: pd.DataFrame, family: Family) -> dict[str, str]:
+def order_lines(rows: pd.DataFrame) -> dict[str, str]:
     """Order lines as published, then networks and baselines in their order; mark what is published only."""
-    rows = name_cells(rows, family)
     published = set(choose(rows, kind=Kind.PUBLISHED)["line"])
 
     def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:

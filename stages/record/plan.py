@@ -124,23 +124,27 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     check_numbers(arguments)
     training = PLANNERS[task](params, network, arguments.seed)
     start = find_start(arguments, params, training)
+    start_from = None
     if start is not None:  # from weights that have learnt something: preparation would overwrite some
+        before = load_tensors(start)[1].get("training", {})
+        n_seen = before.get("n_seen", 0) + before.get("n_seen_before", 0)
+        start_from = Start(file=start.as_posix(), sha256=file_sha256(start), n_seen=n_seen)
         assert isinstance(training, SegmentationPlan)
         skip = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
         training = replace(training, trainings=tuple(skip))
     if task == CLASSIFICATION:
         seconds = max(training.checkpoint_seconds, CHECKPOINT_SECONDS)
         training = replace(training, checkpoint_seconds=seconds)
-    chooses = training.net == "masknet"
     sizes = params.scale.evaluate
+    n_scenes = sizes.n_masknet_scenes if training.net == "masknet" else sizes.n_scenes
     return RunPlan(
         training=training,
         name=arguments.name or name_run(training, params.seed),
         minutes=arguments.minutes,
         stop_after=arguments.stop_after,
         start=start,
-        start_from=None if start is None else read_start(start),
-        n_test_scenes=arguments.test_scenes or (sizes.n_masknet_scenes if chooses else sizes.n_scenes),
+        start_from=start_from,
+        n_test_scenes=arguments.test_scenes or n_scenes,
     )
 
 
@@ -190,12 +194,6 @@ def find_start(arguments: argparse.Namespace, params: Params, training: Training
             "them first, or name others by --start-from."
         )
     return path
-
-
-def read_start(path: Path) -> Start:
-    training = load_tensors(path)[1].get("training", {})
-    n_seen = training.get("n_seen", 0) + training.get("n_seen_before", 0)
-    return Start(file=path.as_posix(), sha256=file_sha256(path), n_seen=n_seen)
 
 
 def run_folder(plan: RunPlan, drawings_sha256: str) -> Path:
