@@ -1,5 +1,6 @@
 """A recorded run under way: what it trains, how it is evaluated, what it goes on from."""
 
+import json
 import sys
 import time
 from collections import defaultdict
@@ -21,6 +22,7 @@ from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Params
 from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
+from oneshot.records.run import RecordError
 from oneshot.records.segmentation_evaluator import SceneEvaluator
 from oneshot.segment import training as segment_training
 from oneshot.segment.training import SegmentationPlan
@@ -30,11 +32,11 @@ from oneshot.training.progress import LogPoint, Trained, read_progress
 from oneshot.training.speed import Speed
 from stages.fingerprint import code_sha256
 from stages.images import read_outside
-from stages.record.conditions import CONDITIONS, compare_conditions
 from stages.record.data import render_levels
 from stages.record.form import name_device, save_curve
 from stages.record.plan import RunPlan
 
+CONDITIONS = "conditions.json"  # beside a run's checkpoint: who goes on with it must find the same
 SPOKEN_SECONDS = 30  # between two lines of progress
 CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (docs/log.md)
 
@@ -76,10 +78,18 @@ class OngoingRun:
             "processes": self.world.size,
             "speed": ",".join(self.speed.parts) or "plain",
         }
-        if any(path.exists() for path in checkpoints.values()):
-            compare_conditions(self.folder, conditions)
+        file = self.folder / CONDITIONS
+        if file.exists() and any(path.exists() for path in checkpoints.values()):
+            kept = json.loads(file.read_text())
+            for name, value in conditions.items():
+                if kept.get(name) != value:
+                    raise RecordError(
+                        f"the checkpoint in {self.folder} is of another run ({name} {kept.get(name)}, now "
+                        f"{value}): delete that folder to start afresh, or its {CONDITIONS} to go on "
+                        "nevertheless."
+                    )
         if self.world.rank == 0:
-            write_json(self.folder / CONDITIONS, conditions)
+            write_json(file, conditions)
         for name, path in checkpoints.items():
             if path.exists():
                 progress = read_progress(path)
