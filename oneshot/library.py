@@ -24,15 +24,10 @@ SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies
 DEFAULT_NETWORK = "siamese_unet-4-fast"
 
 
-def cache_folder() -> Path:
-    """Give ONESHOT_CACHE, or the user's cache folder."""
-    import pooch  # here, since machines without network, which bring their drawings, may lack it
-
-    return Path(os.environ.get("ONESHOT_CACHE") or pooch.os_cache("oneshot-omniglot"))
-
-
 def fetch_drawings(path: Path | None = None) -> "Drawings":
-    """Load Omniglot's drawings from ``path``, the pipeline, or else the user's cache, filled on first use.
+    """Load Omniglot's drawings from ``path``, the pipeline, or else a cache, filled on first use.
+
+    The cache: ONESHOT_CACHE, or the user's cache folder.
 
     Raises:
         DrawingsError: ``path`` is given, and missing or damaged.
@@ -44,21 +39,22 @@ def fetch_drawings(path: Path | None = None) -> "Drawings":
 
     if path is not None:
         return load_drawings(path)
-    drawings = load_omniglot(PIPELINE_DRAWINGS)  # at scale smoke these are synthetic
-    if drawings is not None:
+    if (drawings := load_omniglot(PIPELINE_DRAWINGS)) is not None:  # at scale smoke these are synthetic
         return drawings
-    cached = cache_folder() / "drawings.npz"
-    drawings = load_omniglot(cached)
-    if drawings is not None:
+    import pooch  # here, since machines without network, which bring their drawings, may lack it
+
+    folder = Path(os.environ.get("ONESHOT_CACHE") or pooch.os_cache("oneshot-omniglot"))
+    cached = folder / "drawings.npz"
+    if (drawings := load_omniglot(cached)) is not None:
         return drawings
     facts = read_facts("omniglot")
-    archives = fetch_archives(cached.parent, facts, os.environ.get("OMNIGLOT_MIRROR") or None, progress=True)
+    archives = fetch_archives(folder, facts, os.environ.get("OMNIGLOT_MIRROR") or None, progress=True)
     drawings = read_archives(
         archives["images_background.zip"],
         archives["images_evaluation.zip"],
         facts["drawings"]["n_characters"],
     )
-    drawings.check_published(facts, str(cached.parent))
+    drawings.check_published(facts, str(folder))
     save_drawings(cached, drawings)
     return drawings
 
@@ -89,14 +85,7 @@ def load_scenes(
     Raises:
         ParameterError: there is no such split, or fewer scenes in it.
     """
-    from oneshot.clutter.scenes import (
-        JOB_SCENES,
-        SceneRecipe,
-        concatenate,
-        job_seeds,
-        lay_out,
-        render_job,
-    )
+    from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, concatenate, job_seeds, lay_out, render_job
 
     found = find_split(split)
     if n_scenes is None:

@@ -9,8 +9,6 @@ from pathlib import Path
 from oneshot.files import write_json
 from stages.places import METRICS
 
-PACKAGES = ("torch", "numpy", "numba", "pillow", "zarr")
-
 
 def write_provenance(name: str, **facts: float | str) -> None:
     """Write metrics/provenance/NAME.json: seconds or counts, machine, versions, and Git's revision."""
@@ -18,7 +16,7 @@ def write_provenance(name: str, **facts: float | str) -> None:
         **facts,
         "machine": machine(),
         "python": platform.python_version(),
-        "packages": {package: installed_version(package) for package in PACKAGES},
+        "packages": {name: installed_version(name) for name in ("torch", "numpy", "numba", "pillow", "zarr")},
         "git_revision": git_revision(),
     }
     write_json(METRICS / "provenance" / f"{name}.json", about)

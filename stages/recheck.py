@@ -14,13 +14,7 @@ from oneshot.records.recheck import compare_answers, compare_scenes
 from oneshot.records.results import summarise_classification, summarise_segmentation
 from oneshot.records.run import WEIGHTS, Run, Task, read_runs
 from stages.command import run
-from stages.evaluate import (
-    keep_predictions,
-    read_sets_manifest,
-    read_test_sets,
-    score_level,
-    to_json,
-)
+from stages.evaluate import keep_predictions, read_sets_manifest, read_test_sets, score_level, to_json
 from stages.places import METRICS, PREDICTIONS, RECORDED
 from stages.source import find_source
 
@@ -68,7 +62,10 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
                         agreement = compare_scenes(scores[key], recorded[key], chooses=chooses)
                         networks[one.name]["agreement"][key] = asdict(agreement)
     save_arrays(PREDICTIONS / "rechecked.npz", **arrays)
-    return {name: sort_agreement(found) for name, found in networks.items()}
+    for found in networks.values():  # in the order of the figures
+        agreement = found["agreement"]
+        found["agreement"] = {key: agreement[key] for key in found["figures"] if key in agreement}
+    return networks
 
 
 def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
@@ -128,12 +125,6 @@ def are_published(one: Run, test_set: str, rendered: dict[str, Any]) -> bool:
     """
     verdict = one.segmentation.test_sets_as_published.get(test_set)
     return rendered["checked_against"] == "published checksums" and verdict == "yes"
-
-
-def sort_agreement(found: dict[str, Any]) -> dict[str, Any]:
-    """Put the agreement into the order of the figures."""
-    agreement = found["agreement"]
-    return found | {"agreement": {key: agreement[key] for key in found["figures"] if key in agreement}}
 
 
 if __name__ == "__main__":

@@ -40,7 +40,10 @@ def main() -> None:
         of_task = read_runs(RECORDED, task)
         rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
         runs.append(collect_runs(of_task, rechecked))
-        write_text(TABLES / f"{task}.csv", to_csv(in_percents(rows[task])))
+        percents = rows[task].rename(columns={"value": "percent"})  # for DVC's plots
+        for name in ("percent", "low", "high"):
+            percents[name] = 100 * percents[name].astype(float)
+        write_text(TABLES / f"{task}.csv", to_csv(percents.dropna(axis=1, how="all")))
     table = pd.concat([found for found in runs if not found.empty] or runs)
     shown = {level: choose_shown(rows[SEGMENTATION], level) for level in CLUTTER_LEVELS}
     write_text(TABLES / "recorded_runs.csv", to_csv(table))
@@ -73,14 +76,6 @@ def write_summary(rows: dict[str, pd.DataFrame]) -> None:
     for of_task in rows.values():
         for place, values in summarise_networks(of_task).items():
             write_json(SUMMARY / f"{place}.json", values)
-
-
-def in_percents(rows: pd.DataFrame) -> pd.DataFrame:
-    """Turn figures into %, for DVC's plots; fields of which there is nothing are left out."""
-    percents = rows.rename(columns={"value": "percent"})
-    for name in ("percent", "low", "high"):
-        percents[name] = 100 * percents[name].astype(float)
-    return percents.dropna(axis=1, how="all")
 
 
 def spread_rising_ways(rows: pd.DataFrame) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oneshot.intervals import Figure
 from oneshot.published import read_facts
 from oneshot.records.results import SUMMARISE, Scores, load_scores
 from oneshot.records.run import (
@@ -14,6 +13,7 @@ from oneshot.records.run import (
     TEST_SPLITS,
     WEIGHTS,
     ClassificationBody,
+    PairProtocol,
     RecordError,
     Run,
     check_revision,
@@ -36,7 +36,7 @@ def check_run(folder: Path) -> Run:
     run = load_run(folder)
     check_revision(run.git_revision)
     check_published(run, str(folder / RUN))
-    run, _ = load_checked(folder)
+    load_checked(folder)
     if not (folder / CURVE).is_file():
         raise RecordError(
             f"the training curve {folder / CURVE} is missing: fetch it, or record the run again."
@@ -64,7 +64,10 @@ def check_scores(run: Run, scores: Scores, name: str) -> None:
             "on with it."
         )
     if isinstance(run.body, ClassificationBody):
-        sizes = {protocol: about.n for protocol, about in run.body.protocols.items()}
+        sizes = {
+            protocol: about.n_pairs if isinstance(about, PairProtocol) else about.n_queries
+            for protocol, about in run.body.protocols.items()
+        }
         check_keys(sizes, scores, f"{name} and its file of scores are of different protocols")
         for protocol, n in sizes.items():
             if scores[protocol].size != n:
@@ -75,21 +78,18 @@ def check_scores(run: Run, scores: Scores, name: str) -> None:
     found = SUMMARISE[run.task](scores)
     check_keys(run.figures, found, f"{name} and its scores have different figures")
     for key, figure in run.figures.items():
-        if not are_close(figure, found[key]):
+        again = found[key]
+        apart = max(abs(getattr(figure, end) - getattr(again, end)) for end in ("value", "low", "high"))
+        if figure.n != again.n or not apart < TOLERANCE:
             raise RecordError(
                 f"{name} says {figure.value:.6f} of {figure.n} for {key}, but its scores have the mean "
-                f"{found[key].value:.6f} of {found[key].n}."
+                f"{again.value:.6f} of {again.n}."
             )
 
 
 def check_keys(said: Mapping[str, Any], found: Mapping[str, Any], complaint: str) -> None:
     if said.keys() != found.keys():
         raise RecordError(f"{complaint} ({', '.join(sorted(said.keys() ^ found.keys()))}).")
-
-
-def are_close(said: Figure, found: Figure) -> bool:
-    pairs = ((said.value, found.value), (said.low, found.low), (said.high, found.high))
-    return said.n == found.n and all(abs(one - other) < TOLERANCE for one, other in pairs)
 
 
 def check_weights(run: Run, folder: Path) -> None:

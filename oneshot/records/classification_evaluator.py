@@ -11,7 +11,7 @@ from torch import nn
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.network import Network
 from oneshot.classify.pairs import Pairs
-from oneshot.classify.protocols import RISING_WAYS, Protocols
+from oneshot.classify.protocols import Protocols
 from oneshot.classify.scoring import (
     SELECTION,
     VALIDATION,
@@ -28,15 +28,13 @@ from oneshot.training.tensors import Precision, load_network
 # Of the deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
 # down, for a smaller file to be good enough. To be better by chance is no reason to choose a file.
 MOST_MOVED = 0.002
-MIXED = "mixed-"  # begins the names of protocols that need ten times as many images as the others
 
 
 class ProtocolEvaluator:
     """An evaluator of classification networks for `oneshot.records.release`.
 
     A smaller file is good enough if it moves the selection trials by 0.2 points at most; no test has a say in
-    that. Lost points are computed of all protocols but those of mixed alphabets and of rising N-way, which
-    need ten times as many images.
+    that.
     """
 
     smaller: tuple[Precision, ...] = ("int8", "float16")
@@ -47,9 +45,6 @@ class ProtocolEvaluator:
     ) -> None:
         self.protocols, self.outside, self.pairs, self.device = protocols, outside, pairs, device
         self.everything = (*outside, *protocols.lists, VALIDATION, SELECTION, *pairs)
-        self.compared = tuple(
-            name for name in self.everything if name not in RISING_WAYS and not name.startswith(MIXED)
-        )
 
     def score_file(self, path: Path, selection: Iterable[str]) -> dict[str, np.ndarray]:
         scorer = NetworkScorer(load_network(path, NETS)[0], Speed(self.device))
@@ -74,11 +69,11 @@ class ProtocolEvaluator:
         an_image = measure(lambda: scorer.encode(images)[0].cpu()) / len(images)
         scoring = measure(lambda: score_list(scorer, self.protocols, trials))
         an_episode = max(0.0, scoring - an_image * len(images)) / len(trials)
-        n_images = n_episodes = 0
-        for names in (self.everything, self.compared, *[self.deciding] * len(self.smaller)):
-            images_of_names, episodes_of_names = self.count(names)
-            n_images, n_episodes = n_images + images_of_names, n_episodes + episodes_of_names
-        return an_image * n_images + an_episode * n_episodes
+        seconds = 0.0
+        for names in (self.everything, *[self.deciding] * (1 + len(self.smaller))):
+            n_images, n_episodes = self.count(names)
+            seconds += an_image * n_images + an_episode * n_episodes
+        return seconds
 
     def count(self, names: Iterable[str]) -> tuple[int, int]:
         """Count images to be encoded, those of the protocols' lists once for all, and episodes."""

@@ -32,7 +32,7 @@ class Agreement:
     """Scores of `n` scenes or answers beside the recorded ones, whose mean is `recorded`.
 
     Differences are in percentage points, here less recorded, where a right answer counts as 100 points:
-    `difference_points` is of the means, `share_beyond_1_point` the share of scenes, or answers that turned.
+    `difference_points` is of the means.
     """
 
     agrees: bool
@@ -40,8 +40,6 @@ class Agreement:
     n: int
     difference_points: float
     mean_absolute_difference_points: float
-    largest_difference_points: float
-    share_beyond_1_point: float
 
 
 def compare_scenes(
@@ -85,13 +83,10 @@ def compare_answers(
 def compare(here: np.ndarray, recorded: np.ndarray, agree: Callable[[Points], bool]) -> Agreement:
     before = recorded.astype(np.float64)
     points = 100 * (here.astype(np.float64) - before)
-    absolute = np.abs(points)
     return Agreement(
         agrees=agree(points),
         recorded=float(before.mean()),
         n=len(points),
         difference_points=float(points.mean()),
-        mean_absolute_difference_points=float(absolute.mean()),
-        largest_difference_points=float(absolute.max()),
-        share_beyond_1_point=float((absolute > 1).mean()),
+        mean_absolute_difference_points=float(np.abs(points).mean()),
     )

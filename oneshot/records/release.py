@@ -17,24 +17,22 @@ LARGEST_BYTES = 45 * 2**20  # of a released file, which lies in Git; where nothi
 class Evaluator(Protocol):
     """Evaluation of the networks of one task, in plain float32, as any machine can do it again.
 
-    `smaller`: precisions to try before float32, the smallest first. What is scored is one of three
-    selections: `deciding`, by which a smaller file is as good; `compared`, on which lost points are computed;
-    `everything`.
+    `smaller`: precisions to try before float32, the smallest first. What is scored is one of two selections:
+    `deciding`, by which a smaller file is as good, and of which lost points are; `everything`.
     """
 
     smaller: tuple[Precision, ...]
     deciding: Any
-    compared: Any
     everything: Any
 
     def score_file(self, path: Path, selection: Any) -> dict[str, Any]:
         """Score a file of weights on some of the test sets or protocols."""
 
     def is_as_good(self, whole: Scores, smaller: Scores) -> bool:
-        """Tell whether a file's scores are as good as those of float32, on all that it has."""
+        """Tell whether a file's scores are as good as those of float32."""
 
     def lost_points(self, whole: Scores, smaller: Scores) -> dict[str, float]:
-        """Compute by how many percentage points a file is worse than float32, on all that both have."""
+        """Compute by how many percentage points a file is worse than float32."""
 
     def measure_seconds(self, net: nn.Module) -> float:
         """Estimate from a few batches how long `release` takes."""
@@ -58,28 +56,30 @@ def release(net: nn.Module, info: NetworkInfo, path: Path, evaluator: Evaluator)
     beside = path.with_name(path.name + ".released.partial")
     try:
         save_network(beside, net, info)
-        whole = evaluator.score_file(beside, evaluator.compared)
-        precision, found = write_smallest(net, info, beside, evaluator, whole)
+        whole = evaluator.score_file(beside, evaluator.deciding)
+        precision, deciding = write_smallest(net, info, beside, evaluator, whole)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    scores = evaluator.score_file(path, evaluator.everything) if found is None else found
-    return Release(precision, scores, evaluator.lost_points(whole, scores))
+    scores = deciding
+    if evaluator.deciding is not evaluator.everything:
+        scores = evaluator.score_file(path, evaluator.everything)
+    return Release(precision, scores, evaluator.lost_points(whole, deciding))
 
 
 def write_smallest(
     net: nn.Module, info: NetworkInfo, path: Path, evaluator: Evaluator, whole: dict[str, Any]
-) -> tuple[Precision, dict[str, Any] | None]:
-    """Write the smallest file that loses nothing; give its precision, and its scores if all are known."""
+) -> tuple[Precision, dict[str, Any]]:
+    """Write the smallest file that loses nothing; give its precision, and its scores on what decides."""
     for precision in evaluator.smaller:
         save_network(path, net, info, precision)
         if path.stat().st_size > LARGEST_BYTES:
             break
         found = evaluator.score_file(path, evaluator.deciding)
         if evaluator.is_as_good(whole, found):
-            return precision, found if evaluator.deciding is evaluator.everything else None
+            return precision, found
     save_network(path, net, info)
     if path.stat().st_size <= LARGEST_BYTES:
-        return "float32", whole if evaluator.compared is evaluator.everything else None
+        return "float32", whole
     save_network(path, net, info, "int8")
-    return "int8", None
+    return "int8", evaluator.score_file(path, evaluator.deciding)

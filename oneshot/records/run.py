@@ -50,10 +50,6 @@ class Training(Section):
         """Tell whether it ended by itself: all planned steps were done, or patience had run out."""
         return self.stopped_early or self.n_steps == self.n_steps_planned
 
-    @property
-    def seen_per_second(self) -> float:
-        return self.n_seen / self.seconds if self.seconds else 0.0
-
 
 class Start(Section):
     """The weights that training began from; `n_seen` counts all that they had seen."""
@@ -80,8 +76,8 @@ class Released(Section):
     """The file of weights that the figures are of.
 
     `lost_points`: by how many percentage points of IoU or of right answers the released precision is worse
-    than float32, by test set, such as 4/test-train, or protocol. `oneshot.records.release` says when that is
-    too much.
+    than float32, by test set, such as 4/test-train, or protocol, of those that decided on it.
+    `oneshot.records.release` says when that is too much.
     """
 
     sha256: str
@@ -112,20 +108,12 @@ class EpisodeProtocol(Section):
     n_queries: int
     sha256: str
 
-    @property
-    def n(self) -> int:
-        return self.n_queries
-
 
 class PairProtocol(Section):
     """Pairs that were judged."""
 
     n_pairs: int
     sha256: str
-
-    @property
-    def n(self) -> int:
-        return self.n_pairs
 
 
 class ClassificationBody(Section):
@@ -180,7 +168,16 @@ class Run(Section):
 
     @property
     def evaluated(self) -> bool:
-        return self.weights is not None and required_figures(self) <= self.figures.keys()
+        """Tell whether it has weights, and the figures without which a run is none."""
+        required = {"validation"}
+        if isinstance(self.body, SegmentationBody):
+            required = {
+                f"{level}/{OWN_ANSWER}/{split}/{metric}"
+                for level in self.body.levels
+                for split in TEST_SPLITS
+                for metric in ("iou", "localisation")
+            }
+        return self.weights is not None and required <= self.figures.keys()
 
     @property
     def n_seen(self) -> int:
@@ -194,23 +191,6 @@ class Run(Section):
     def segmentation(self) -> SegmentationBody:
         assert isinstance(self.body, SegmentationBody)
         return self.body
-
-    @property
-    def classification(self) -> ClassificationBody:
-        assert isinstance(self.body, ClassificationBody)
-        return self.body
-
-
-def required_figures(run: Run) -> set[str]:
-    """List the figures without which a run is not evaluated."""
-    if isinstance(run.body, ClassificationBody):
-        return {"validation"}
-    return {
-        f"{level}/{OWN_ANSWER}/{split}/{metric}"
-        for level in run.body.levels
-        for split in TEST_SPLITS
-        for metric in ("iou", "localisation")
-    }
 
 
 def list_strange_sets(as_published: Mapping[str, str]) -> list[str]:

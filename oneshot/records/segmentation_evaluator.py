@@ -15,7 +15,6 @@ from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.metrics import has_same_class_distractor
 from oneshot.segment.nets import NETS
-from oneshot.segment.nets.masknet import MaskNet
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import Precision, load_network
 
@@ -51,7 +50,14 @@ class SceneEvaluator:
     def __init__(self, test_sets: TestSets, device: str, batch_size: int, *, chooses: bool) -> None:
         """Prepare to evaluate; chooses: whether the network chooses among proposals, as MaskNet does."""
         self.everything = test_sets
-        self.deciding = self.compared = first_scenes(test_sets) if chooses else test_sets
+        self.deciding = test_sets
+        if chooses:
+            self.deciding = {
+                level: LevelSets(
+                    {name: s[:DECIDING_SCENES] for name, s in sets.scenes.items()}, sets.statistics
+                )
+                for level, sets in test_sets.items()
+            }
         self.device, self.batch_size, self.chooses = device, batch_size, chooses
 
     def score_file(self, path: Path, selection: TestSets) -> dict[str, np.ndarray]:
@@ -76,16 +82,24 @@ class SceneEvaluator:
         n_scenes = count_scenes(self.everything) + count_scenes(self.deciding)
         if self.chooses:
             n_scenes += count_scenes(self.deciding)
-        return n_scenes * measure_scene(net, sets, device=self.device, batch_size=self.batch_size)
+        batch = sets.scenes["test-train"][: self.batch_size]
+        speed = Speed(self.device)
+        readings = []
+        with speed.running():
+            for _ in range(1 + N_READINGS):
+                started = time.perf_counter()
+                evaluate_answers(net, batch, sets.statistics, batch_size=self.batch_size, speed=speed)
+                readings.append(time.perf_counter() - started)
+        return n_scenes * max(readings[1:]) / len(batch)  # the first one warms up
 
 
 def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
-    """Compute the points that the network's own answer loses in every scene that both have, by test set."""
+    """Compute the points that the network's own answer loses in every scene, by test set."""
     found = {}
     for key, iou in whole.items():
         level, *answer, split, kind = key.split("/")
         if (answer, kind) == ([OWN_ANSWER], "iou"):
-            found[f"{level}/{split}"] = 100 * (iou.astype(np.float64) - smaller[key][: len(iou)])
+            found[f"{level}/{split}"] = 100 * (iou.astype(np.float64) - smaller[key])
     return found
 
 
@@ -104,30 +118,5 @@ def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: 
     return scores
 
 
-def first_scenes(test_sets: TestSets) -> dict[int, LevelSets]:
-    return {
-        level: LevelSets({split: s[:DECIDING_SCENES] for split, s in sets.scenes.items()}, sets.statistics)
-        for level, sets in test_sets.items()
-    }
-
-
 def count_scenes(test_sets: TestSets) -> int:
     return sum(len(scenes) for sets in test_sets.values() for scenes in sets.scenes.values())
-
-
-def measure_scene(net: nn.Module, sets: LevelSets, *, device: str, batch_size: int) -> float:
-    """Measure seconds a scene, by the slowest of a few batches, after one that warms up."""
-    batch = sets.scenes["test-train"][:batch_size]
-    speed = Speed(device)
-    readings = []
-    with speed.running():
-        for _ in range(1 + N_READINGS):
-            started = time.perf_counter()
-            evaluate_answers(net, batch, sets.statistics, batch_size=batch_size, speed=speed)
-            readings.append(time.perf_counter() - started)
-    return max(readings[1:]) / len(batch)
-
-
-def is_chooser(net: nn.Module) -> bool:
-    """Tell whether a network chooses among proposals."""
-    return isinstance(net, MaskNet)

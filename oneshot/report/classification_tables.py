@@ -1,7 +1,7 @@
 """The tables of classification: which rows of figures each shows, and how it is explained."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,7 @@ from oneshot.report.published_rows import KOCH_NAMES, NETWORK_TITLES, TRAINING_S
 from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, RISING_CHARACTERS, Kind, choose, find_place
 from oneshot.report.tables import KIND_TITLES, join_words, pivot, write_section
 
-OTHER_DRAWERS = "background-verification/"
-TRIALS = {"validation": "as many as published", "selection": "many"}  # that may select a network
 WAYS_IN_NAME = re.compile(r"(\d+)-way-(\d+)-shot$")
-USUAL_WAYS = {"mnist": 10}
-SOURCE_TITLES = {"synthetic": "synthetic alphabets"}
 NOTES = (
     "*Published only*: nothing here computes that method. The rows {koch} are as published: which of table "
     "1's training sets they had is not known here. Rows *siamese net, ...* are this project's. Table 2's "
@@ -61,8 +57,13 @@ def write_classification(
     if rows["agreement_agrees"].notna().any():
         sections.append("*Agrees*: the recorded weights give the recorded answers here, trial by trial.")
     if on_omniglot:
-        return [*sections, *explain_published(rows, published)]
-    title = SOURCE_TITLES.get(source, source)
+        koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
+        sections += [f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}", *NOTES[1:]]
+        for row in choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.PUBLISHED).to_dict("records"):
+            percent = f"{row['n_way']}-way {100 * row['value']:g} %"
+            sections.append(f"For rising N one figure is published, {percent}: {row['source']}.")
+        return sections
+    title = "synthetic alphabets" if source == "synthetic" else source
     return [*sections, f"These are {title}, not Omniglot: the figures compare with no published one."]
 
 
@@ -71,44 +72,44 @@ def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]
     names = set(rows["benchmark"].dropna()) - set(RISING_CHARACTERS)
 
     def way(name: str) -> str:
-        n_way = protocols.get(name, {}).get("n_way", USUAL_WAYS.get(name, 20))
+        n_way = protocols.get(name, {}).get("n_way", 10 if name == "mnist" else 20)
         return f"{n_way}-way 1-shot"
 
+    found = [match for name in names if name.startswith("mixed-") and (match := WAYS_IN_NAME.search(name))]
+    mixed: dict[int, dict[str, str]] = {}  # a table for every N, a column for each number of shots
+    for n_way, n_shot, name in sorted((int(match[1]), int(match[2]), match.string) for match in found):
+        mixed.setdefault(n_way, {})[name] = f"{n_shot}-shot"
     within = {"within-alphabet": "", "within-alphabet-10000": "more trials"}
     families = [
         Family("verification, same character or not", {"verification": ""}, "Koch et al., table 1: "),
         Family(f"{way('within-alphabet')} within an alphabet", within, "Koch et al., table 2: "),
         Family(f"{way('all_runs')}, Lake's own 20 runs", {"all_runs": ""}, error=True),
         Family(f"{way('mnist')} on MNIST", {"mnist": ""}, "Koch et al., table 3: "),
-        *list_mixed(names),
+        *(Family(f"{n}-way, characters mixed over alphabets", columns) for n, columns in mixed.items()),
         Family(
             "verification, known characters by other drawers",
-            {f"{OTHER_DRAWERS}validation": "validation pairs", f"{OTHER_DRAWERS}test": "test pairs"},
+            {
+                "background-verification/validation": "validation pairs",
+                "background-verification/test": "test pairs",
+            },
             "Drawers 12 / 4 / 4 of images_background: ",
         ),
-        Family("trials that may select a network", TRIALS),
+        Family(
+            "trials that may select a network", {"validation": "as many as published", "selection": "many"}
+        ),
     ]
     known = {name for family in families for name in family.benchmarks}
     families += [Family(name, {name: ""}) for name in sorted(names - known)]
     return [family for family in families if names & family.benchmarks.keys()]
 
 
-def list_mixed(names: Iterable[str]) -> list[Family]:
-    """List a family for every N, with a column for each number of shots."""
-    found = [match for name in names if name.startswith("mixed-") and (match := WAYS_IN_NAME.search(name))]
-    shots: dict[int, dict[str, str]] = {}
-    for n_way, n_shot, name in sorted((int(match[1]), int(match[2]), match.string) for match in found):
-        shots.setdefault(n_way, {})[name] = f"{n_shot}-shot"
-    return [Family(f"{n_way}-way, characters mixed over alphabets", mixed) for n_way, mixed in shots.items()]
-
-
 def write_family(rows: pd.DataFrame, family: Family, on_omniglot: bool) -> list[str]:
     """Write a table, and below it whose figures are published and why some are not computed."""
-    rows = choose(rows, benchmark=[*family.benchmarks])
+    rows = name_cells(choose(rows, benchmark=[*family.benchmarks]), family)
     names = ", ".join(f"`{name}`" for name in family.benchmarks if rows["benchmark"].eq(name).any())
     title = (family.reproduces if on_omniglot else "") + family.title
     measure = "error" if family.error else "accuracy"
-    table = pivot(name_cells(rows, family), "method", "line", order_lines(rows, family), family.error)
+    table = pivot(rows, "method", "line", order_lines(rows), family.error)
     notes = [f"*Published*: {text}." for text in dict.fromkeys(choose(rows, kind=Kind.PUBLISHED)["source"])]
     notes += [f"*Not computed*: {text}" for text in list_reasons(rows)]
     return write_section(f"{title[0].upper()}{title[1:]} ({names}), {measure} in %", table, *notes)
@@ -136,9 +137,8 @@ def name_cells(rows: pd.DataFrame, family: Family) -> pd.DataFrame:
     return rows.assign(place=places).sort_values("place", kind="stable")
 
 
-def order_lines(rows: pd.DataFrame, family: Family) -> dict[str, str]:
+def order_lines(rows: pd.DataFrame) -> dict[str, str]:
     """Order lines as published, then networks and baselines in their order; mark what is published only."""
-    rows = name_cells(rows, family)
     published = set(choose(rows, kind=Kind.PUBLISHED)["line"])
 
     def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
@@ -156,18 +156,3 @@ def order_lines(rows: pd.DataFrame, family: Family) -> dict[str, str]:
 def list_reasons(rows: pd.DataFrame) -> list[str]:
     """List why benchmarks were not computed, each a sentence."""
     return [f"{text.rstrip('.')}." for text in dict.fromkeys(rows["not_computed"].dropna())]
-
-
-def explain_published(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
-    """Say what the published figures are, and where no row of ours is known to be their like."""
-    koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
-    tutorial = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.PUBLISHED).to_dict("records")
-    return [
-        f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}",
-        *NOTES[1:],
-        *(
-            f"For rising N one figure is published, {row['n_way']}-way {100 * row['value']:g} %: "
-            f"{row['source']}."
-            for row in tutorial
-        ),
-    ]

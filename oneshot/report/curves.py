@@ -1,6 +1,7 @@
 """Curves: IoU over clutter level, of networks and of oracles, and accuracy over the number of ways."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -102,22 +103,17 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
     last = max(map(int, points["n_way"].dropna()), default=max(TICKS))
     ticks = [n for n in TICKS if n <= last]
     axis.set_xticks(ticks, [str(n) for n in ticks])
-    label_ends(axis, last, labels)
+    height = -math.inf
+    for title, (value, colour) in sorted(labels.items(), key=lambda item: item[1]):
+        height = max(value, height + LABEL_DISTANCE)  # pushed up where they would cover one another
+        axis.annotate(title, (last, height), xytext=(4, 0), textcoords="offset points", color=colour,
+                      fontsize=8, va="center", annotation_clip=False)  # fmt: skip
     axis.set(xlabel="N: characters to choose from", ylabel="N-way 1-shot accuracy in %", ylim=(0, 102))
     axis.grid(alpha=0.3)
     handles = [Line2D([], [], color="#555555", ls=style, lw=1.4) for style in CHARACTER_STYLES.values()]
     titles = [f"{name} characters" for name in CHARACTER_STYLES]
     figure.legend(handles, titles, loc="outside lower center", fontsize=8, frameon=False, ncols=2)
     return figure
-
-
-def label_ends(axis: Axes, end: int, labels: Mapping[str, tuple[float, str]]) -> None:
-    """Write labels at the right ends of lines, pushed up where they would cover one another."""
-    height = -float("inf")
-    for title, (value, colour) in sorted(labels.items(), key=lambda item: item[1]):
-        height = max(value, height + LABEL_DISTANCE)
-        axis.annotate(title, (end, height), xytext=(4, 0), textcoords="offset points", color=colour,
-                      fontsize=8, va="center", annotation_clip=False)  # fmt: skip
 
 
 def choose_points(rows: pd.DataFrame) -> pd.DataFrame:

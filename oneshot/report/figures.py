@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 PAPER, INK, FAINT = "#10131a", "#f2f0e8", "#8a90a0"
-TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = "#ffd23f", "#3ddc97", "#ff5964"
+TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = (255, 210, 63), (61, 220, 151), (255, 89, 100)
 TIGHT = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # inches
 DIMMED = 0.25  # brightness of what is not the target
 
@@ -93,19 +93,14 @@ def show(axis: Axes, image: np.ndarray, title: str = "") -> None:
 def spotlight(scene: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Darken the scene but for the mask, which shines."""
     dimmed = (scene * DIMMED).astype(np.uint8)
-    dimmed[mask] = colour(TRUE_COLOUR)
+    dimmed[mask] = TRUE_COLOUR
     return dimmed
 
 
 def judge(example: Example) -> UInt8[np.ndarray, "h w 3"]:
     """Put the answer on the darkened scene: right pixels green, wrong ones red, missed ones yellow."""
-    picture = (example.scene * DIMMED).astype(np.uint8)
-    predicted = np.zeros_like(example.mask) if example.predicted is None else example.predicted
-    picture[example.mask] = colour(TRUE_COLOUR)
-    picture[predicted] = colour(MISS_COLOUR)
-    picture[predicted & example.mask] = colour(HIT_COLOUR)
+    picture = spotlight(example.scene, example.mask)
+    if example.predicted is not None:
+        picture[example.predicted] = MISS_COLOUR
+        picture[example.predicted & example.mask] = HIT_COLOUR
     return picture
-
-
-def colour(code: str) -> UInt8[np.ndarray, " 3"]:
-    return np.frombuffer(bytes.fromhex(code[1:]), np.uint8)

@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-DISTORTED_ENDS = {
-    "no distortions": "",
-    "affine x 8": "_affine",
-}  # table 1's columns, and ends of networks' names
+# Table 1's columns, and ends of networks' names.
+DISTORTED_ENDS = {"no distortions": "", "affine x 8": "_affine"}
 TRAINING_SETS = {
     f"pairs_{n}{end}": f"{n:,} pairs, {title}"
     for n in (30_000, 90_000, 150_000)
@@ -48,14 +46,13 @@ SAME_METHODS = {
 # Published figures of methods that are computed too, but whose training (or distance) is not known to be that
 # of one of our rows: they have rows of their own without being "published only".
 KOCH_NAMES = ("convolutional siamese net", "Koch's network")
-REIMPLEMENTED, TUTORIAL = "a PyTorch re-implementation", "a tutorial's network"
 SIMILAR_METHODS = (
     *KOCH_NAMES,
     "1-nearest neighbour",
     "Koch re-implemented",
     "prototypical networks",
-    REIMPLEMENTED,
-    TUTORIAL,
+    "a PyTorch re-implementation",
+    "a tutorial's network",
 )
 PUBLISHED_TABLES = {
     "one_shot_percent": "within-alphabet",
@@ -67,12 +64,8 @@ PUBLISHED_TABLES = {
 PublishedFigures = Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]
 
 
-def list_published(task: str, facts: Mapping[str, Any]) -> PublishedFigures:
-    """List the published figures by key, with what describes them in fields of rows; facts: the task's."""
-    return list_segmentation(facts) if task == "segmentation" else list_classification(facts)
-
-
 def list_segmentation(facts: Mapping[str, Any]) -> PublishedFigures:
+    """List the published figures by key, with what describes them in fields of rows; facts: the task's."""
     for net, by_split in facts["iou_percent"].items():
         for split, percents in by_split.items():
             for level, percent in percents.items():
@@ -97,18 +90,18 @@ def list_classification(facts: Mapping[str, Any]) -> PublishedFigures:
             figure = {"value": value, "n": facts["n_trials"].get(benchmark)}
             yield describe_method(method, benchmark, table["source"]), {benchmark: figure}
     other, tutorial = facts["background_splits"], facts["rising_ways_percent"]
-    for split, percent in other["verification_percent"].items():
-        benchmark = f"background-verification/{split}"
-        yield (
-            describe_method(REIMPLEMENTED, benchmark, other["source"]),
-            {benchmark: {"value": percent / 100}},
-        )
-    for n_way in [name for name in tutorial if name != "source"]:
-        benchmark = f"rising-ways/{n_way}"
-        yield (
-            describe_method(TUTORIAL, benchmark, tutorial["source"]),
-            {benchmark: {"value": tutorial[n_way] / 100}},
-        )
+    for method, prefix, percents, source in (
+        (
+            "a PyTorch re-implementation",
+            "background-verification",
+            other["verification_percent"],
+            other["source"],
+        ),
+        ("a tutorial's network", "rising-ways", tutorial, tutorial["source"]),
+    ):
+        for name in [name for name in percents if name != "source"]:
+            benchmark = f"{prefix}/{name}"
+            yield describe_method(method, benchmark, source), {benchmark: {"value": percents[name] / 100}}
 
 
 def describe_method(method: str, benchmark: str, source: str) -> dict[str, Any]:

@@ -10,15 +10,12 @@ import pandas as pd
 
 from oneshot.params import CLASSIFICATION
 from oneshot.records.run import Run, list_strange_sets
-from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_published
+from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_classification, list_segmentation
 
 OMNIGLOT = "omniglot"
 ALL_INK = "all_ink"  # in place of a network: marking every character
 ALL, WITH, WITHOUT = "all", "with_same_class", "without_same_class"
-RISING_CHARACTERS = {
-    "rising-ways": "evaluation",
-    "rising-ways-training": "training",
-}
+RISING_CHARACTERS = {"rising-ways": "evaluation", "rising-ways-training": "training"}
 NOT_COMPUTED = "every method of this checkout"
 ABOUT = (
     "net", "recipe", "base", "feature_maps", "n_parameters", "seed", "n_seen", "n_seen_before",
@@ -71,15 +68,14 @@ def collect_rows(
     rows: list[dict[str, Any]] = []
     runs = sort_runs(runs)
     if metrics.get("source", OMNIGLOT) == OMNIGLOT:
-        for about, figures in list_published(task, published):
+        listed = list_classification if task == CLASSIFICATION else list_segmentation
+        for about, figures in listed(published):
             rows += list_rows(figures, {"kind": Kind.PUBLISHED} | about)
         for run in runs:
             figures = {key: asdict(figure) for key, figure in run.figures.items()}
             rows += list_rows(figures, {"kind": Kind.RECORDED} | about_run(run, runs))
-        found = (rechecked or {}).get("networks", {})
         for run in runs:
-            if run.name in found:
-                again = found[run.name]
+            if again := (rechecked or {}).get("networks", {}).get(run.name):
                 about = {"kind": Kind.RECHECKED} | about_run(run, runs)
                 rows += list_rows(again["figures"], about, again.get("agreement", {}))
     if ALL_INK in metrics:

@@ -8,7 +8,7 @@ import pandas as pd
 from oneshot.params import SEGMENTATION
 from oneshot.records.run import Run
 from oneshot.report.rows import Kind, choose, get_base, sort_runs
-from oneshot.report.tables import NOTHING, format_mean, in_percent, lay_table, write_section
+from oneshot.report.tables import NOTHING, format_mean, in_percent, join_words, lay_table, write_section
 
 # In the order of the columns of tables/recorded_runs.csv.
 RUN_FIELDS = (
@@ -17,8 +17,8 @@ RUN_FIELDS = (
     "n_processes", "speed", "complete", "figure", "value", "low", "high", "n", "precision",
     "most_lost_points", "rechecked", "git_revision", "date", "weights_sha256",
 )  # fmt: skip
-# Of which figure the table shows; of segmentation the one at the lowest level that a run was evaluated at.
-SHOWN = {"classification": ("within-alphabet-10000", "within-alphabet", "validation")}
+# Of classification: the table shows the first that there is.
+SHOWN = ("within-alphabet-10000", "within-alphabet", "validation")
 NO_RUNS = "No long run is recorded yet: beside the published figures stand only those computed here."
 TITLES = (
     "run", "recipe, size", "seed", "seen", "minutes of training (in all)", "device", "waiting", "complete",
@@ -46,7 +46,7 @@ def describe_run(run: Run, rechecked: Mapping[str, Any] | None) -> dict[str, Any
         shown = f"{levels[0]}/answer/test-one-shot/iou"
     else:
         size = f"base {get_base(run)}" if get_base(run) else ""
-        shown = next(name for name in SHOWN[run.task] if name in run.figures)
+        shown = next(name for name in SHOWN if name in run.figures)
     figure, seconds, weights = run.figures[shown], run.seconds, run.weights
     about = {name: getattr(run, name) for name in RUN_FIELDS if hasattr(run, name)}
     lost = [*weights.lost_points.values()] if weights else []
@@ -93,11 +93,10 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
         seen += f", after {row['n_seen_before']:,} of another run"
     lost = NOTHING if pd.isna(row["most_lost_points"]) else f"{row['most_lost_points']:.2f}"
     shares = {end: row[end] / 100 for end in ("value", "low", "high")}
+    digits, dash, dirty = row["git_revision"].partition("-")
     return [
         f"`{row['name']}`",
-        ", ".join(
-            word for word in (row["recipe"], row["size"], f"{row['n_parameters']:,} parameters") if word
-        ),
+        join_words(row["recipe"], row["size"], f"{row['n_parameters']:,} parameters"),
         str(row["seed"]),
         seen,
         f"{row['training_minutes']:.1f} ({row['whole_minutes']:.1f})",
@@ -108,14 +107,8 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
         format_mean(shares),
         f"{row['precision']}, {lost}",
         row["rechecked"],
-        f"`{shorten(row['git_revision'])}`",
+        f"`{digits[:REVISION_DIGITS]}{dash}{dirty}`",
     ]
-
-
-def shorten(revision: str) -> str:
-    """Return a Git revision's first digits, and that its files had been changed."""
-    digits, dash, dirty = revision.partition("-")
-    return digits[:REVISION_DIGITS] + dash + dirty
 
 
 def write_trained(rows: pd.DataFrame) -> list[str]:

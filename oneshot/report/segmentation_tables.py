@@ -29,7 +29,15 @@ def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list
             for split in SPLIT_TITLES:
                 sections += write_answers(rows, net, metric, split, with_ink=net == nets[0])
     sections += write_oracles(rows) + write_same_class(rows)
-    return [*sections, f"*Published*: {published['source']}; {published['note']}.", *explain_agreement(rows)]
+    sections.append(f"*Published*: {published['source']}; {published['note']}.")
+    if rows["agreement_agrees"].notna().any():
+        sections.append(
+            "*Agrees*: over the same scenes, the mean IoU of the recorded weights lies within "
+            f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
+            f"{SCENE_TOLERANCE}. Of a MaskNet, whose choice between two proposals rounding can turn, "
+            f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this."
+        )
+    return sections
 
 
 def write_answers(
@@ -105,18 +113,6 @@ def count_same_class(found: pd.DataFrame) -> pd.DataFrame:
         "clutter_level"
     )
     return shares.reindex(columns=found.columns)
-
-
-def explain_agreement(rows: pd.DataFrame) -> list[str]:
-    """Say what *agrees* means, if anything was rechecked."""
-    if rows["agreement_agrees"].isna().all():
-        return []
-    return [
-        "*Agrees*: over the same scenes, the mean IoU of the recorded weights lies within "
-        f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
-        f"{SCENE_TOLERANCE}. Of a MaskNet, whose choice between two proposals rounding can turn, "
-        f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this."
-    ]
 
 
 def title_net(net: str) -> str:

@@ -1,15 +1,11 @@
-"""The conditions of a recorded run: which commit it is of, and what it runs on."""
+"""The commit that a recorded run is of."""
 
-import json
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
-from oneshot.files import replacing
 from oneshot.records.run import RecordError, check_revision
 from stages.places import FIGURES, METRICS, README, RECORDED, TABLES
 
-CONDITIONS = "conditions.json"  # beside a run's checkpoint: who goes on with it must find the same
 # What recorded runs, or the pipeline, write themselves, and no training reads.
 WRITTEN = (
     RECORDED, METRICS, TABLES, FIGURES, README, "docs", "data/manifests", "dvc.lock", "CHANGELOG.md",
@@ -55,32 +51,3 @@ def ask_git(*words: str) -> str:
         raise RecordError(
             f"Git does not tell this checkout's revision: {' '.join(reason.split())}."
         ) from None
-
-
-def compare_conditions(folder: Path, found: Mapping[str, str | int]) -> None:
-    """Raise RecordError if the checkpoint in `folder` was written under other conditions than those found."""
-    path = folder / CONDITIONS
-    if not path.exists():
-        return
-    kept = json.loads(path.read_text())
-    for name, value in found.items():
-        if kept.get(name) != value:
-            raise RecordError(
-                f"the checkpoint in {folder} is of another run ({name} {kept.get(name)}, now {value}): "
-                f"delete that folder to start afresh, or its {CONDITIONS} to go on nevertheless."
-            )
-
-
-def keep_conditions(folder: Path, found: Mapping[str, str | int]) -> None:
-    with replacing(folder / CONDITIONS) as file:
-        file.write((json.dumps(found, indent=1) + "\n").encode())
-
-
-def check_writable(folder: Path) -> None:
-    """Raise RecordError if no file can be written into a folder."""
-    try:
-        with replacing(folder / ".writable"):
-            pass
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise RecordError(f"cannot write into {folder} ({error.strerror}).") from None

@@ -10,7 +10,7 @@ import numpy as np
 from oneshot.clutter.scenes import JOB_SCENES, Scenes
 from oneshot.errors import DrawingsError
 from oneshot.library import fetch_drawings, load_scenes
-from oneshot.omniglot.drawings import Drawings, load_drawings, save_drawings
+from oneshot.omniglot.drawings import Drawings, load_drawings
 from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import Scale
 from oneshot.published import find_set
@@ -46,25 +46,16 @@ def find_drawings(path: Path | None, scale: Scale, seed: int) -> tuple[Drawings,
         ) from None
 
 
-def keep_drawings(path: Path | None, drawings: Drawings, folder: Path) -> Path:
-    """Name a file of the drawings, for the training set to read: the one that they are from, or a new one."""
-    if path is not None:
-        return path
-    save_drawings(folder / "drawings.npz", drawings)
-    return folder / "drawings.npz"
-
-
 def render_levels(
     drawings: Drawings, clutter_levels: Sequence[int], n_scenes: int
 ) -> tuple[dict[int, LevelSets], dict[str, str]]:
     """Render the test sets of some levels; also give `render_test_sets`' verdicts by level and split."""
-    rendered = {level: render_test_sets(drawings, level, n_scenes) for level in clutter_levels}
-    verdicts = {
-        f"{level}/{split}": verdict
-        for level, (_, of_level) in rendered.items()
-        for split, verdict in of_level.items()
-    }
-    return {level: sets for level, (sets, _) in rendered.items()}, verdicts
+    rendered: dict[int, LevelSets] = {}
+    verdicts: dict[str, str] = {}
+    for level in clutter_levels:
+        rendered[level], of_level = render_test_sets(drawings, level, n_scenes)
+        verdicts |= {f"{level}/{split}": verdict for split, verdict in of_level.items()}
+    return rendered, verdicts
 
 
 def render_test_sets(
@@ -79,28 +70,19 @@ def render_test_sets(
         ParameterError: the test sets have fewer scenes.
     """
     n_threads = os.cpu_count() or 1
+    verdicts = dict.fromkeys(TEST_SPLITS, "synthetic")
     unit = JOB_SCENES if drawings.source == "omniglot" else STATISTICS_SCENES  # sums are of whole jobs
     rendered = {
         split: load_scenes(split, clutter_level, -(-n_scenes // unit) * unit, drawings, n_threads)
         for split in TEST_SPLITS
     }
     if drawings.source == "omniglot":
-        verdicts = {
-            split: compare_with_published(scenes, clutter_level, split, n_threads)
-            for split, scenes in rendered.items()
-        }
-    else:
-        verdicts = dict.fromkeys(TEST_SPLITS, "synthetic")
+        for split, scenes in rendered.items():
+            facts = find_set(clutter_level, split) or {"jobs": []}
+            jobs = [scenes[start : start + JOB_SCENES] for start in range(0, len(scenes), JOB_SCENES)]
+            with ThreadPoolExecutor(n_threads) as threads:
+                sums = list(threads.map(Scenes.sha256, jobs))
+            published = [job["sha256"] for job in facts["jobs"][: len(jobs)]]
+            verdicts[split] = "yes" if sums == published else "no"
     first = {split: scenes[:n_scenes] for split, scenes in rendered.items()}
     return LevelSets(first, pixel_statistics(rendered["test-train"])), verdicts
-
-
-def compare_with_published(scenes: Scenes, clutter_level: int, split: str, n_threads: int) -> str:
-    """Tell whether whole jobs have their published sums: "yes" or "no"."""
-    facts = find_set(clutter_level, split)
-    if facts is None:
-        return "no"
-    jobs = [scenes[first : first + JOB_SCENES] for first in range(0, len(scenes), JOB_SCENES)]
-    with ThreadPoolExecutor(n_threads) as threads:
-        sums = list(threads.map(Scenes.sha256, jobs))
-    return "yes" if sums == [job["sha256"] for job in facts["jobs"][: len(jobs)]] else "no"

@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +28,25 @@ def name_device(speed: Speed) -> str:
     return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
 
 
-def list_versions() -> dict[str, str | None]:
-    """List the versions that a run's figures may depend on."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        **{package: installed_version(package) for package in ("numpy", "numba")},
-    }
-
-
 def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
     """Give the fields of a record that do not depend on how the run went."""
     training = plan.training
     return {
-        "task": training.task,
+        **{name: getattr(training, name) for name in ("task", "net", "recipe", "settings", "seed", "scale")},
         "name": plan.name,
         "network": training.name,
-        "net": training.net,
-        "recipe": training.recipe,
-        "settings": training.settings,
-        "seed": training.seed,
-        "scale": training.scale,
         "start_from": plan.start_from,
         "budget_minutes": plan.minutes,
         "device": name_device(speed),
         "machine": machine(),
         "n_processes": world.size,
         "speed": speed.parts,
-        "versions": list_versions(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            **{package: installed_version(package) for package in ("numpy", "numba")},
+        },
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -68,7 +57,11 @@ def write_run(
 ) -> Run:  # fmt: skip
     """Write the scores, then the record, which vouches for them and the weights; `seconds`: of the rest."""
     save_scores(folder / SCORES, released.scores)
-    reports = tuple(map(describe_training, trainings))
+    reports = []
+    for report in trainings:
+        fields = {name: getattr(report, name) for name in Training.model_fields}
+        rounded = {name: round(fields[name], 1) for name in ("seconds", "seconds_waiting")}
+        reports.append(Training.model_validate(fields | rounded))
     run = Run.model_validate(
         {
             **facts,
@@ -90,32 +83,17 @@ def write_run(
     return run
 
 
-def describe_training(report: TrainingReport) -> Training:
-    """Describe one training as the record holds it."""
-    fields = {name: getattr(report, name) for name in Training.model_fields}
-    rounded = {name: round(fields[name], 1) for name in ("seconds", "seconds_waiting")}
-    return Training.model_validate(fields | rounded)
-
-
 def save_curve(folder: Path, curves: Mapping[str, Sequence[LogPoint]]) -> None:
-    """Write a CSV of at most about 1,000 lines a training: several points become one.
-
-    Its loss is the mean over their steps, its error that of the last validation among them.
-    """
+    """Write a CSV of every k-th point, 1,000 a training, and besides the validations and the last."""
     lines = [",".join(COLUMNS)]
     for training, points in curves.items():
-        n_together = -(-len(points) // CURVE_POINTS) or 1
-        step_before = 0
-        for first in range(0, len(points), n_together):
-            group = points[first : first + n_together]
-            n_steps = [b - a for a, b in pairwise([step_before, *(point.step for point in group)])]
-            loss = sum(n * point.loss for n, point in zip(n_steps, group, strict=True)) / sum(n_steps)
-            errors = [f"{point.error:.6g}" for point in group if point.error is not None]
-            last = group[-1]
-            step_before = last.step
-            error = errors[-1] if errors else ""
-            lines.append(
-                f"{training},{last.step},{last.n_seen},{loss:.6g},{last.lr:.6g},{error},{last.seconds:.2f}"
-            )
+        apart = -(-len(points) // CURVE_POINTS)
+        for number, point in enumerate(points, 1):
+            if number % apart == 0 or point.error is not None or point is points[-1]:
+                error = "" if point.error is None else f"{point.error:.6g}"
+                lines.append(
+                    f"{training},{point.step},{point.n_seen},{point.loss:.6g},{point.lr:.6g},{error},"
+                    f"{point.seconds:.2f}"
+                )
     with replacing(folder / CURVE) as file:
         file.write(("\n".join(lines) + "\n").encode())

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.errors import ParameterError
+from oneshot.files import replacing
 from oneshot.params import SEGMENTATION, Params
 from oneshot.published import read_facts
 from oneshot.records.release import release
@@ -29,7 +30,7 @@ from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import stopping_on_signals
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
-from stages.record.conditions import check_writable, recorded_revision
+from stages.record.conditions import recorded_revision
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
 from stages.record.plan import RunPlan, build_parser, find_next, make_plan, read_params, run_folder
@@ -124,7 +125,12 @@ def refuse_before_it_is_late(
         RecordError: the folder cannot be written into; or, without --out, there is a complete record already,
             these are not Omniglot's drawings, or too few scenes are to be evaluated.
     """
-    check_writable(files)
+    try:
+        with replacing(files / ".writable"):
+            pass
+        (files / ".writable").unlink()
+    except OSError as error:
+        raise RecordError(f"cannot write into {files} ({error.strerror}).") from None
     if arguments.out is not None:
         return
     if drawings_sha256 != read_facts("omniglot")["drawings"]["sha256"]:

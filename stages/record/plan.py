@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -124,21 +124,27 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     check_numbers(arguments)
     training = PLANNERS[task](params, network, arguments.seed)
     start = find_start(arguments, params, training)
-    if start is not None:
-        training = spare_preparation(training)
+    start_from = None
+    if start is not None:  # from weights that have learnt something: preparation would overwrite some
+        before = load_tensors(start)[1].get("training", {})
+        n_seen = before.get("n_seen", 0) + before.get("n_seen_before", 0)
+        start_from = Start(file=start.as_posix(), sha256=file_sha256(start), n_seen=n_seen)
+        assert isinstance(training, SegmentationPlan)
+        skip = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
+        training = replace(training, trainings=tuple(skip))
     if task == CLASSIFICATION:
         seconds = max(training.checkpoint_seconds, CHECKPOINT_SECONDS)
         training = replace(training, checkpoint_seconds=seconds)
-    chooses = training.net == "masknet"
     sizes = params.scale.evaluate
+    n_scenes = sizes.n_masknet_scenes if training.net == "masknet" else sizes.n_scenes
     return RunPlan(
         training=training,
         name=arguments.name or name_run(training, params.seed),
         minutes=arguments.minutes,
         stop_after=arguments.stop_after,
         start=start,
-        start_from=None if start is None else read_start(start),
-        n_test_scenes=arguments.test_scenes or (sizes.n_masknet_scenes if chooses else sizes.n_scenes),
+        start_from=start_from,
+        n_test_scenes=arguments.test_scenes or n_scenes,
     )
 
 
@@ -190,19 +196,6 @@ def find_start(arguments: argparse.Namespace, params: Params, training: Training
     return path
 
 
-def spare_preparation(training: TrainingPlan) -> TrainingPlan:
-    """Plan for weights that have learnt something: preparation would overwrite some of them."""
-    assert isinstance(training, SegmentationPlan)
-    prepared = (replace(one, recipe=replace(one.recipe, trained_before=True)) for one in training.trainings)
-    return replace(training, trainings=tuple(prepared))
-
-
-def read_start(path: Path) -> Start:
-    training = load_tensors(path)[1].get("training", {})
-    n_seen = training.get("n_seen", 0) + training.get("n_seen_before", 0)
-    return Start(file=path.as_posix(), sha256=file_sha256(path), n_seen=n_seen)
-
-
 def run_folder(plan: RunPlan, drawings_sha256: str) -> Path:
     """Name the folder of a run's checkpoint: the same for the same command and drawings, else another."""
     identity = json.dumps({**plan.identity, "drawings": drawings_sha256}, sort_keys=True)
@@ -244,10 +237,6 @@ def list_words(line: Mapping[str, Any]) -> Iterator[str]:
     yield line["run"]
     for key, value in line["set"].items():
         yield from ("-S", f"{key}={json.dumps(value)}")
-    yield from list_options(line, ("minutes", "name", "seed", "start_from"))
-
-
-def list_options(line: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
-    for name in names:
+    for name in known[2:]:
         if name in line:
             yield from (f"--{name.replace('_', '-')}", str(line[name]))

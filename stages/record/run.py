@@ -1,5 +1,6 @@
 """A recorded run under way: what it trains, how it is evaluated, what it goes on from."""
 
+import json
 import sys
 import time
 from collections import defaultdict
@@ -16,11 +17,13 @@ from oneshot.classify import training as classify_training
 from oneshot.classify.protocols import draw_once, find_protocols
 from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
-from oneshot.omniglot.drawings import Drawings
+from oneshot.files import write_json
+from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Params
 from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
-from oneshot.records.segmentation_evaluator import SceneEvaluator, is_chooser
+from oneshot.records.run import RecordError
+from oneshot.records.segmentation_evaluator import SceneEvaluator
 from oneshot.segment import training as segment_training
 from oneshot.segment.training import SegmentationPlan
 from oneshot.segment.training_set import TrainingSet
@@ -29,11 +32,11 @@ from oneshot.training.progress import LogPoint, Trained, read_progress
 from oneshot.training.speed import Speed
 from stages.fingerprint import code_sha256
 from stages.images import read_outside
-from stages.record.conditions import compare_conditions, keep_conditions
-from stages.record.data import keep_drawings, render_levels
+from stages.record.data import render_levels
 from stages.record.form import name_device, save_curve
 from stages.record.plan import RunPlan
 
+CONDITIONS = "conditions.json"  # beside a run's checkpoint: who goes on with it must find the same
 SPOKEN_SECONDS = 30  # between two lines of progress
 CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (docs/log.md)
 
@@ -75,10 +78,18 @@ class OngoingRun:
             "processes": self.world.size,
             "speed": ",".join(self.speed.parts) or "plain",
         }
-        if any(path.exists() for path in checkpoints.values()):
-            compare_conditions(self.folder, conditions)
+        file = self.folder / CONDITIONS
+        if file.exists() and any(path.exists() for path in checkpoints.values()):
+            kept = json.loads(file.read_text())
+            for name, value in conditions.items():
+                if kept.get(name) != value:
+                    raise RecordError(
+                        f"the checkpoint in {self.folder} is of another run ({name} {kept.get(name)}, now "
+                        f"{value}): delete that folder to start afresh, or its {CONDITIONS} to go on "
+                        "nevertheless."
+                    )
         if self.world.rank == 0:
-            keep_conditions(self.folder, conditions)
+            write_json(file, conditions)
         for name, path in checkpoints.items():
             if path.exists():
                 progress = read_progress(path)
@@ -110,7 +121,10 @@ def begin_segmentation(plan: RunPlan, drawings: Drawings, path: Path | None, **c
     """Begin with a new network, or with the weights that it starts from."""
     training = cast(SegmentationPlan, plan.training)
     net, n_seen_before = segment_training.build_net(training, plan.start)
-    training_set = TrainingSet(keep_drawings(path, drawings, common["folder"]))
+    if path is None:
+        path = common["folder"] / "drawings.npz"
+        save_drawings(path, drawings)
+    training_set = TrainingSet(path)
     statistics = training_set.statistics(training.levels)[training.last_level]
     train = partial(segment_training.train, training, training_set, net=net, n_seen_before=n_seen_before)
     body = {
@@ -133,7 +147,7 @@ def render_test_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int)
     if ongoing.speed.device_type == "cpu":
         batch_size = min(batch_size, CPU_BATCH_SIZE)
     ongoing.evaluator = SceneEvaluator(
-        test_sets, ongoing.speed.device, batch_size, chooses=is_chooser(ongoing.net)
+        test_sets, ongoing.speed.device, batch_size, chooses=plan.training.net == "masknet"
     )
 
 

@@ -80,7 +80,7 @@ def test_of_a_network_that_chooses_some_scenes_decide_and_chance_is_no_loss(
 ) -> None:
     monkeypatch.setattr("oneshot.records.segmentation_evaluator.DECIDING_SCENES", 5)
     evaluator = SceneEvaluator(TEST_SETS, "cpu", 5, chooses=True)
-    whole = evaluator.score_file(write(net, tmp_path), evaluator.compared)
+    whole = evaluator.score_file(write(net, tmp_path), evaluator.deciding)
     assert {len(scores) for scores in whole.values()} == {5}
     released = release.release(net, INFO, tmp_path / "net.safetensors", evaluator)
     assert len(released.scores["4/answer/test-train/iou"]) == 12
@@ -153,7 +153,7 @@ def test_the_smallest_form_that_loses_little_is_released(
     assert path.read_bytes() == (tmp_path / "same").read_bytes()
     assert {file.name for file in tmp_path.iterdir()} == {"released", "same"}
     assert set(released.scores) == {*evaluator.protocols.lists, "validation", "selection", "verification"}
-    assert released.lost_points.keys() == {"within-alphabet", "validation", "selection", "verification"}
+    assert released.lost_points.keys() == {"selection"}
     scorer = NetworkScorer(load_network(path, NETS)[0])
     assert_equal(released.scores, score_everything(scorer, evaluator.protocols, {}, evaluator.pairs))
 
@@ -196,8 +196,7 @@ def test_evaluation_is_estimated_from_images_and_episodes(
     trials = 2 * n_validation  # to validate and to select by are the same here
     n_judged = len(np.unique(protocols.verification.drawings))
     expected = n_images(*protocols.lists) + trials + n_judged  # the released file
-    expected += n_images("within-alphabet") + trials + n_judged  # as float32
-    expected += 2 * n_validation  # to choose among smaller ones
+    expected += 3 * n_validation  # to choose among smaller ones, beside float32
     assert evaluator.measure_seconds(tiny) == pytest.approx(expected)
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 from oneshot.clutter.scenes import Scenes
 from oneshot.report.figures import (
     Example,
-    colour,
     draw_predictions,
     draw_task,
     judge,
@@ -46,16 +45,15 @@ def test_an_answer_is_green_where_right_red_where_wrong_and_yellow_where_missed(
     (example,) = list_of(1, scenes, predicted, [0.5])
     picture, truth, answer = judge(example), example.mask, predicted[0]
     for where, code in (
-        (truth & answer, "#3ddc97"),
-        (~truth & answer, "#ff5964"),
-        (truth & ~answer, "#ffd23f"),
+        (truth & answer, (61, 220, 151)),
+        (~truth & answer, (255, 89, 100)),
+        (truth & ~answer, (255, 210, 63)),
     ):
         assert where.any()
-        assert (picture[where] == colour(code)).all()
+        assert (picture[where] == code).all()
     elsewhere = ~truth & ~answer
     assert np.array_equal(picture[elsewhere], (example.scene * 0.25).astype(np.uint8)[elsewhere])
-    assert (spotlight(example.scene, truth)[truth] == colour("#ffd23f")).all()
-    assert colour("#ff5964").tolist() == [255, 89, 100]
+    assert (spotlight(example.scene, truth)[truth] == (255, 210, 63)).all()
 
 
 @pytest.mark.parametrize("name", ["task", "predictions", "predictions without answers"])

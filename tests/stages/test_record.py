@@ -138,7 +138,7 @@ def test_a_run_needs_nothing_of_the_pipeline(recorded: Path, project: Path) -> N
         found = load_run(project / out)
         assert (found.complete, found.git_revision) == (True, f"{REVISION}-dirty")
         assert found.budget_minutes == minutes
-    assert found.classification.not_computed["verification"] == "the network judges no pairs"
+    assert found.body.not_computed["verification"] == "the network judges no pairs"
     assert list((project / "runs/record").iterdir()) == []
 
 
@@ -175,7 +175,7 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
         "validation",
         "selection",
         "verification",
-    } < own.classification.protocols.keys()
+    } < own.body.protocols.keys()
     assert {"rising-ways/2", "rising-ways-training/18", "verification"} < own.figures.keys()
     for run in (scenes, own):
         assert (run.seed, run.scale, run.complete) == (1803, "smoke", True)
@@ -492,14 +492,15 @@ def test_synthetic_alphabets_are_no_result_to_keep(task: str, mine: Path) -> Non
         adopt.adopt(mine / task)
 
 
-def test_long_curves_are_drawn_together_without_losing_steps_or_errors(tmp_path: Path) -> None:
+def test_long_curves_lose_points_but_no_validation_and_not_the_last(tmp_path: Path) -> None:
     points = [
-        LogPoint(2 * k, 20 * k, float(k), 0.1, k / 2, 1 / k if k % 3 == 0 else None) for k in range(1, 2002)
+        LogPoint(2 * k, 20 * k, float(k), 0.1, k / 2, 1 / k if k % 500 == 0 else None) for k in range(1, 2003)
     ]
     save_curve(tmp_path, {"pairs": points})
     lines = [line.split(",") for line in (tmp_path / CURVE).read_text().splitlines()]
-    assert lines[1] == ["pairs", "6", "60", "2", "0.1", "0.333333", "1.50"]  # three points in one
-    assert (len(lines), lines[-1][1:3]) == (1 + 667, ["4002", "40020"])
+    assert lines[1] == ["pairs", "6", "60", "3", "0.1", "", "1.50"]  # one of three
+    assert [line[5] for line in lines[1:] if line[5]] == ["0.002", "0.001", "0.000666667", "0.0005"]
+    assert (len(lines), lines[-1][1:3]) == (1 + 667 + 3 + 1, ["4004", "40040"])
 
 
 # --------------------------------------------------------------------------------------------- the revision
