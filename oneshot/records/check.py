@@ -121,21 +121,20 @@ def check_published(run: Run, name: str) -> None:
             "it is no result to keep."
         )
     if isinstance(run.body, ClassificationBody):
-        check_protocols(run, run.body, name)
-        return
-    strange = list_strange_sets(run.body.test_sets_as_published)
-    strange += sorted(
-        {f"{level}/{split}" for level in run.body.levels for split in TEST_SPLITS}
-        - run.body.test_sets_as_published.keys()
-    )
+        others, strange = "by other lists", check_protocols(run, run.body, name)
+    else:
+        others, strange = "on other scenes", list_strange_sets(run.body.test_sets_as_published)
+        required = {f"{level}/{split}" for level in run.body.levels for split in TEST_SPLITS}
+        strange += sorted(required - run.body.test_sets_as_published.keys())
     if strange:
         raise RecordError(
-            f"{name} was evaluated on other scenes than the published ones ({', '.join(strange)}): it is no "
-            "result to keep."
+            f"{name} was evaluated {others} than the published ones ({', '.join(strange)}): it is no result "
+            "to keep."
         )
 
 
-def check_protocols(run: Run, body: ClassificationBody, name: str) -> None:
+def check_protocols(run: Run, body: ClassificationBody, name: str) -> list[str]:
+    """Name the protocols whose lists are not the published ones. Raises RecordError if any is missing."""
     facts = read_facts("episodes")
     sums = {SELECTING.get(key, key): about["sha256"] for key, about in facts["benchmarks"].items()}
     required = set(sums)  # what can be computed from the drawings alone
@@ -146,11 +145,6 @@ def check_protocols(run: Run, body: ClassificationBody, name: str) -> None:
         required |= pairs.keys()
     # Of MNIST only the images that are needed are kept, which the list then numbers from 0.
     sums |= pairs | {"all_runs": facts["all_runs"]["sha256"], "mnist": facts["mnist"]["picked_sha256"]}
-    strange = [protocol for protocol, about in body.protocols.items() if about.sha256 != sums.get(protocol)]
-    if strange:
-        raise RecordError(
-            f"{name} was evaluated by other lists than the published ones ({', '.join(strange)}): it is no "
-            "result to keep."
-        )
     if missing := sorted(required - body.protocols.keys()):
         raise RecordError(f"{name} lacks protocols that its drawings suffice for: {', '.join(missing)}.")
+    return [protocol for protocol, about in body.protocols.items() if about.sha256 != sums.get(protocol)]

@@ -11,7 +11,6 @@ from oneshot.report.published_rows import NET_TITLES
 from oneshot.report.rows import ALL, Kind, choose, find_place
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
 
-SHOWN_RECIPES = ("fast", "published")
 FILES = {Kind.RECHECKED: "rechecked", Kind.HERE: "segmentation"}  # of predictions, by kind
 
 
@@ -35,8 +34,8 @@ def choose_shown(rows: pd.DataFrame, level: int) -> Shown | None:
         return None
 
     def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-        net, recipe = find_place(NET_TITLES, str(row["net"])), find_place(SHOWN_RECIPES, str(row["recipe"]))
-        return row["kind"] == Kind.HERE, net, recipe, row["joint"]
+        recipe = find_place(("fast", "published"), str(row["recipe"]))
+        return row["kind"] == Kind.HERE, find_place(NET_TITLES, str(row["net"])), recipe, row["joint"]
 
     first = min(found.to_dict("records"), key=key)
     whose = f"{title_net(first['net'])}, {first['title']}"

@@ -36,7 +36,6 @@ DEFAULTS = {"title": "", "variant": "", "joint": False, "further_seed": False, "
 SEGMENTATION_KEY = re.compile(
     r"(?P<clutter_level>\d+)/((?P<answer>[^/]+)/)?(?P<split>test-[^/]+)/(?P<metric>[^/]+)(/(?P<subset>.+))?"
 )
-RECIPE_ORDER = ("published", "fast")
 
 
 class Kind(StrEnum):
@@ -126,7 +125,7 @@ def sort_runs(runs: Iterable[Run]) -> list[Run]:
         if run.task == CLASSIFICATION:
             size: tuple[Any, ...] = (*find_place(NETWORK_TITLES, run.network), get_base(run))
         else:
-            size = (*find_place(NET_TITLES, run.net), *find_place(RECIPE_ORDER, run.recipe))
+            size = (*find_place(NET_TITLES, run.net), *find_place(("published", "fast"), run.recipe))
             levels = run.segmentation.levels
             size += (run.segmentation.feature_maps, len(levels) > 1, levels[0])
         return *size, is_further(run.name), run.seed

@@ -29,7 +29,6 @@ WORDS = (
     "time in which there was no batch to work on. *Complete*: whether training ended by itself. *Points "
     "lost*: the most that rounding the weights for release costs on any test set or benchmark."
 )
-REVISION_DIGITS = 10
 
 
 def collect_runs(runs: Iterable[Run], rechecked: Mapping[str, Any]) -> pd.DataFrame:
@@ -107,7 +106,7 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
         format_mean(shares),
         f"{row['precision']}, {lost}",
         row["rechecked"],
-        f"`{digits[:REVISION_DIGITS]}{dash}{dirty}`",
+        f"`{digits[:10]}{dash}{dirty}`",
     ]
 
 

@@ -16,7 +16,6 @@ SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known cha
 METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
 SHOWN_SPLIT = "test-one-shot"
 LEVELS = {level: str(level) for level in CLUTTER_LEVELS}
-GROUP_WORDS = {WITH: "with", WITHOUT: "without"}
 
 
 def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
@@ -90,9 +89,14 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
         grouped = choose(found, kind=[Kind.RECORDED, Kind.HERE], answer=OWN_ANSWER, subset=[WITH, WITHOUT])
         if grouped.empty:
             continue
-        parts = [count_same_class(found)]
+        # The share of scenes with one, by whatever has seen most of them.
+        counts = found.pivot_table("n", ["clutter_level", "column"], "subset", "max", sort=False)
+        counts = counts.reindex(columns=[ALL, WITH]).astype(float).fillna(0).sort_values(ALL, kind="stable")
+        most = counts.groupby("clutter_level").tail(1)
+        shares = pd.DataFrame({"value": most[WITH] / most[ALL], "column": "scenes with one"})
+        parts = [shares.reset_index("clutter_level").reindex(columns=found.columns)]
         for source, of_source in grouped.groupby("column", sort=False):
-            for subset, words in GROUP_WORDS.items():
+            for subset, words in ((WITH, "with"), (WITHOUT, "without")):
                 part = choose(of_source, subset=subset)
                 parts.append(part.assign(column=f"{source}: {words}", n=None))
         table = pd.concat([part for part in parts if not part.empty])
@@ -102,17 +106,6 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
         )
     words = "*Same-class distractor*: another instance of the target's character; marking it counts as wrong."
     return [*sections, words] if sections else []
-
-
-def count_same_class(found: pd.DataFrame) -> pd.DataFrame:
-    """Compute the share of scenes with a same-class distractor, by whatever has seen most of them."""
-    counts = found.pivot_table("n", ["clutter_level", "column"], "subset", "max", sort=False)
-    counts = counts.reindex(columns=[ALL, WITH]).astype(float).fillna(0).sort_values(ALL, kind="stable")
-    most = counts.groupby("clutter_level").tail(1)
-    shares = pd.DataFrame({"value": most[WITH] / most[ALL], "column": "scenes with one"}).reset_index(
-        "clutter_level"
-    )
-    return shares.reindex(columns=found.columns)
 
 
 def title_net(net: str) -> str:

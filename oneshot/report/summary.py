@@ -6,7 +6,6 @@ from oneshot.records.run import OWN_ANSWER
 from oneshot.report.rows import ALL, Kind, choose
 
 SPLIT_NAMES = {"test-one-shot": "iou_one_shot", "test-train": "iou_known"}
-N_DIGITS = 4
 
 
 def summarise_networks(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -19,7 +18,7 @@ def summarise_networks(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     trained = trained[trained["recipe"].notna() & trained["n_way"].isna()]
     summary: dict[str, dict[str, float]] = {}
     for row in trained.to_dict("records"):
-        value = round(row["value"], N_DIGITS)
+        value = round(row["value"], 4)
         if isinstance(row["benchmark"], str):
             place = f"{row['network']}/{row['benchmark'].replace('/', '-')}"
             summary[place] = {row["metric"]: value}

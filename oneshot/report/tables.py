@@ -14,7 +14,6 @@ KIND_TITLES = {
     Kind.RECHECKED: "recorded weights, evaluated here",
     Kind.HERE: "computed here",
 }
-TWO_DECIMALS = ("verification",)  # benchmarks whose published figures have them
 
 
 def lay_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -47,7 +46,8 @@ def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:
     if pd.notna(row["not_computed"]):
         return "not computed"
     if pd.isna(row["low"]):
-        return f"{in_percent(row['value'], error):.{2 if row['benchmark'] in TWO_DECIMALS else 1}f}"
+        n_digits = 2 if row["benchmark"] == "verification" else 1  # as published
+        return f"{in_percent(row['value'], error):.{n_digits}f}"
     text = format_mean(row, error)
     if row["kind"] != Kind.RECHECKED or pd.isna(row["agreement_agrees"]):
         return text
