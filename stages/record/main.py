@@ -30,10 +30,10 @@ from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import stopping_on_signals
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
-from stages.record.conditions import recorded_revision
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
 from stages.record.plan import RunPlan, build_parser, find_next, make_plan, read_params, run_folder
+from stages.record.revision import recorded_revision
 from stages.record.run import OngoingRun, begin_classification, begin_segmentation, render_test_scenes
 
 # Evaluation is measured on a few batches; it gets a little more time than that says, and some for files.

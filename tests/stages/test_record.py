@@ -36,9 +36,9 @@ from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, sa
 from stages.images import read_digits, read_outside
 from stages.record import adopt, main, plan
 from stages.record import run as under_way
-from stages.record.conditions import recorded_revision
 from stages.record.data import render_test_sets
 from stages.record.form import save_curve
+from stages.record.revision import recorded_revision
 from tests.archives import flip_bit
 from tests.conftest import ROOT
 from tests.fake_runs import Tiny
