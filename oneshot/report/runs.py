@@ -27,7 +27,7 @@ TITLES = (
 WORDS = (
     "*Figure*: the one shown, in %; all others are in the tables below. *Waiting*: the share of the training "
     "time in which there was no batch to work on. *Complete*: whether training ended by itself. *Points "
-    "lost*: the most that rounding the weights for release costs on any test set or benchmark."
+    "lost*: the most that rounding the weights for release costs, on the scenes or trials that decide on it."
 )
 
 
