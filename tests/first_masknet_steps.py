@@ -1,13 +1,11 @@
 """MaskNet's losses, gradients and answers on one batch, to compare settings of speed with the plain path.
 
 Run as ``python -m tests.first_masknet_steps DEVICE PARTS...`` it prints them for every PARTS: torch.compile
-cannot read the type checks that pytest puts around every function. On a CPU only the tracing is checked, and
-of the losses only the corrected ones, which do all that the others do.
+cannot read the type checks that pytest puts around every function. On a CPU only the tracing is checked.
 """
 
 import json
 import sys
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import fields, replace
 from functools import cache
@@ -34,7 +32,6 @@ LOSSES = {
     "corrected proposals": lambda net: ProposalLoss(net, corrected=True),
     "corrected discriminator": lambda net: DiscriminatorLoss(net, corrected=True),
 }
-CORRECTED = ("corrected proposals", "corrected discriminator")
 
 
 @cache
@@ -59,12 +56,12 @@ def batch_for(speed: Speed, n_locations: int) -> Batch:
     )
 
 
-def masknet_figures(speed: Speed, names: Sequence[str] = tuple(LOSSES)) -> dict[str, Any]:
+def masknet_figures(speed: Speed) -> dict[str, Any]:
     """Of every loss its value and the size of its gradient; of every proposal its pixels and its score."""
     net = trained_masknet()
     found: dict[str, Any] = {}
-    for name in names:
-        loss = speed.place(LOSSES[name](net))
+    for name, make_loss in LOSSES.items():
+        loss = speed.place(make_loss(net))
         with speed.running():
             speed.begin_step()
             value = speed.compile(loss)(batch_for(speed, loss.n_locations))
@@ -84,13 +81,12 @@ def masknet_figures(speed: Speed, names: Sequence[str] = tuple(LOSSES)) -> dict[
 
 if __name__ == "__main__":
     device, *settings = sys.argv[1:]
-    names = tuple(LOSSES)
     if device == "cpu":
-        torch.compile, names = tracing_only(torch.compile), CORRECTED
+        torch.compile = tracing_only(torch.compile)
     found = {}
     for parts in settings:
         torch._dynamo.reset()
         counters.clear()
-        found[parts] = masknet_figures(choose_speed(device, parts), names)
+        found[parts] = masknet_figures(choose_speed(device, parts))
         found[parts]["n_graphs"] = counters["stats"]["unique_graphs"]
     print(json.dumps(found))

@@ -71,6 +71,16 @@ ALTERED: dict[str, tuple[Callable[[dict[str, bytes]], dict[str, bytes]], str]] =
     "class twice": (lambda m: labels(m, b"class03", b"class04"), f"a {LABELS} that does not give"),
     "class of another run": (lambda m: labels(m, b"run07/tr", b"run08/tr"), f"a {LABELS} that does not give"),
     "unknown item": (lambda m: labels(m, b"item03", b"item33"), f"a {LABELS} that does not give"),
+    "one label more": (
+        lambda m: m | {LABELS: m[LABELS] + b"run07/test/item21.png run07/training/class01.png\n"},
+        f"a {LABELS} that does not give",
+    ),
+    "item as its class": (
+        lambda m: (
+            m | {LABELS: b"\n".join(b"%b %b" % ((s.split()[0],) * 2) for s in m[LABELS].split(b"\n") if s)}
+        ),
+        f"a {LABELS} that does not give",
+    ),
 }
 
 

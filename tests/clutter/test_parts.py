@@ -360,10 +360,13 @@ def replace_with_foreign_group(path: Path) -> None:
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "cut off": cut_off,
     "empty": lambda path: path.write_bytes(b""),
+    "an empty archive": lambda path: zipfile.ZipFile(path, "w").close(),
     "another archive": replace_with_foreign_group,
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "without metadata": lambda path: replace_member(path, "zarr.json", None),
     "metadata no JSON": lambda path: replace_member(path, "zarr.json", b"{"),
+    "metadata not text": lambda path: replace_member(path, "zarr.json", b"\xff\xfe\xfd"),
+    "an array's metadata emptied": lambda path: replace_member(path, "palette/zarr.json", b"{}"),
     "an array missing": lambda path: replace_member(path, "palette/zarr.json", None),
     "a chunk missing": lambda path: replace_member(path, find_chunk(path, "masks"), None),
     "a chunk emptied": lambda path: replace_member(path, find_chunk(path, "labels"), b""),
