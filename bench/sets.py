@@ -38,7 +38,7 @@ def main() -> None:
     started = time.perf_counter()
     records = list(complete_parts(arguments.out, parts, pens, arguments.workers))
     seconds = time.perf_counter() - started
-    if any(record.kept or not record.part.published for record in records):
+    if any(record.kept or not record.part.known for record in records):
         raise SystemExit("error: not every part was rendered and compared with a published checksum")
     size = sum((arguments.out / part.name).stat().st_size for part in parts)
     raw = RAW_BYTES * sum(part.n_scenes for part in parts)

@@ -15,7 +15,7 @@ from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
 from oneshot.errors import OneshotError, ParameterError
 from oneshot.files import replacing
 from oneshot.library import fetch_drawings
-from oneshot.published import CLUTTER_LEVELS, SET_SPLITS
+from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, SET_SPLITS
 
 
 def render_scenes(arguments: argparse.Namespace) -> None:
@@ -44,7 +44,7 @@ def render_scenes(arguments: argparse.Namespace) -> None:
 
 
 def write_parts(arguments: argparse.Namespace) -> None:
-    """Write jobs of a published split as parts, keeping those that are there and right."""
+    """Write jobs of a split as parts, keeping those that are there and right."""
     drawings = fetch_drawings(arguments.drawings)
     pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
     parts = list_parts(arguments.clutter_level, arguments.split, drawings.sha256())
@@ -59,11 +59,12 @@ def write_parts(arguments: argparse.Namespace) -> None:
 
 
 def verify_sets(arguments: argparse.Namespace) -> None:
-    """Read every published set back from disk and compare it, whole, with the published checksums."""
+    """Read every set back from disk and compare it, whole, with its checksums: published, or ours."""
     for clutter_level in CLUTTER_LEVELS:
-        for split in SET_SPLITS:
+        for split in RENDERED_SPLITS:
             check_set(arguments.folder, clutter_level, split)
-            print(f"{clutter_level:4d} {split:14s} MD5 and SHA-256 as published")
+            whose = "as published" if split in SET_SPLITS else "of this project"
+            print(f"{clutter_level:4d} {split:16s} MD5 and SHA-256 {whose}")
 
 
 def parse_range(text: str) -> tuple[int, int]:
@@ -102,7 +103,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
     some = commands.add_parser("write", help=write_parts.__doc__, description=write_parts.__doc__)
     some.set_defaults(run=write_parts)
-    some.add_argument("--split", choices=("train", *SET_SPLITS), required=True)
+    some.add_argument("--split", choices=("train", *RENDERED_SPLITS), required=True)
     some.add_argument("--clutter-level", type=int, choices=CLUTTER_LEVELS, required=True)
     some.add_argument("--jobs", type=parse_range, metavar="FIRST:END", help="default: all")
     some.add_argument("--out", type=Path, required=True, metavar="FOLDER")

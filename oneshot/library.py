@@ -1,4 +1,4 @@
-"""Omniglot's drawings, the published scenes and released networks in a call each, without the pipeline."""
+"""Omniglot's drawings, scenes and released networks in a call each, without the pipeline."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -77,15 +77,16 @@ def load_scenes(
     drawings: "Drawings | None" = None,
     n_threads: int = 1,
 ) -> "Scenes":
-    """Render the first scenes of a published split (None: all of a validation or test set).
+    """Render the first scenes of a split (None: all of a validation or test set).
 
-    split: train, val-train, test-train, val-one-shot or test-one-shot. n_threads: jobs of 2,000 scenes that
-    are rendered at a time; the scenes are the same with any number.
+    split: train, val-train, test-train, val-one-shot, test-one-shot; or, of this project, covered-train,
+    covered-one-shot, whose masks show all of the target's ink, covered or not. n_threads: jobs of 2,000
+    scenes that are rendered at a time; the scenes are the same with any number.
 
     Raises:
         ParameterError: there is no such split, or fewer scenes in it.
     """
-    from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, concatenate, job_seeds, lay_out, render_job
+    from oneshot.clutter.scenes import JOB_SCENES, concatenate, job_seeds, lay_out, render_job, split_recipe
 
     found = find_split(split)
     if n_scenes is None:
@@ -95,7 +96,7 @@ def load_scenes(
             f"{split} has {found.n_jobs * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}."
         )
     pens = lay_out(drawings or fetch_drawings(), found.characters)
-    recipe = SceneRecipe(clutter_level, found.characters, found.drawers)
+    recipe = split_recipe(found, clutter_level)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
     # A job's scenes come from its stream one after another: no more of the last one are drawn than needed.
     sizes = [min(JOB_SCENES, n_scenes - first) for first in range(0, n_scenes, JOB_SCENES)]

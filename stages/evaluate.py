@@ -11,7 +11,7 @@ import numpy as np
 from oneshot.files import save_arrays, write_json
 from oneshot.intervals import Figure
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
-from oneshot.published import CLUTTER_LEVELS
+from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, find_split
 from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
 from oneshot.records.run import OWN_ANSWER
 from stages.command import run
@@ -35,7 +35,10 @@ def main(task: str) -> None:
 
 
 def evaluate_segmentation(params: Params) -> None:
-    """Write the IoU of every network at its clutter levels, and of marking every character at all levels."""
+    """Write the IoU of every network at its clutter levels, and of marking every character at all levels.
+
+    On the published test sets, and on covered targets, of which only the visible pixels count.
+    """
     # Imported here, since tables and the other task need neither torch nor numba.
     from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
     from oneshot.segment.nets import NETS
@@ -148,21 +151,28 @@ def list_levels(network: str) -> tuple[int, ...]:
 
 
 def read_test_sets(clutter_level: int, size: Evaluate) -> "tuple[dict[str, Scenes], PixelStatistics]":
-    """Read the first scenes of both test sets, and what normalises them, however few are to be evaluated.
+    """Read the first scenes of every test set, and what normalises them, however few are to be evaluated.
+
+    Of covered targets all that there are at most, with the masks that `keep_visible` gives.
 
     Raises:
         PartError: fewer scenes were rendered.
     """
     from oneshot.clutter.parts import read_set
+    from oneshot.clutter.scenes import keep_visible, split_recipe
     from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
 
     n_scenes = max(size.n_scenes, size.n_masknet_scenes)
-    n_known = min(STATISTICS_SCENES, read_sets_manifest(clutter_level)["test-train"]["n_scenes"])
+    rendered = read_sets_manifest(clutter_level)
+    n_known = min(STATISTICS_SCENES, rendered["test-train"]["n_scenes"])
     known = read_set(SCENES, clutter_level, "test-train", max(n_scenes, n_known))
     sets = {
         "test-train": known[:n_scenes],
         "test-one-shot": read_set(SCENES, clutter_level, "test-one-shot", n_scenes),
     }
+    for split in COVERED_SPLITS:
+        scenes = read_set(SCENES, clutter_level, split, min(n_scenes, rendered[split]["n_scenes"]))
+        sets[split] = keep_visible(scenes, split_recipe(find_split(split), clutter_level))
     return sets, pixel_statistics(known)
 
 
@@ -182,7 +192,7 @@ def score_level(
     size: Evaluate,
     speed: "Speed",
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Score every answer of a network on both test sets, and predict the masks of their first scenes.
+    """Score every answer of a network on every test set, and predict the masks of their first scenes.
 
     Scores as `oneshot.records.results` keeps them; masks, by <level>/answer/<split>, are of its own answer. A
     MaskNet, which decodes every scene 144 times, is scored on fewer scenes.

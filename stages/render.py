@@ -1,4 +1,4 @@
-"""Render the validation and test sets of all clutter levels, part by part, each checked."""
+"""Render the validation and test sets of all clutter levels, published and ours, each part checked."""
 
 import sys
 from collections import defaultdict
@@ -10,7 +10,7 @@ from oneshot.clutter.scenes import lay_out
 from oneshot.files import write_json
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import load_params
-from oneshot.published import CLUTTER_LEVELS, SET_SPLITS
+from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS
 from stages.command import run
 from stages.places import DRAWINGS, MANIFESTS, SCENES
 
@@ -24,7 +24,7 @@ def main() -> None:
     parts = [
         part
         for level in CLUTTER_LEVELS
-        for split in SET_SPLITS
+        for split in RENDERED_SPLITS
         for part in list_parts(level, split, drawings_sha256, size.n_jobs, size.job_scenes)
     ]
     remove_other_files(parts)
@@ -40,7 +40,7 @@ def main() -> None:
             if len(records[level]) == len(parts) // len(CLUTTER_LEVELS):
                 sets = {
                     split: summarise_set([one for one in records[level] if one.part.split.name == split])
-                    for split in SET_SPLITS
+                    for split in RENDERED_SPLITS
                 }
                 checked_against |= {entry["checked_against"] for entry in sets.values()}
                 manifest = {

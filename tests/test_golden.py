@@ -1,4 +1,4 @@
-"""The published sets to the bit: every job of all 28, rendered and hashed without writing to disk."""
+"""All 28 published sets and our 14 to the bit: every job rendered and hashed without writing to disk."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oneshot.clutter.scenes import JOB_SCENES, Pens, SceneRecipe, job_seeds, lay_out, render_job
+from oneshot.clutter.scenes import JOB_SCENES, Pens, job_seeds, lay_out, render_job, split_recipe
 from oneshot.omniglot.drawings import Drawings, save_drawings
-from oneshot.published import CLUTTER_LEVELS, find_split, read_facts
+from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, SET_SPLITS, find_split, read_facts
 from oneshot.segment.training_set import TrainingSet
 from tests.oracle.scenes_pillow import render_job_plainly
 from tests.scene_cases import assert_equals_oracle
 
 pytestmark = pytest.mark.omniglot
 FACTS = read_facts("cluttered_omniglot")
+SETS = [*FACTS["sets"], *FACTS["ours"]["sets"]]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def pens(drawings: Drawings) -> dict[str, Pens]:
 def compute_sums(facts: dict[str, Any], pens: dict[str, Pens]) -> dict[str, Any]:
     """A set rendered anew, in the form of its published facts; one job in memory at a time."""
     split = find_split(facts["split"])
-    recipe = SceneRecipe(facts["clutter_level"], split.characters, split.drawers)
+    recipe = split_recipe(split, facts["clutter_level"])
     whole = {name: hashlib.sha256() for name in ("images", "segmentation", "targets")}
     jobs, last = [], np.zeros(0, np.uint8)
     for seed in job_seeds(split.split_seed, split.n_jobs):
@@ -49,8 +50,8 @@ def compute_sums(facts: dict[str, Any], pens: dict[str, Pens]) -> dict[str, Any]
 
 @pytest.fixture(scope="module")
 def found(pens: dict[str, Pens]) -> dict[tuple[int, str], dict[str, Any]]:
-    """All 28 sets, two at a time, the longest first."""
-    longest_first = sorted(FACTS["sets"], key=lambda facts: -facts["clutter_level"])
+    """All sets, two at a time, the longest first."""
+    longest_first = sorted(SETS, key=lambda facts: -facts["clutter_level"])
     with ThreadPoolExecutor(2) as threads:
         sums = threads.map(lambda facts: compute_sums(facts, pens), longest_first)
         return {(entry["clutter_level"], entry["split"]): entry for entry in sums}
@@ -60,25 +61,47 @@ def test_there_are_28_published_sets_of_five_jobs() -> None:
     assert len(FACTS["sets"]) == 28
     assert {facts["clutter_level"] for facts in FACTS["sets"]} == set(CLUTTER_LEVELS)
     assert [len(facts["jobs"]) for facts in FACTS["sets"]] == [5] * 28
+    assert {facts["split"] for facts in FACTS["sets"]} == set(SET_SPLITS)
 
 
-@pytest.mark.parametrize("split", ["val-train", "test-train", "val-one-shot", "test-one-shot"])
+def test_our_sets_of_covered_targets_stand_apart_each_of_one_job() -> None:
+    ours = FACTS["ours"]["sets"]
+    assert [(facts["clutter_level"], facts["split"]) for facts in ours] == [
+        (level, split) for level in CLUTTER_LEVELS for split in COVERED_SPLITS
+    ]
+    assert [len(facts["jobs"]) for facts in ours] == [1] * 14
+    assert all(find_split(name).ours for name in COVERED_SPLITS)
+    assert not any(find_split(name).ours for name in ("train", *SET_SPLITS))
+    for name in COVERED_SPLITS:
+        digest = hashlib.sha256(name.encode()).digest()
+        assert find_split(name).split_seed == int.from_bytes(digest[:4], "big")
+
+
+@pytest.mark.parametrize("split", SET_SPLITS)
 def test_the_job_seeds_of_a_split_are_the_published_ones_at_every_level(split: str) -> None:
     found = find_split(split)
     seeds = [[job["seed"] for job in facts["jobs"]] for facts in FACTS["sets"] if facts["split"] == split]
     assert seeds == [job_seeds(found.split_seed, found.n_jobs)] * 7
 
 
-@pytest.mark.parametrize(
-    "facts", FACTS["sets"], ids=lambda facts: f"{facts['clutter_level']}-{facts['split']}"
-)
-def test_a_set_is_the_published_one(
-    found: dict[tuple[int, str], dict[str, Any]], facts: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("facts", SETS, ids=lambda facts: f"{facts['clutter_level']}-{facts['split']}")
+def test_a_set_has_its_sums(found: dict[tuple[int, str], dict[str, Any]], facts: dict[str, Any]) -> None:
     sums = found[facts["clutter_level"], facts["split"]]
     assert sums["md5_of_last_image"] == facts["md5_of_last_image"]
     assert sums["jobs"] == facts["jobs"]
     assert sums["sha256"] == facts["sha256"]
+
+
+@pytest.mark.parametrize("split_name", COVERED_SPLITS)
+@pytest.mark.parametrize("level", [4, 16, 256])
+def test_a_job_of_covered_targets_begins_as_the_plain_renderer_draws_it(
+    drawings: Drawings, pens: dict[str, Pens], level: int, split_name: str
+) -> None:
+    split = find_split(split_name)
+    recipe, (seed,) = split_recipe(split, level), job_seeds(split.split_seed, split.n_jobs)
+    n_scenes = 320 // level
+    plain = render_job_plainly(drawings.of(split.characters).unpack(), recipe, seed, n_scenes)
+    assert_equals_oracle(render_job(pens[split.characters], recipe, seed, n_scenes), plain)
 
 
 def test_a_training_job_begins_as_the_plain_renderer_draws_it(

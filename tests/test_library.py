@@ -9,6 +9,7 @@ import torch
 
 from oneshot import library
 from oneshot.classify.nets.protonet import ProtoNet
+from oneshot.errors import ParameterError
 from oneshot.library import list_classifiers, list_networks, load_classifier, load_network, load_scenes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.records.run import WEIGHTS
@@ -22,6 +23,18 @@ def test_scenes_do_not_depend_on_how_many_threads_draw_them(synthetic_drawings: 
     together = load_scenes("test-one-shot", 3, 4100, synthetic_drawings, n_threads=3)
     for field in fields(alone):
         assert np.array_equal(getattr(alone, field.name), getattr(together, field.name))
+
+
+def test_scenes_of_covered_targets_hold_as_many_characters_half_of_them_above(
+    synthetic_drawings: Drawings,
+) -> None:
+    scenes = load_scenes("covered-one-shot", 8, drawings=synthetic_drawings)
+    assert (len(scenes), scenes.characters.shape[1]) == (2000, 8)
+    assert (scenes.characters[:, 3] == scenes.target_characters).all()
+    assert (scenes.masks & (scenes.labels > 4)).any()
+    assert not (scenes.masks & (scenes.labels < 4)).any()
+    with pytest.raises(ParameterError, match="covered-one-shot has 2,000 scenes at every clutter level"):
+        load_scenes("covered-one-shot", 8, 2001, synthetic_drawings)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Parts: the published sets on disk, job by job, each rendered or kept, always checked against its checksum.
+"""Parts: validation and test sets on disk, job by job, each rendered or kept, always checked by its checksum.
 
 A part is one job's scenes as a Zarr 3 group in one zip file, the same bytes at every writing. A zip file,
 because a rename puts it in place whole and every member carries a checksum. Zarr's own zip store stamps the
@@ -21,21 +21,32 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer.cpu import Buffer
 from zarr.storage import MemoryStore
 
-from oneshot.clutter.scenes import JOB_SCENES, Pens, SceneRecipe, Scenes, concatenate, job_seeds, render_job
+from oneshot.clutter.scenes import (
+    JOB_SCENES,
+    Pens,
+    SceneRecipe,
+    Scenes,
+    concatenate,
+    job_seeds,
+    render_job,
+    split_recipe,
+)
 from oneshot.errors import ChecksumError, PartError
 from oneshot.files import EARLIEST, replacing
 from oneshot.published import Split, find_set, find_split, read_facts
 
 CHUNK_SCENES = 2000  # a part is one chunk: reading it costs seven requests, and the smallest overhead
+# Whose checksums a part is compared with: the published ones, this project's, or those it was written with.
+PUBLISHED_SUMS, OUR_SUMS, OWN_SUMS = "published checksums", "checksums of this project", "own checksums"
 COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Job of a split: everything that fixes its bits, and the published sums where there are any.
+    """Job of a split: everything that fixes its bits, and the sums in the facts where there are any.
 
-    ``drawings_sha256`` is of all drawings the characters come from; ``published`` maps images, segmentation
-    and targets to their SHA-256.
+    ``drawings_sha256`` is of all drawings the characters come from; ``known`` maps images, segmentation and
+    targets to their SHA-256 as published, or in a split of ours as this project found them.
     """
 
     clutter_level: int
@@ -44,17 +55,24 @@ class Part:
     seed: int
     n_scenes: int
     drawings_sha256: str
-    published: dict[str, str] | None
+    known: dict[str, str] | None
 
     @property
     def recipe(self) -> SceneRecipe:
         """Recipe of the part's scenes."""
-        return SceneRecipe(self.clutter_level, self.split.characters, self.split.drawers)
+        return split_recipe(self.split, self.clutter_level)
 
     @property
     def name(self) -> str:
         """Path of the part's file within the folder of scenes."""
         return f"{self.clutter_level}/{self.split.name}/part-{self.job}.zarr.zip"
+
+    @property
+    def checked_against(self) -> str:
+        """Say whose checksums its bits are compared with."""
+        if self.known is None:
+            return OWN_SUMS
+        return OUR_SUMS if self.split.ours else PUBLISHED_SUMS
 
     def identity(self) -> dict[str, Any]:
         """List what a stored part records about itself."""
@@ -70,7 +88,7 @@ def list_parts(
     clutter_level: int, split_name: str, drawings_sha256: str, n_jobs: int | None = None,
     job_scenes: int = JOB_SCENES,
 ) -> list[Part]:  # fmt: skip
-    """List the first ``n_jobs`` jobs of a split (None: all that were published)."""
+    """List the first ``n_jobs`` jobs of a split (None: all there are)."""
     split, facts = find_split(split_name), find_set(clutter_level, split_name)
     real = drawings_sha256 == read_facts("omniglot")["drawings"]["sha256"] and job_scenes == JOB_SCENES
     parts = []
@@ -102,15 +120,15 @@ def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord
     except (PartError, ChecksumError):
         path.unlink(missing_ok=True)
     scenes = render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
-    # Where sums were published, what is read back is compared with them: once is enough, and hashing is slow.
-    sums = part.published or scenes.sha256()
+    # Where sums are known, what is read back is compared with them: once is enough, and hashing is slow.
+    sums = part.known or scenes.sha256()
     write_part(path, scenes, {**part.identity(), "sha256": sums})
     del scenes
     try:
         return check_part(path, part, kept=False)
     except (PartError, ChecksumError):
         path.unlink(missing_ok=True)
-        kind = "published checksum" if part.published else "checksum"
+        kind = "published checksum" if part.checked_against == PUBLISHED_SUMS else "checksum"
         raise ChecksumError(
             f"job {part.job} of {part.split.name} at clutter level {part.clutter_level} does not have its "
             f"{kind} when it is rendered and read back, though the drawings are right: please report it with "
@@ -119,7 +137,7 @@ def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord
 
 
 def check_part(path: Path, part: Part, kept: bool) -> PartRecord:
-    """Read a part and compare its bits with its checksums, the published ones where there are any.
+    """Read a part and compare its bits with its checksums, those in the facts where there are any.
 
     Raises:
         PartError: it is missing, damaged, or another part.
@@ -129,7 +147,7 @@ def check_part(path: Path, part: Part, kept: bool) -> PartRecord:
     if {name: attributes.get(name) for name in part.identity()} != part.identity():
         raise PartError(f"{path} holds other scenes than expected: delete it and run the stage render again.")
     sums = scenes.sha256()
-    if sums != (part.published or attributes.get("sha256")):
+    if sums != (part.known or attributes.get("sha256")):
         raise ChecksumError(f"{path} does not have its checksum: delete it and run the stage render again.")
     return PartRecord(part, sums, hashlib.md5(scenes[-1:].images().data).hexdigest(), kept)
 
@@ -150,17 +168,17 @@ def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
     records = sorted(records, key=lambda record: record.part.job)
     first, last = records[0].part, records[-1]
     facts = find_set(first.clutter_level, first.split.name)
-    published = all(record.part.published for record in records)
-    if facts and published and len(records) == len(facts["jobs"]) and (
+    known = all(record.part.known for record in records)
+    if facts and known and len(records) == len(facts["jobs"]) and (
         last.md5_of_last_image != facts["md5_of_last_image"]
     ):  # fmt: skip
         raise ChecksumError(
             f"the last image of {first.split.name} at clutter level {first.clutter_level} does not have the "
-            "published MD5."
+            f"MD5 of the {first.checked_against}."
         )
     return {
         "n_scenes": sum(record.part.n_scenes for record in records),
-        "checked_against": "published checksums" if published else "own checksums",
+        "checked_against": first.checked_against,
         "md5_of_last_image": last.md5_of_last_image,
         "parts": [{"seed": r.part.seed, "n_scenes": r.part.n_scenes, "sha256": r.sha256} for r in records],
     }
@@ -186,15 +204,15 @@ def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None 
 
 
 def check_set(folder: Path, clutter_level: int, split: str) -> None:
-    """Compare a rendered set, read back whole, with the published MD5 of its last image and SHA-256 sums.
+    """Compare a rendered set, read back whole, with its MD5 and SHA-256 sums: published, or ours.
 
     Raises:
         PartError: a part is missing or damaged.
-        ChecksumError: the bits are not those that were published.
+        ChecksumError: the bits are others.
     """
     facts = find_set(clutter_level, split)
     if facts is None:
-        raise PartError(f"no checksums of {split} at clutter level {clutter_level} were published.")
+        raise PartError(f"no checksums of {split} at clutter level {clutter_level} are known.")
     digests = {name: hashlib.sha256() for name in facts["sha256"]}
     for job in range(len(facts["jobs"])):
         scenes, _ = read_part(folder / str(clutter_level) / split / f"part-{job}.zarr.zip")
@@ -205,7 +223,8 @@ def check_set(folder: Path, clutter_level: int, split: str) -> None:
     sums = {name: digest.hexdigest() for name, digest in digests.items()}
     last = hashlib.md5(images[-1].data).hexdigest()
     if (sums, last) != (facts["sha256"], facts["md5_of_last_image"]):
-        raise ChecksumError(f"{split} at clutter level {clutter_level} in {folder} is not the published set.")
+        kind = "set of this project" if find_split(split).ours else "published set"
+        raise ChecksumError(f"{split} at clutter level {clutter_level} in {folder} is not the {kind}.")
 
 
 def write_part(path: Path, scenes: Scenes, attributes: dict[str, Any]) -> None:

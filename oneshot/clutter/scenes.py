@@ -6,7 +6,7 @@ at 0cd38ba.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8, UInt16
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int, UInt8, UInt16
 from oneshot.clutter import kernels
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings
+from oneshot.published import Split
 
 JOB_SCENES = 2000  # scenes of a published job
 TOO_LITTLE_INK = (
@@ -66,6 +67,12 @@ class SceneRecipe:
         return self.n_characters + 1
 
 
+def split_recipe(split: Split, clutter_level: int) -> SceneRecipe:
+    """Give the recipe of a split's scenes of n characters; in our splits, half of them are occluders."""
+    n_occluders = clutter_level // 2 if split.ours else 0
+    return SceneRecipe(clutter_level - n_occluders, split.characters, split.drawers, n_occluders)
+
+
 @dataclass(frozen=True)
 class Scenes:
     """Scenes as label map, palette and mask, and their targets: lossless, a third of the images' size.
@@ -113,6 +120,29 @@ class Scenes:
 def concatenate(parts: Sequence[Scenes]) -> Scenes:
     """Join several jobs' scenes."""
     return Scenes(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Scenes)))
+
+
+def keep_visible(scenes: Scenes, recipe: SceneRecipe) -> Scenes:
+    """Give scenes as answers to them are judged: by the pixels of the target that no occluder covers.
+
+    Masks are of these pixels alone, scenes without any are left out, and the target takes the last label, as
+    if it had been drawn last; images stay as they are. Scenes without occluders are not changed.
+    """
+    if recipe.n_occluders == 0:
+        return scenes
+    target, last = recipe.clutter_level, recipe.n_characters
+    visible = scenes.masks & (scenes.labels == target)
+    kept = np.flatnonzero(visible.any((1, 2)))
+    scenes = scenes[kept]
+    order = [*range(target), *range(target + 1, last + 1), target]
+    new_labels = np.argsort(order).astype(scenes.labels.dtype)
+    return replace(
+        scenes,
+        labels=new_labels[scenes.labels],
+        palette=scenes.palette[:, order],
+        masks=visible[kept],
+        characters=scenes.characters[:, np.array(order[1:]) - 1],
+    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work
 # The files in the folder of a run.
 RUN, CURVE, SCORES, WEIGHTS = "run.json", "curve.csv", "scores.safetensors", "weights.safetensors"
 
-TestSet = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)/(test-train|test-one-shot)$")]
+TestSet = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)/(test|covered)-(train|one-shot)$")]
 Verdict = Literal["yes", "no", "synthetic"]
 
 
@@ -89,7 +89,7 @@ class SegmentationBody(Section):
     """The part of a record that only segmentation has; `levels`: that it was evaluated at.
 
     `pixel_mean`, `pixel_std`: of the training scenes with most clutter. `test_sets_as_published`: whether the
-    scenes have the published checksums.
+    scenes have the published checksums, or of covered targets, which older records lack, this project's.
     """
 
     feature_maps: int = Field(ge=1)

@@ -25,7 +25,7 @@ N_READINGS = 3  # of the speed of evaluation, of which the slowest counts
 
 @dataclass(frozen=True)
 class LevelSets:
-    """The first scenes of both test sets of a clutter level, and what normalises them, as published.
+    """The first scenes of every test set of a clutter level, and what normalises them, as published.
 
     `statistics` are of the first 1,000 scenes of test-train, however few are evaluated.
     """

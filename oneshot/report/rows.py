@@ -34,7 +34,7 @@ WHOLE_NUMBERS = (
 )  # fmt: skip
 DEFAULTS = {"title": "", "variant": "", "joint": False, "further_seed": False, "published_only": False}
 SEGMENTATION_KEY = re.compile(
-    r"(?P<clutter_level>\d+)/((?P<answer>[^/]+)/)?(?P<split>test-[^/]+)/(?P<metric>[^/]+)(/(?P<subset>.+))?"
+    r"(?P<clutter_level>\d+)/((?P<answer>[^/]+)/)?(?P<split>(test|covered)-[^/]+)/(?P<metric>[^/]+)(/(?P<subset>.+))?"
 )
 
 

@@ -22,7 +22,9 @@ def summarise_networks(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
         if isinstance(row["benchmark"], str):
             place = f"{row['network']}/{row['benchmark'].replace('/', '-')}"
             summary[place] = {row["metric"]: value}
-        elif (row["metric"], row["subset"], row["answer"]) == ("iou", ALL, OWN_ANSWER):
+        elif row["split"] in SPLIT_NAMES and (row["metric"], row["subset"], row["answer"]) == (
+            "iou", ALL, OWN_ANSWER,
+        ):  # fmt: skip
             place = f"{row['network']}/{row['clutter_level']:03}"
             summary.setdefault(place, {})[SPLIT_NAMES[row["split"]]] = value
     return summary

@@ -73,7 +73,7 @@ def iou_of_all_ink(scenes: Scenes) -> Float[np.ndarray, " n"]:
 def has_same_class_distractor(scenes: Scenes) -> Bool[np.ndarray, " n"]:
     """Say if a scene holds another instance of the character that is searched, target image aside.
 
-    The target's own label is the last one, as in scenes without occluders.
+    The target's own label is the last one, as in scenes without occluders and in what `keep_visible` gives.
     """
     same = scenes.characters == scenes.target_characters[:, None]
     same[:, -1] = False

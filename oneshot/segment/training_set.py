@@ -14,6 +14,7 @@ from oneshot.clutter.scenes import (
     lay_out,
     render_job,
     render_targets,
+    split_recipe,
 )
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.published import find_split
@@ -29,7 +30,7 @@ class TrainingSet:
         self.seeds = job_seeds(self.split.split_seed, self.split.n_jobs)
 
     def recipe(self, clutter_level: int) -> SceneRecipe:
-        return SceneRecipe(clutter_level, self.split.characters, self.split.drawers)
+        return split_recipe(self.split, clutter_level)
 
     def render_job(self, clutter_level: int, job: int) -> Scenes:
         """Render job 0..999."""

@@ -33,7 +33,7 @@ from oneshot.clutter.parts import (
 from oneshot.clutter.scenes import Pens, Scenes, concatenate, job_seeds, lay_out, render_job
 from oneshot.errors import ChecksumError, ParameterError, PartError
 from oneshot.omniglot.drawings import Drawings, save_drawings
-from oneshot.published import SET_SPLITS, find_set, find_split, read_facts
+from oneshot.published import COVERED_SPLITS, RENDERED_SPLITS, find_set, find_split, read_facts
 from tests.archives import cut_off, flip_bit
 from tests.conftest import ROOT, refusing
 from tests.fake_scenes import fake_scenes
@@ -65,13 +65,17 @@ def test_the_parts_of_a_split_follow_its_published_definition(synthetic_drawings
     assert parts[0].recipe.clutter_level == 32
 
 
-@pytest.mark.parametrize("split", SET_SPLITS)
-def test_published_sums_apply_to_whole_jobs_of_the_real_drawings_alone(split):
+@pytest.mark.parametrize("split", RENDERED_SPLITS)
+def test_known_sums_apply_to_whole_jobs_of_the_real_drawings_alone(split):
     facts = find_set(8, split)
     assert facts is not None
-    assert [part.published for part in list_parts(8, split, REAL)] == [j["sha256"] for j in facts["jobs"]]
+    parts = list_parts(8, split, REAL)
+    assert [part.known for part in parts] == [job["sha256"] for job in facts["jobs"]]
+    whose = "checksums of this project" if split in COVERED_SPLITS else "published checksums"
+    assert {part.checked_against for part in parts} == {whose}
     without = [list_parts(8, split, REAL, job_scenes=100), list_parts(8, split, "0" * 64)]
-    assert {part.published for parts in (*without, list_parts(4, "train", REAL)) for part in parts} == {None}
+    parts = [part for parts in (*without, list_parts(4, "train", REAL)) for part in parts]
+    assert {(part.known, part.checked_against) for part in parts} == {(None, "own checksums")}
 
 
 def test_an_unknown_split_is_named_beside_the_known_ones():
@@ -153,9 +157,9 @@ def test_a_part_that_is_wrong_is_rendered_again_and_a_link_to_it_is_left_alone(p
 
 def test_a_part_whose_bits_are_not_the_published_ones_is_an_error_and_not_written(parts, pens, tmp_path):
     sums = render(parts[0], pens).sha256()
-    right = replace(parts[0], published=sums)
+    right = replace(parts[0], known=sums)
     assert complete_part(tmp_path / "right", right, pens).sha256 == sums
-    wrong = replace(parts[0], published={**sums, "targets": "0" * 64})
+    wrong = replace(parts[0], known={**sums, "targets": "0" * 64})
     with refusing(
         ChecksumError, "job 0 of test-one-shot at clutter level 4 does not have its published checksum"
     ):
@@ -227,12 +231,14 @@ def test_a_whole_set_whose_last_image_is_not_the_published_one_is_an_error():
     facts = find_set(4, "val-train")
     assert facts is not None
     records = [
-        PartRecord(part, part.published or {}, facts["md5_of_last_image"], kept=False)
+        PartRecord(part, part.known or {}, facts["md5_of_last_image"], kept=False)
         for part in list_parts(4, "val-train", REAL)
     ]
     assert summarise_set(records)["checked_against"] == "published checksums"
     records[4] = replace(records[4], md5_of_last_image="0" * 32)
-    with pytest.raises(ChecksumError, match="val-train at clutter level 4 does not have the published MD5"):
+    with pytest.raises(
+        ChecksumError, match="val-train at clutter level 4 does not have the MD5 of the published"
+    ):
         summarise_set(records)
     assert summarise_set(records[:4])["n_scenes"] == 8000  # which is no whole set
 
@@ -263,7 +269,7 @@ def test_too_many_scenes_are_refused(parts, pens, tmp_path):
 
 @pytest.mark.parametrize(
     ("split", "message"),
-    [("train", "no checksums of train at clutter level 4 were published"),
+    [("train", "no checksums of train at clutter level 4 are known"),
      ("val-train", r"part-0\.zarr\.zip is missing")],
 )  # fmt: skip
 def test_a_set_that_cannot_be_checked_says_why(tmp_path, split, message):
@@ -283,6 +289,21 @@ def test_a_set_is_the_published_one_and_exchanged_parts_are_noticed(drawings, tm
         check_set(tmp_path, 4, "test-one-shot")
     assert not complete_part(tmp_path, parts[3], pens).kept
     check_set(tmp_path, 4, "test-one-shot")
+
+
+@pytest.mark.omniglot
+def test_a_set_of_covered_targets_is_written_checked_against_our_sums_and_read(drawings, tmp_path):
+    pens = {"test": lay_out(drawings, "test")}
+    (part,) = list_parts(8, "covered-one-shot", drawings.sha256())
+    assert part.recipe.n_occluders == 4
+    entry = summarise_set([complete_part(tmp_path, part, pens)])
+    assert (entry["n_scenes"], entry["checked_against"]) == (2000, "checksums of this project")
+    check_set(tmp_path, 8, "covered-one-shot")
+    assert_same(read_set(tmp_path, 8, "covered-one-shot", 20), render(replace(part, n_scenes=20), pens))
+    scenes, attributes = read_part(tmp_path / part.name)
+    write_part(tmp_path / part.name, scenes[::-1], attributes)
+    with pytest.raises(ChecksumError, match=r"covered-one-shot at .* is not the set of this project"):
+        check_set(tmp_path, 8, "covered-one-shot")
 
 
 # ----------------------------------------------------------------------------------------- a part's own file

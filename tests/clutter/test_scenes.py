@@ -16,12 +16,15 @@ from oneshot.clutter.scenes import (
     Scenes,
     concatenate,
     job_seeds,
+    keep_visible,
     lay_out,
     open_stream,
     render_job,
     render_targets,
+    split_recipe,
 )
 from oneshot.errors import ParameterError
+from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, RENDERED_SPLITS, find_split
 from tests.conftest import refusing
 from tests.oracle.scenes_pillow import centre, draw_until_it_works, render_job_plainly
 from tests.scene_cases import assert_equals_oracle, assert_same, bars, random_recipes
@@ -176,6 +179,64 @@ def test_the_character_behind_a_label_is_the_one_that_was_drawn():
                 n_checked += 1
                 assert character in (shape, 2)
     assert n_checked > 80
+
+
+# ------------------------------------------------------------------------------------- covered targets
+
+
+@pytest.mark.parametrize("level", CLUTTER_LEVELS)
+def test_half_of_the_characters_of_our_splits_are_drawn_over_the_target_and_none_of_the_published(level):
+    for name in RENDERED_SPLITS:
+        recipe = split_recipe(find_split(name), level)
+        assert recipe.n_characters == level
+        assert recipe.n_occluders == (level // 2 if name in COVERED_SPLITS else 0)
+        assert (recipe.drawers, recipe.empty_share) == ((10, 20), 0.0)
+
+
+@pytest.mark.parametrize("level", [4, 9, 64, 256])
+def test_visible_pixels_are_those_of_the_targets_ink_that_no_later_character_covers(pens, level):
+    """Taken scene by scene from the renderer's own order of drawing."""
+    recipe = split_recipe(find_split("covered-one-shot"), level)
+    scenes = render_job(pens["test"], recipe, level, 40)
+    target = recipe.clutter_level
+    expected = [
+        (n, mask & ~np.isin(labels, range(target + 1, level + 1)))
+        for n, (mask, labels) in enumerate(zip(scenes.masks, scenes.labels, strict=True))
+    ]
+    expected = [(n, mask) for n, mask in expected if mask.any()]
+    found = keep_visible(scenes, recipe)
+    kept = np.array([n for n, _ in expected])
+    assert len(found) == len(kept) <= 40
+    assert (found.masks == np.stack([mask for _, mask in expected])).all()
+    assert found.masks.sum() < scenes.masks.sum()
+    assert np.array_equal(found.images(), scenes.images()[kept])
+    assert np.array_equal(found.targets(), scenes.targets()[kept])
+    # The target's label is the last one, as if it had been drawn last; all else keeps its order.
+    assert ((found.labels == level) == found.masks).all()
+    assert np.array_equal(found.characters[:, -1], scenes.characters[kept, target - 1])
+    others = np.delete(scenes.characters[kept], target - 1, axis=1)
+    assert np.array_equal(found.characters[:, :-1], others)
+    for labels, before in zip(found.labels, scenes.labels[kept], strict=True):
+        later = before > target
+        assert np.array_equal(labels[later], before[later] - 1)
+        assert np.array_equal(labels[before < target], before[before < target])
+    assert found.labels.dtype == scenes.labels.dtype
+
+
+def test_a_scene_whose_target_shows_no_pixel_is_left_out_and_the_others_keep_their_order(pens):
+    recipe = split_recipe(find_split("covered-one-shot"), 256)
+    scenes = render_job(pens["test"], recipe, 1, 60)
+    hidden = ~(scenes.masks & (scenes.labels == recipe.clutter_level)).any((1, 2))
+    assert 0 < hidden.sum() < 20
+    found = keep_visible(scenes, recipe)
+    assert np.array_equal(found.target_tints, scenes.target_tints[~hidden])
+    assert found.masks.any((1, 2)).all()
+    assert_same(keep_visible(scenes[:30], recipe), found[: (~hidden[:30]).sum()])
+
+
+def test_scenes_without_occluders_stay_as_they_are(pens):
+    scenes = render_job(pens["train"], PLAIN, 5, 5)
+    assert keep_visible(scenes, PLAIN) is scenes
 
 
 # --------------------------------------------------------------------------- what a job depends on

@@ -12,7 +12,7 @@ import pytest
 from oneshot.errors import ChecksumError, DownloadError
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import Synthetic
-from oneshot.published import CLUTTER_LEVELS, SET_SPLITS, read_facts
+from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, read_facts
 from stages import download, prepare, render
 from stages.command import run
 from tests.archives import NAMES, assert_same_files
@@ -147,13 +147,13 @@ def test_all_levels_are_rendered_in_one_process_and_kept_the_next_time(set_param
     for level in CLUTTER_LEVELS:
         manifest = json.loads(manifests[f"scenes-{level}.json"])
         assert (manifest["scale"], manifest["clutter_level"]) == ("smoke", level)
-        assert list(manifest["sets"]) == list(SET_SPLITS)
+        assert list(manifest["sets"]) == list(RENDERED_SPLITS)
         assert {entry["n_scenes"] for entry in manifest["sets"].values()} == {3}
     written = {path: path.stat().st_mtime_ns for path in Path("data/scenes").rglob("*.zip")}
-    assert len(written) == 28
-    assert "28 parts whole (0 kept), checked against own checksums" in capsys.readouterr().err
+    assert len(written) == 42
+    assert "42 parts whole (0 kept), checked against own checksums" in capsys.readouterr().err
     render.main()
-    assert "28 parts whole (28 kept)" in capsys.readouterr().err
+    assert "42 parts whole (42 kept)" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in written} == written
     for name, content in manifests.items():
         assert Path("data/manifests", name).read_bytes() == content

@@ -14,13 +14,13 @@ from torch import nn
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.params import Evaluate
-from oneshot.published import CLUTTER_LEVELS
+from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate_answers, segment
-from oneshot.segment.metrics import iou_of_all_ink
+from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
 from oneshot.training.tensors import NetworkInfo, save_network
 from stages import evaluate as stage
-from tests.stages.conftest import N_RENDERED, SETS, unet
+from tests.stages.conftest import N_COVERED, N_RENDERED, SETS, covered_scenes, unet
 from tests.tiny_masknet import make_masknet
 
 N_EVALUATED = 12
@@ -88,7 +88,9 @@ def test_marking_every_character_needs_no_network_and_is_split_by_same_class(
     scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = np.arange(N_EVALUATED) % 3 == 0
-    monkeypatch.setattr("oneshot.segment.metrics.has_same_class_distractor", lambda scenes: flags)
+    monkeypatch.setattr(
+        "oneshot.segment.metrics.has_same_class_distractor", lambda scenes: flags[: len(scenes)]
+    )
     found = evaluate_scenes()
     assert found["networks"] == {}
     figures = found["all_ink"]["figures"]
@@ -114,7 +116,33 @@ def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> Non
     size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
     sets, statistics = stage.read_test_sets(4, size)
     assert statistics == pixel_statistics(SETS["test-train"])
-    assert {len(found) for found in sets.values()} == {n_scenes}
+    assert {len(sets[split]) for split in SETS} == {n_scenes}
+
+
+@pytest.mark.parametrize("n_scenes", [6, N_RENDERED])
+def test_targets_that_are_covered_are_judged_by_their_visible_pixels(scenes: Path, n_scenes: int) -> None:
+    size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
+    sets, _ = stage.read_test_sets(64, size)
+    for split in COVERED_SPLITS:
+        whole = covered_scenes(64, split)[:n_scenes]
+        visible = whole.masks & (whole.labels == 32)
+        shown = visible.any((1, 2))
+        assert 0 < shown.sum() <= min(n_scenes, N_COVERED)
+        assert visible.sum() < whole.masks.sum()
+        assert np.array_equal(sets[split].masks, visible[shown])
+        same = whole.characters == whole.target_characters[:, None]
+        same[:, 31] = False  # the target itself
+        assert np.array_equal(has_same_class_distractor(sets[split]), same.any(1)[shown])
+
+
+def test_a_network_has_figures_of_covered_targets_of_the_scenes_that_show_theirs(scenes: Path) -> None:
+    keep_scene_network("siamese_unet-32", unet())
+    found = evaluate_scenes("siamese_unet-32")
+    for split in COVERED_SPLITS:
+        whole = covered_scenes(32, split)
+        n_shown = int((whole.masks & (whole.labels == 16)).any((1, 2)).sum())
+        assert found["networks"]["siamese_unet-32"]["figures"][f"32/answer/{split}/iou"]["n"] == n_shown
+        assert found["all_ink"]["figures"][f"32/{split}/iou"]["n"] == n_shown
 
 
 def keep_classifiers(names: Callable[[str], str | None]) -> None:

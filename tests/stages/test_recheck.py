@@ -16,8 +16,11 @@ import torch
 from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.classify.protocols import Protocols, find_protocols
 from oneshot.classify.scoring import NetworkScorer, describe_everything, find_pairs, score_everything
+from oneshot.clutter.scenes import keep_visible, split_recipe
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Recheck, load_params
+from oneshot.published import COVERED_SPLITS, find_split
+from oneshot.records.results import summarise_segmentation
 from oneshot.records.run import WEIGHTS, RecordError, Run, save_run
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate_answers
@@ -25,7 +28,7 @@ from stages import images, recheck
 from tests.archives import flip_bit
 from tests.conftest import ROOT
 from tests.fake_runs import Tiny, fake_classification_run, fake_run, put_run
-from tests.stages.conftest import N_RENDERED, SETS, unet, write_manifests
+from tests.stages.conftest import N_RENDERED, SETS, covered_scenes, unet, write_manifests
 
 N_EVALUATED = 12
 PROTOCOLS = ("within-alphabet", "verification")
@@ -94,6 +97,27 @@ def test_recorded_networks_agree_on_the_first_scenes(scenes, monkeypatch):
     first = [path.read_bytes() for path in written]
     run_stage("segmentation")
     assert [path.read_bytes() for path in written] == first
+
+
+def test_scores_on_covered_targets_are_compared_where_a_record_has_them(scenes, monkeypatch):
+    set_params(monkeypatch)
+    run = record_scenes("siamese_unet-4-fast", 4)
+    found = run_stage("segmentation")["siamese_unet-4-fast"]
+    keys = {f"4/answer/{split}/iou" for split in COVERED_SPLITS}
+    assert keys <= found["figures"].keys()
+    assert not keys & found["agreement"].keys()  # an older record
+    scores, published = scene_scores(4), dict(run.segmentation.test_sets_as_published)
+    for split in COVERED_SPLITS:
+        seen = keep_visible(covered_scenes(4, split), split_recipe(find_split(split), 4))
+        result = evaluate_answers(unet(), seen, pixel_statistics(SETS["test-train"]))["answer"]
+        scores |= {f"4/answer/{split}/iou": result.iou, f"4/answer/{split}/hits": result.hits}
+        published[f"4/{split}"] = "yes"
+    body = run.segmentation.model_dump() | {"test_sets_as_published": published}
+    changed = Run.model_validate(run.model_dump() | {"body": body, "figures": summarise_segmentation(scores)})
+    put_run(Path("recorded"), changed, scores, unet(), {"feature_maps": 2})
+    again = run_stage("segmentation")["siamese_unet-4-fast"]
+    assert keys <= again["agreement"].keys()
+    assert all(agreement["agrees"] for agreement in again["agreement"].values())
 
 
 def test_other_scores_than_the_recorded_ones_show_and_stop_nothing(scenes, monkeypatch):

@@ -22,13 +22,15 @@ from oneshot import library
 from oneshot.classify.all_runs import read_all_runs
 from oneshot.classify.nets import NETS
 from oneshot.classify.protocols import describe_lists, find_protocols
+from oneshot.clutter.scenes import split_recipe
 from oneshot.errors import DrawingsError, OneshotError, ParameterError
+from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import load_params
-from oneshot.published import read_facts
+from oneshot.published import COVERED_SPLITS, find_split, read_facts
 from oneshot.records import check
 from oneshot.records.results import load_scores, save_scores
-from oneshot.records.run import CURVE, RUN, SCORES, WEIGHTS, RecordError, Run, load_run, save_run
+from oneshot.records.run import CURVE, RUN, SCORES, TEST_SPLITS, WEIGHTS, RecordError, Run, load_run, save_run
 from oneshot.training import fit
 from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint
@@ -167,8 +169,9 @@ def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> N
     assert (training.name, training.n_seen, training.n_steps) == ("segmentation", 40, 5)
     assert training.settings["phases"] == [{"clutter_levels": [4], "n_scenes": 40}]
     assert scenes.segmentation.test_sets_as_published == dict.fromkeys(
-        ("4/test-train", "4/test-one-shot"), "synthetic"
+        ("4/test-train", "4/test-one-shot", "4/covered-train", "4/covered-one-shot"), "synthetic"
     )
+    assert {"4/answer/covered-train/iou", "4/answer/covered-one-shot/localisation"} < scenes.figures.keys()
     assert own.settings["n_episodes"] == 6
     assert {
         "within-alphabet",
@@ -671,13 +674,30 @@ def record_as(folder: Path, name: str, **changes: Any) -> None:
 @pytest.mark.omniglot
 def test_the_test_sets_are_compared_with_the_published_ones(drawings: Drawings) -> None:
     test_sets, as_published = render_test_sets(drawings, 4, 5)
-    assert as_published == {"test-train": "yes", "test-one-shot": "yes"}
-    assert [len(scenes) for scenes in test_sets.scenes.values()] == [5, 5]
+    assert as_published == dict.fromkeys((*TEST_SPLITS, *COVERED_SPLITS), "yes")
+    assert {name: len(scenes) for name, scenes in test_sets.scenes.items()} == dict.fromkeys(as_published, 5)
     bits = drawings.bits.copy()
     changed = np.flatnonzero(drawings.character_sets == "test")
     bits[changed] = bits[changed[::-1]]
     turned = replace(drawings, bits=bits)
-    assert render_test_sets(turned, 4, 5)[1] == {"test-train": "yes", "test-one-shot": "no"}
+    assert render_test_sets(turned, 4, 5)[1] == {
+        "test-train": "yes", "test-one-shot": "no", "covered-train": "yes", "covered-one-shot": "no",
+    }  # fmt: skip
+
+
+@pytest.mark.omniglot
+def test_of_covered_targets_there_are_two_thousand_scenes_less_those_without_a_visible_pixel(
+    drawings: Drawings,
+) -> None:
+    test_sets, as_published = render_test_sets(drawings, 256, 2500)
+    assert set(as_published.values()) == {"yes"}
+    for split in COVERED_SPLITS:
+        found = test_sets.scenes[split]
+        recipe = split_recipe(find_split(split), 256)
+        whole = load_scenes(split, 256, drawings=drawings)
+        shown = (whole.masks & (whole.labels == recipe.clutter_level)).any((1, 2))
+        assert len(found) == shown.sum() < 2000
+        assert ((found.labels == 256) == found.masks).all()
 
 
 @pytest.mark.omniglot
