@@ -296,6 +296,20 @@ def read_labels(
     return labels, masks
 
 
+def read_colours(scenes: CodedScenes, which: slice | Int[Tensor, " b"]) -> Int[Tensor, "b h w"]:
+    """Number the colours of every scene's pixels: alike where R, G and B are alike, 0 on black.
+
+    The numbers lie below that of the palette's entries, and say nothing of which label a pixel has: two
+    characters of one colour share theirs.
+    """
+    red, green, blue = scenes.palette[which].int().unbind(2)
+    colours = (red << 16) | (green << 8) | blue
+    # The place of the first entry of the same colour: of black the background's, which is 0.
+    numbers = (colours[:, :, None] == colours[:, None]).byte().argmax(2)
+    labels, _ = read_labels(scenes, which)
+    return numbers.gather(1, labels.flatten(1).long()).view(labels.shape)
+
+
 def decode(
     scenes: CodedScenes,
     which: slice | Int[Tensor, " b"],

@@ -8,10 +8,17 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.segment.answers import OWN
-from oneshot.segment.batches import PixelStatistics, code, decode
+from oneshot.segment.answers import OWN, SNAPPED
+from oneshot.segment.batches import PixelStatistics, code, decode, read_colours
 from oneshot.segment.evaluate_masknet import evaluate_masknet, segment_masknet
-from oneshot.segment.metrics import Evaluation, foreground, iou, localised
+from oneshot.segment.metrics import (
+    Evaluation,
+    foreground,
+    foreground_probability,
+    iou,
+    localised,
+    snap_to_colours,
+)
 from oneshot.segment.nets.masknet import MaskNet
 from oneshot.training.speed import Speed
 
@@ -24,18 +31,21 @@ def evaluate_answers(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> dict[str, Evaluation]:
-    """Score every answer of a network, by name (`oneshot.segment.answers`): of a Siamese-U-Net one.
+    """Score every answer of a network, by name (`oneshot.segment.answers`).
 
     `net` takes scenes and targets and gives two-class logits; a MaskNet chooses the size of its batches
     itself. `statistics` are those of `test-train` at the same level, as published.
     """
     if isinstance(net, MaskNet):
         return evaluate_masknet(net, scenes, statistics, speed=speed)
-    ious, hits = [], []
-    for predicted, true in segment_batches(net, scenes, statistics, batch_size, speed or Speed()):
-        ious.append(iou(predicted, true))
-        hits.append(localised(predicted, true))
-    return {OWN: Evaluation(torch.cat(ious).cpu().numpy(), torch.cat(hits).cpu().numpy())}
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {OWN: [], SNAPPED: []}
+    for answers, true in answer_batches(net, scenes, statistics, batch_size, speed or Speed()):
+        for name, predicted in answers.items():
+            parts[name].append((iou(predicted, true), localised(predicted, true)))
+    return {
+        name: Evaluation(*(torch.cat(values).cpu().numpy() for values in zip(*some, strict=True)))
+        for name, some in parts.items()
+    }
 
 
 def segment(
@@ -49,22 +59,27 @@ def segment(
     """Predict the mask of every scene."""
     if isinstance(net, MaskNet):
         return segment_masknet(net, scenes, statistics, speed=speed)
-    batches = segment_batches(net, scenes, statistics, batch_size, speed or Speed())
-    return torch.cat([predicted for predicted, _ in batches]).cpu().numpy()
+    batches = answer_batches(net, scenes, statistics, batch_size, speed or Speed())
+    return torch.cat([answers[OWN] for answers, _ in batches]).cpu().numpy()
 
 
-def segment_batches(
+def answer_batches(
     net: nn.Module, scenes: Scenes, statistics: PixelStatistics, batch_size: int, speed: Speed
-) -> Iterator[tuple[Bool[Tensor, "b h w"], Bool[Tensor, "b h w"]]]:
-    """Give predicted and true masks, batch by batch, on the device."""
+) -> Iterator[tuple[dict[str, Bool[Tensor, "b h w"]], Bool[Tensor, "b h w"]]]:
+    """Give the masks of every answer by name, and the true ones, batch by batch, on the device."""
     forward = speed.compile(speed.place(net).eval())
     coded = code(scenes).to(speed.device)
     for first in range(0, len(coded), batch_size):
         # The last batch reaches back until it is as large as the others: compiled code is for one size.
         start = max(0, min(first, len(coded) - batch_size))
-        batch = decode(coded, slice(start, start + batch_size), statistics, speed.memory_format)
+        which = slice(start, start + batch_size)
+        batch = decode(coded, which, statistics, speed.memory_format)
         # Not in inference mode, in which a network that is moved to a GPU could not be trained afterwards.
         with torch.no_grad(), speed.running():
             speed.begin_step()
-            predicted = foreground(forward(batch.images, batch.targets))
-        yield predicted[first - start :], batch.masks[first - start :]
+            logits = forward(batch.images, batch.targets)
+            colours, n_colours = read_colours(coded, which), coded.palette.shape[1]
+            snapped = snap_to_colours(foreground_probability(logits), colours, n_colours)
+            answers = {OWN: foreground(logits), SNAPPED: snapped}
+        n_before = first - start
+        yield {name: masks[n_before:] for name, masks in answers.items()}, batch.masks[n_before:]

@@ -12,9 +12,26 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.segment.answers import OWN, TOP
-from oneshot.segment.batches import LOCATION, Batch, CodedScenes, PixelStatistics, code, decode, read_labels
-from oneshot.segment.metrics import Evaluation, centre, foreground, iou, localised
+from oneshot.segment.answers import OWN, SNAPPED, TOP
+from oneshot.segment.batches import (
+    LOCATION,
+    Batch,
+    CodedScenes,
+    PixelStatistics,
+    code,
+    decode,
+    read_colours,
+    read_labels,
+)
+from oneshot.segment.metrics import (
+    Evaluation,
+    centre,
+    foreground,
+    foreground_probability,
+    iou,
+    localised,
+    snap_to_colours,
+)
 from oneshot.segment.nets.masknet import MaskNet, SharedSteps, decode_proposals, share_steps
 from oneshot.segment.proposals import centre_location, crops_of
 from oneshot.training.speed import Speed
@@ -93,6 +110,7 @@ class MaskJudge:
         self.encode = self.speed.compile(Encoding(net))
         self.propose = self.speed.compile(Proposing(net))
         self.score_crops = self.speed.compile(Scoring(net, speed.memory_format))
+        self.decoder = net.siamese.decoder
         self.n_at_once = PROPOSALS_AT_ONCE[speed.device_type]
 
     def score(
@@ -132,6 +150,10 @@ class MaskJudge:
             parts.append(self.judge(batch, codes, self.propose(shared, some)))
         return join_judged(parts)
 
+    def probabilities(self, shared: SharedSteps, location: Int[Tensor, " b"]) -> Float[Tensor, "b h w"]:
+        """Decode one location of every scene once more, to the probabilities of the foreground."""
+        return foreground_probability(decode_proposals(self.decoder, shared, location[:, None])[:, 0])
+
     def candidates(
         self, batch: Batch, codes: Float[Tensor, "b c"], labels: Int[Tensor, "b h w"], n: int
     ) -> JudgedMasks:
@@ -154,7 +176,11 @@ def join_judged(parts: Sequence[JudgedMasks]) -> JudgedMasks:
 
 
 def answer_batch(
-    judge: MaskJudge, batch: Batch, labels: Int[Tensor, "b h w"], n_characters: int
+    judge: MaskJudge,
+    batch: Batch,
+    labels: Int[Tensor, "b h w"],
+    colours: Int[Tensor, "b h w"],
+    n_characters: int,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Give IoU and hits of every answer (see `oneshot.segment.answers`) of every scene of a batch."""
     shared, codes = judge.encode(batch.images, batch.targets)
@@ -162,7 +188,10 @@ def answer_batch(
     every = torch.arange(h * w, device=codes.device).expand(b, -1)
     judged = judge.proposals(batch, shared, codes, every)
     candidates = judge.candidates(batch, codes, labels, n_characters)
-    found = {OWN: judged.pick(judged.scores.argmax(1))}
+    chosen_location = judged.scores.argmax(1)
+    found = {OWN: judged.pick(chosen_location)}
+    snapped = snap_to_colours(judge.probabilities(shared, chosen_location), colours, n_characters + 1)
+    found[SNAPPED] = (iou(snapped, batch.masks), localised(snapped, batch.masks))
     correlation = shared.correlation.flatten(1)
     for k in TOP_K:
         best = correlation.topk(min(k, h * w)).indices  # the k locations that match their target best
@@ -177,9 +206,9 @@ def answer_batch(
 
 def batches_of(
     scenes: CodedScenes, statistics: PixelStatistics, speed: Speed
-) -> Iterator[tuple[Batch, Int[Tensor, "b h w"], int]]:
-    """Give scenes, as many as their proposals are decoded at once, their label maps, and how many of
-    them were there before.
+) -> Iterator[tuple[Batch, slice, int]]:
+    """Give scenes, as many as their proposals are decoded at once, which they are, and how many of them
+    were there before.
     """
     h, w = scenes.labels.shape[1:]
     n_locations = (h // LOCATION) * (w // LOCATION)
@@ -188,8 +217,7 @@ def batches_of(
         # The last batch reaches back until it is as large as the others: compiled code is for one size.
         start = min(first, len(scenes) - size)
         which = slice(start, start + size)
-        batch = decode(scenes, which, statistics, speed.memory_format)
-        yield batch, read_labels(scenes, which)[0], first - start
+        yield decode(scenes, which, statistics, speed.memory_format), which, first - start
 
 
 def evaluate_masknet(
@@ -199,9 +227,10 @@ def evaluate_masknet(
     speed = speed or Speed()
     judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
     parts = []
-    for batch, labels, n_before in batches_of(coded, statistics, speed):
+    for batch, which, n_before in batches_of(coded, statistics, speed):
+        (labels, _), colours = read_labels(coded, which), read_colours(coded, which)
         with torch.no_grad(), speed.running():
-            found = answer_batch(judge, batch, labels, scenes.characters.shape[1])
+            found = answer_batch(judge, batch, labels, colours, scenes.characters.shape[1])
         parts.append({name: [values[n_before:] for values in pair] for name, pair in found.items()})
     return {
         name: Evaluation(*(torch.cat([part[name][i] for part in parts]).cpu().numpy() for i in (0, 1)))

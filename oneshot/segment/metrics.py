@@ -1,4 +1,4 @@
-"""Scores of a segmentation, scene by scene.
+"""Masks from logits, and their scores, scene by scene.
 
 Source: Michaelis, Bethge, Ecker 2018, section 5; github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 """
@@ -24,13 +24,34 @@ class Evaluation:
     hits: Bool[np.ndarray, " n"]
 
 
+def foreground_probability(logits: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b h w"]:
+    """Compute the softmax probability of the foreground."""
+    # With two classes the softmax is the logistic function of the difference.
+    return torch.sigmoid(logits[:, 1].float() - logits[:, 0].float())
+
+
 def foreground(logits: Float[Tensor, "b 2 h w"]) -> Bool[Tensor, "b h w"]:
     """Mark the pixels whose softmax probability of the foreground exceeds 0.3.
 
     Quirk: 0.3 and not 0.5, as published.
     """
-    # With two classes the softmax is the logistic function of the difference.
-    return torch.sigmoid(logits[:, 1].float() - logits[:, 0].float()) > FOREGROUND_PROBABILITY
+    return foreground_probability(logits) > FOREGROUND_PROBABILITY
+
+
+def snap_to_colours(
+    probabilities: Float[Tensor, "b h w"], colours: Int[Tensor, "b h w"], n_colours: int
+) -> Bool[Tensor, "b h w"]:
+    """Mark the pixels of the colour that has the highest mean probability of foreground.
+
+    colours: their numbers below `n_colours` as `read_colours` gives them; 0, black, is never marked.
+    """
+    places = colours.flatten(1)
+    zeros = probabilities.new_zeros(len(places), n_colours)
+    sums = zeros.scatter_add(1, places, probabilities.flatten(1))
+    n_pixels = zeros.scatter_add(1, places, torch.ones_like(probabilities).flatten(1))
+    means = torch.where(n_pixels > 0, sums / n_pixels, -1.0)
+    means[:, 0] = -1.0
+    return (colours == means.argmax(1)[:, None, None]) & (colours > 0)
 
 
 def iou(predicted: Bool[Tensor, "b h w"], true: Bool[Tensor, "b h w"]) -> Float[Tensor, " b"]:

@@ -12,6 +12,7 @@ from oneshot.segment.batches import (
     join_coded,
     pick_others,
     pixel_statistics,
+    read_colours,
     with_others,
 )
 from tests.fake_scenes import fake_scenes, fake_targets, images_of
@@ -47,6 +48,19 @@ def test_decoded_batches_equal_the_images(level, label_type, memory_format):
     assert batch.targets.is_contiguous(memory_format=memory_format)
     assert batch.others is None
     assert batch.visible is None
+
+
+@pytest.mark.parametrize(("level", "n_occluders"), [(4, 0), (256, 0), (4, 3), (260, 1)])
+def test_pixels_of_one_colour_have_one_number_whatever_their_label(level, n_occluders):
+    scenes = fake_scenes(5, level, seed=3, n_occluders=n_occluders)
+    scenes.palette[:, 1] = scenes.palette[:, 3]  # two characters of one colour
+    scenes.palette[:, 2] = 0  # and one that cannot be seen
+    numbers = read_colours(code(scenes), slice(1, 4)).numpy()
+    for found, image in zip(numbers, images_of(scenes)[1:4].astype(int), strict=True):
+        packed = image @ [65536, 256, 1]
+        assert ((found == 0) == (packed == 0)).all()
+        pairs = {*zip(found.ravel().tolist(), packed.ravel().tolist(), strict=True)}
+        assert len(pairs) == len({number for number, _ in pairs}) == len({colour for _, colour in pairs})
 
 
 def test_a_level_of_256_characters_is_held_in_eight_bits():

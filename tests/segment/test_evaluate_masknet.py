@@ -81,6 +81,23 @@ def test_answer_is_the_mask_that_scores_best_among_those_that_match_best(net, pr
     assert (found.hits == hits).all()
 
 
+def test_snapped_takes_the_colour_that_the_chosen_proposal_finds_most_probable(net, proposals):
+    _, scores, _ = proposals
+    places = torch.from_numpy(scores.argmax(1))[:, None]
+    batch = decode(code(SCENES), slice(0, len(SCENES)), STATISTICS)
+    with torch.no_grad():
+        codes, skips = net.encode(batch.images, batch.targets)
+        chosen = decode_each(net.siamese, codes, skips, places)[:, 0].softmax(1)[:, 1].numpy()
+    masks = np.zeros_like(SCENES.masks)
+    for mask, labels, probabilities in zip(masks, SCENES.labels, chosen, strict=True):  # no colour is shared
+        shown = [label for label in range(1, LEVEL + 1) if (labels == label).any()]
+        mask[:] = labels == max(shown, key=lambda label: probabilities[labels == label].mean())
+    found = evaluate_masknet(net, SCENES, STATISTICS)["snapped"]
+    ious, hits = scores_of(masks)
+    np.testing.assert_allclose(found.iou, ious, atol=1e-6)
+    assert (found.hits == hits).all()
+
+
 def test_location_given_decodes_the_location_of_the_true_centre(net, proposals):
     masks = proposals[0]
     places = []
@@ -138,7 +155,7 @@ def test_a_hidden_character_is_no_candidate(net):
 def test_every_answer_covers_all_scenes_in_order(net, monkeypatch):
     whole = evaluate_masknet(net, SCENES, STATISTICS)
     assert list(whole) == [
-        "answer", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given"
+        "answer", "snapped", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given"
     ]  # fmt: skip
     for n_at_once in (1, 2 * N_LOCATIONS, 1000):  # 2 scenes at a time: the last batch reaches back
         monkeypatch.setitem(PROPOSALS_AT_ONCE, "cpu", n_at_once)
@@ -154,4 +171,4 @@ def test_evaluation_knows_a_masknet_when_it_sees_one(net):
     for name, found in evaluate_answers(net, SCENES, STATISTICS, batch_size=3).items():
         assert (found.iou == expected[name].iou).all()
     assert (segment(net, SCENES, STATISTICS) == segment_masknet(net, SCENES, STATISTICS)).all()
-    assert list(evaluate_answers(net.siamese, SCENES, STATISTICS)) == ["answer"]
+    assert list(evaluate_answers(net.siamese, SCENES, STATISTICS)) == ["answer", "snapped"]

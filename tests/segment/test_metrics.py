@@ -10,12 +10,14 @@ from scipy import ndimage
 from oneshot.clutter.scenes import Scenes
 from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings
+from oneshot.segment.batches import code, read_colours
 from oneshot.segment.metrics import (
     centre,
     foreground,
     has_same_class_distractor,
     iou,
     localised,
+    snap_to_colours,
 )
 from tests.fake_scenes import fake_scenes
 from tests.oracle.siamese_unet_numpy import softmax
@@ -35,6 +37,51 @@ def test_foreground_is_a_softmax_probability_above_0_3():
     logits = torch.randn(2, 2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = softmax(logits.numpy(), 1)[:, 1] > 0.3
     np.testing.assert_array_equal(foreground(logits).numpy(), expected)
+
+
+def drawn(*rows: str) -> torch.Tensor:
+    """One number a pixel, digit by digit."""
+    return torch.tensor([[int(pixel) for pixel in row] for row in rows])[None]
+
+
+@pytest.mark.parametrize(
+    ("tenths", "expected"),
+    [
+        # The brightest pixel is of colour 1, whose mean is lower than that of 2; black is brighter still.
+        (("9190", "0044", "9904"), grid("....", "..##", "...#")),
+        # Below the threshold of the network's own answer, too, a colour is marked: all of its pixels.
+        (("0200", "0000", "0000"), grid("##..", "....", "..#.")),
+    ],
+)
+def test_the_colour_of_the_highest_mean_probability_is_marked_whole(
+    tenths: tuple[str, ...], expected: torch.Tensor
+) -> None:
+    colours = drawn("1103", "0022", "0012")
+    found = snap_to_colours(drawn(*tenths) / 10, colours, 5)
+    assert (found == expected).all()
+
+
+def test_a_scene_without_any_colour_snaps_to_nothing_and_others_beside_it_are_not_touched() -> None:
+    colours = torch.cat([drawn("000", "000"), drawn("010", "002")])
+    probabilities = torch.cat([drawn("999", "999"), drawn("091", "008")]) / 10
+    found = snap_to_colours(probabilities, colours, 3)
+    assert (found == torch.cat([grid("...", "..."), grid(".#.", "...")])).all()
+
+
+def test_snapping_is_the_plain_loop_over_the_colours_of_the_image() -> None:
+    """Colours taken from the images' R, G and B, some shared by two characters, some black."""
+    scenes = fake_scenes(6, 12, seed=3)
+    scenes.palette[:, 5] = scenes.palette[:, 9]
+    scenes.palette[:, 7] = 0
+    coded = code(scenes)
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(6, 32, 32, generator=generator) * (torch.from_numpy(scenes.labels) + 1)
+    found = snap_to_colours(probabilities, read_colours(coded, slice(0, 6)), coded.palette.shape[1])
+    for mask, image, values in zip(found.numpy(), scenes.images(), probabilities.numpy(), strict=True):
+        colours = {tuple(colour) for colour in image.reshape(-1, 3).tolist()} - {(0, 0, 0)}
+        masks = [(image == colour).all(2) for colour in sorted(colours)]
+        best = max(masks, key=lambda chosen: values[chosen].mean())
+        assert (mask == best).all()
 
 
 @pytest.mark.parametrize(

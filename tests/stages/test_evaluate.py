@@ -106,7 +106,7 @@ def test_a_masknet_has_its_answers_on_fewer_scenes(scenes: Path) -> None:
     figures = evaluate_scenes("masknet-4")["networks"]["masknet-4"]["figures"]
     answers = {key.split("/")[1] for key in figures}
     assert answers == {
-        "answer", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given",
+        "answer", "snapped", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given",
     }  # fmt: skip
     assert {figures[f"4/{answer}/test-train/iou"]["n"] for answer in answers} == {2}
 

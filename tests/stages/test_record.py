@@ -311,7 +311,7 @@ def test_a_masknet_whose_time_is_up_before_its_discriminator_goes_on_and_is_reco
     assert [(one.name, one.n_steps) for one in found.trainings] == [("proposals", 3), ("discriminator", 5)]
     answers = {key.split("/")[1] for key in found.figures}
     assert answers == {
-        "answer", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given"
+        "answer", "snapped", "top_1", "top_4", "top_16", "location_given", "candidates_given", "choice_given"
     }  # fmt: skip
     curve = (mine / "masknet" / CURVE).read_text().splitlines()
     assert {line.split(",")[0] for line in curve[1:]} == {"proposals", "discriminator"}
