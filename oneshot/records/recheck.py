@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from oneshot.records.run import RecordError
+from oneshot.segment.answers import SNAPPED
 
 # Both sides are plain float32 evaluations of the same file. What is left is that another machine's
 # convolutions round otherwise, which flips single pixels near the threshold; batches' size moves nothing.
@@ -14,8 +15,9 @@ from oneshot.records.run import RecordError
 # only, other scenes or other weights by tens.
 MEAN_TOLERANCE = 0.05
 SCENE_TOLERANCE = 0.2
-# Of a MaskNet another machine's rounding can also turn the choice between two proposals: so many scenes, and
-# at least one, may be as far apart as they like. It is evaluated on few: a pixel of one moves their mean.
+# Another machine's rounding can also turn the choice between two of MaskNet's proposals, or between two
+# colours: so many scenes, and at least one, may be as far apart as they like. MaskNet is evaluated on few: a
+# pixel of one moves their mean.
 SHARE_APART = 0.01
 POINTS_OF_A_PIXEL = 1.0
 # Of 10,000 answers within alphabets of two small nets, neither channels_last nor double precision turned one
@@ -42,12 +44,17 @@ class Agreement:
     mean_absolute_difference_points: float
 
 
+def is_choice(net: str, key: str) -> bool:
+    """Tell whether the answer of a key is chosen among proposals or colours, which rounding can turn."""
+    return net == "masknet" or f"/{SNAPPED}/" in key
+
+
 def compare_scenes(
     iou: Float[np.ndarray, " n"], recorded: Float[np.ndarray, " m"], *, chooses: bool = False
 ) -> Agreement:
     """Compare the IoU of the scenes that both have: the shorter one's, since both begin with the set's first.
 
-    chooses: the network chooses among proposals, as MaskNet does.
+    chooses: the answer is a choice (see `is_choice`).
     """
     n = min(len(iou), len(recorded))
 

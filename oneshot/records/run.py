@@ -85,6 +85,19 @@ class Released(Section):
     lost_points: dict[str, float]
 
 
+class LaterScores(Section):
+    """Scores that a record lacked, of test sets or answers that came later, computed by its released weights.
+
+    `scores`: their keys in the file of scores; the rest says what computed them.
+    """
+
+    scores: tuple[str, ...]
+    device: str
+    versions: dict[str, str | None]
+    git_revision: str
+    date: str
+
+
 class SegmentationBody(Section):
     """The part of a record that only segmentation has; `levels`: that it was evaluated at.
 
@@ -127,7 +140,8 @@ class Run(Section):
     """One run: what was asked for, what it ran on, what came out.
 
     `network`: the section of params.yaml; `net`: what it builds; `settings`: every number in force.
-    `figures`: empty while the run is not evaluated; `weights`: None until then.
+    `figures`: empty while the run is not evaluated; `weights`: None until then. `scored_later`: what
+    stages.record.rescore has added since.
     """
 
     task: Task
@@ -154,6 +168,7 @@ class Run(Section):
     weights: Released | None
     figures: dict[str, Figure]
     body: SegmentationBody | ClassificationBody
+    scored_later: tuple[LaterScores, ...] = ()
 
     @model_validator(mode="after")
     def check_body(self) -> "Run":

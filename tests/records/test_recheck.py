@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oneshot.records.recheck import compare_answers, compare_scenes
+from oneshot.records.recheck import compare_answers, compare_scenes, is_choice
 from oneshot.records.run import RecordError
 
 RECORDED = np.linspace(0.1, 0.9, 200, dtype=np.float32)
@@ -67,6 +67,12 @@ def test_a_network_that_chooses_may_choose_otherwise_in_a_scene_of_a_hundred(
     here[:n_flipped] += np.float32(0.3)
     assert compare_scenes(here, RECORDED[:n], chooses=True).agrees == agrees
     assert not compare_scenes(here, RECORDED[:n]).agrees
+
+
+def test_answers_of_a_masknet_and_colours_are_choices() -> None:
+    assert is_choice("masknet", "4/answer/test-train/iou")
+    assert is_choice("siamese_unet", "4/snapped/test-train/iou")
+    assert not is_choice("siamese_unet", "4/answer/test-train/iou")
 
 
 def test_a_pixel_of_one_of_few_scenes_is_no_difference() -> None:

@@ -1,0 +1,113 @@
+"""Add scores to recorded segmentation runs, by their weights: of test sets and answers that came later."""
+
+import argparse
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from oneshot.omniglot.drawings import Drawings
+from oneshot.params import SEGMENTATION, load_params
+from oneshot.records.check import check_published, load_checked
+from oneshot.records.recheck import compare_scenes, is_choice
+from oneshot.records.results import save_scores, summarise_segmentation
+from oneshot.records.run import RUN, SCORES, WEIGHTS, LaterScores, RecordError, Run, save_run
+from oneshot.records.segmentation_evaluator import score_sets
+from oneshot.segment.nets import NETS
+from oneshot.training.speed import Speed, choose_speed
+from oneshot.training.tensors import load_network
+from stages.command import run as run_stage
+from stages.places import RECORDED
+from stages.record.data import find_drawings, render_levels
+from stages.record.form import name_device
+from stages.record.revision import recorded_revision
+from stages.record.run import CPU_BATCH_SIZE
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.record.rescore", description=__doc__)
+    parser.add_argument("name", nargs="+", help=f"of a run under {RECORDED}/{SEGMENTATION}")
+    parser.add_argument("--drawings", type=Path, metavar="FILE", help="packed (default: the pipeline's)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--revision", help="the commit, where this folder is a copy without Git")
+    parser.add_argument("--allow-dirty", action="store_true", help="a tree that differs from its commit")
+    arguments = parser.parse_args(words)
+    params = load_params()
+    speed = choose_speed(arguments.device, "plain")
+    revision = recorded_revision(arguments.revision, arguments.allow_dirty)
+    drawings, _ = find_drawings(arguments.drawings, params.scale, params.seed)
+    for name in arguments.name:
+        added = rescore(RECORDED / SEGMENTATION / name, drawings, speed, revision)
+        print(f"{name}: {len(added)} sets of scores added", flush=True)
+
+
+def rescore(folder: Path, drawings: Drawings, speed: Speed, revision: str) -> list[str]:
+    """Score a run's weights on as many scenes as it has, and add the scores that it lacks; give their keys.
+
+    Raises:
+        RecordError: the scores that it has are others, or it is damaged, or of other scenes; nothing is
+            written then.
+    """
+    run, recorded = load_checked(folder)
+    net, _ = load_network(folder / WEIGHTS, NETS)
+    scores = dict(recorded)
+    verdicts: dict[str, str] = {}
+    for level in run.segmentation.levels:
+        n_scenes = max(len(values) for key, values in recorded.items() if key.startswith(f"{level}/"))
+        test_sets, of_level = render_levels(drawings, [level], n_scenes)
+        found = score_sets(net, test_sets, device=speed.device, batch_size=CPU_BATCH_SIZE)
+        refuse_other_scores(run, recorded, found)
+        scores |= {key: values for key, values in found.items() if key not in recorded}
+        verdicts |= of_level
+    added = sorted(scores.keys() - recorded.keys())
+    if added:
+        save_rescored(folder, run, scores, verdicts, describe_scoring(added, speed, revision))
+    return added
+
+
+def refuse_other_scores(
+    run: Run, recorded: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]
+) -> None:
+    """Raise RecordError unless the scores that both have agree."""
+    for key in found.keys() & recorded.keys():
+        if key.endswith("/iou"):
+            agreement = compare_scenes(found[key], recorded[key], chooses=is_choice(run.net, key))
+            if not agreement.agrees:
+                raise RecordError(
+                    f"{key} of {run.name} lies {agreement.difference_points:+.2f} points from what was "
+                    "recorded: nothing is added to the record."
+                )
+
+
+def describe_scoring(added: Sequence[str], speed: Speed, revision: str) -> LaterScores:
+    return LaterScores(
+        scores=tuple(added),
+        device=name_device(speed),
+        versions={"python": platform.python_version(), "torch": torch.__version__},
+        git_revision=revision,
+        date=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def save_rescored(
+    folder: Path, run: Run, scores: Mapping[str, np.ndarray], verdicts: Mapping[str, str], later: LaterScores
+) -> None:
+    """Write the scores, then the record, which vouches for them."""
+    changed = Run.model_validate(
+        run.model_dump()
+        | {
+            "body": run.segmentation.model_dump() | {"test_sets_as_published": verdicts},
+            "figures": summarise_segmentation(scores),
+            "scored_later": [*run.scored_later, later],
+        }
+    )
+    check_published(changed, str(folder / RUN))
+    save_scores(folder / SCORES, scores)
+    save_run(folder, changed)
+
+
+if __name__ == "__main__":
+    run_stage(main)
