@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from oneshot.classify.nets.ink_box import crop_to_ink
 from oneshot.classify.nets.network import Network, one_channel
+from oneshot.omniglot.drawings import SIDE
 
 KERNELS = (10, 7, 4, 4)
 MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
@@ -45,13 +47,16 @@ def initialise_layer(layer: Layer, sigma: float, generator: torch.Generator) -> 
 
 
 class KochBase(nn.Module):
-    """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded."""
+    """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded.
+
+    normalised: a drawing is first cropped to the box around its ink, and resampled to 105 x 105.
+    """
 
     memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 
-    def __init__(self, channels: Sequence[int], n_code: int) -> None:
+    def __init__(self, channels: Sequence[int], n_code: int, normalised: bool = False) -> None:
         super().__init__()
-        self.n_code = n_code
+        self.n_code, self.normalised = n_code, normalised
         widths = (1, *channels)
         sizes = zip(pairwise(widths), KERNELS, strict=True)
         convolutions = [nn.utils.skip_init(nn.Conv2d, *ends, kernel) for ends, kernel in sizes]
@@ -69,7 +74,8 @@ class KochBase(nn.Module):
         return self
 
     def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
-        x = one_channel(images, self.memory_format)
+        cropped = crop_to_ink(images, SIDE) if self.normalised else images
+        x = one_channel(cropped, self.memory_format)
         for place, convolution in enumerate(self.convolutions):
             x = convolution(x)
             if place < len(KERNELS) - 1:
@@ -117,16 +123,20 @@ class SiamesePair(Network):
 class Koch(SiamesePair):
     """The published network: 38,951,745 parameters."""
 
-    def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
-        super().__init__(KochBase(channels, n_code))
-        self.settings = {"channels": list(channels), "n_code": n_code}
+    def __init__(
+        self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096, normalised: bool = False
+    ) -> None:
+        super().__init__(KochBase(channels, n_code, normalised))
+        self.settings = {"channels": list(channels), "n_code": n_code, "normalised": normalised}
 
 
 class KochSmall(Koch):
     """The same shape with few channels, for laptops and tests."""
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
-        super().__init__(channels, n_code)
+    def __init__(
+        self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256, normalised: bool = False
+    ) -> None:
+        super().__init__(channels, n_code, normalised)
 
 
 @torch.no_grad()
