@@ -182,8 +182,9 @@ class EpisodeFeed(EpochFeed):
 
 def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tensor, "b h h"]:
     """Turn each image by its own number of quarters, counter-clockwise."""
-    turned = torch.stack([images.rot90(n, (1, 2)) for n in range(N_TURNS)])
-    return turned[turns, torch.arange(len(images), device=images.device)]
+    quarters = turns[:, None, None]
+    images = torch.where(quarters % 2 == 1, images.rot90(1, (1, 2)), images)
+    return torch.where(quarters >= 2, images.flip(1, 2), images)
 
 
 class PackedImages(nn.Module):
