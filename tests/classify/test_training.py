@@ -108,6 +108,9 @@ def test_what_cannot_be_planned_is_one_sentence(protocols):
         ParameterError, match="there is no network 'mine' for classification; there are pairs"
     ):
         plan_training(load_params(ROOT / "params.yaml"), "mine")
+    misfit = plan("contrastive", "classification.networks.contrastive.settings={colour: 1}")
+    with pytest.raises(ParameterError, match=r"contrastive.settings do not fit a cosine_net: .*'colour'"):
+        build_net(misfit, protocols)
     of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
     of_name = plan("background")
     with pytest.raises(ParameterError, match="background needs images by the same drawers"):
