@@ -136,10 +136,15 @@ class OwnEpisodes(EpisodeNumbers):
     weight_decay: float = Field(ge=0)
 
 
+class ContrastiveEpisodes(OwnEpisodes):
+    displacement: float = Field(ge=0, lt=1)
+
+
 class ClassificationRecipes(Section):
     published: PublishedPairs
     background: BackgroundPairs
     own: OwnEpisodes
+    contrastive: ContrastiveEpisodes
     protonet: EpisodeNumbers
 
 
@@ -163,9 +168,13 @@ class PairNetwork(AnyNetwork[PairAmount]):
 
 
 class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
-    """A network for classification that learns from episodes."""
+    """A network for classification that learns from episodes.
 
-    recipe: Literal["own", "protonet"]
+    settings: arguments of the network's class, such as its width; without them its own defaults.
+    """
+
+    recipe: Literal["own", "protonet", "contrastive"]
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 def kind_of_network(value: Any) -> str:

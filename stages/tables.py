@@ -11,14 +11,15 @@ import pandas as pd
 from oneshot.files import write_json, write_text
 from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
-from oneshot.records.run import Task, read_runs
+from oneshot.records.run import Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
 from oneshot.report.curves import draw_iou_over_clutter, draw_oracles, draw_rising_ways
 from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
-from oneshot.report.page import head_classification, head_segmentation, replace_block, write_results
+from oneshot.report.headlines import head_classification, head_segmentation
+from oneshot.report.page import replace_block, write_results
 from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
-from oneshot.report.runs import collect_runs, write_runs, write_trained
+from oneshot.report.runs import collect_runs, write_ablation, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
 from stages.command import run
@@ -34,11 +35,13 @@ def main() -> None:
     params = load_params()
     rows: dict[str, pd.DataFrame] = {}
     metrics: dict[str, Any] = {}
+    recorded: dict[str, list[Run]] = {}
     runs = []
     for task, facts in FACT_FILES.items():
         metrics[task], rechecked = read_metrics(task), read_metrics(f"rechecked-{task}")
         of_task = read_runs(RECORDED, task)
         rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
+        recorded[task] = of_task
         runs.append(collect_runs(of_task, rechecked))
         percents = rows[task].rename(columns={"value": "percent"})  # for DVC's plots
         for name in ("percent", "low", "high"):
@@ -52,6 +55,7 @@ def main() -> None:
     segmentation += write_segmentation(rows[SEGMENTATION], read_facts("segmentation"))
     classification = write_trained(rows[CLASSIFICATION])
     classification += write_classification(rows[CLASSIFICATION], metrics[CLASSIFICATION], read_facts("koch"))
+    classification += write_ablation(recorded[CLASSIFICATION])
     about = {"scale": params.scale_name, "synthetic": params.scale.source == "synthetic"}
     write_text(
         PAGE, write_results(segmentation, classification, write_runs(table), render_caption(shown), about)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
 from oneshot.errors import ChecksumError, ParameterError
-from oneshot.omniglot.classes import Classes, labelled_classes, omniglot_classes
+from oneshot.omniglot.classes import Classes, labelled_classes, omniglot_classes, turned_classes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import read_facts
 
@@ -35,9 +35,12 @@ def draw_benchmark(name: str, drawings: Drawings) -> list[Episodes]:
     classes = find_classes(facts, drawings)
     generator = np.random.default_rng(facts["seed"])
     if facts["protocol"] == "within alphabets":
-        alphabets = read_facts("episodes")["alphabets"][facts["alphabets"]]
+        alphabets = [*dict.fromkeys(classes.alphabets)]
+        if "alphabets" in facts:
+            alphabets = read_facts("episodes")["alphabets"][facts["alphabets"]]
         times, n_way, n_queries = facts["n_times"], facts["n_way"], facts["n_queries"]
-        lists = [within_alphabets(classes, alphabets, times, generator, n_way, n_queries, name)]
+        drawn = {"n_shot": facts.get("n_shot", 1), "mixed_drawers": facts.get("mixed_drawers", False)}
+        lists = [within_alphabets(classes, alphabets, times, generator, n_way, n_queries, name, **drawn)]
     elif facts["protocol"] == "mixed classes":
         n_way, n_shot, n_episodes = facts["n_way"], facts["n_shot"], facts["n_episodes"]
         lists = [mixed_classes(classes, n_way, n_shot, n_episodes, generator, protocol=name)]
@@ -73,17 +76,20 @@ def draw_mnist(labels: UInt8[np.ndarray, " n"]) -> Episodes:
 
 
 def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:
-    """Find the characters and drawers that a benchmark draws from.
+    """Find the characters and drawers that a benchmark draws from, and their turned images if it has them.
 
     Quirk: the test alphabets are those of Lake's all_runs, and validation has the other ten of
     images_evaluation. The paper does not list either.
     """
     if "alphabets" in facts:
         chosen = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"][facts["alphabets"]])
+    elif "first_character" in facts:
+        chosen = np.arange(len(drawings.characters)) >= facts["first_character"]
     else:
         chosen = np.isin(drawings.character_sets, facts["character_sets"])
     first, end = facts["drawers"]
-    return omniglot_classes(drawings, chosen, (first, end))
+    classes = omniglot_classes(drawings, chosen, (first, end))
+    return turned_classes(classes, len(drawings.numbered())) if facts.get("turned") else classes
 
 
 def sha256_of_lists(lists: Iterable[Episodes]) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from oneshot.classify.counter_random import uniforms
 from oneshot.omniglot.distortions import N_COMPONENTS, choose_components, inverse_transforms
 
+GRID = (5, 5)  # of the points that smooth distortions are drawn for
 DISTORTIONS = 2  # keeps these random numbers apart from those of pairs under the same seed
 
 
@@ -25,9 +26,15 @@ def draw_distortions(
 
 
 def distort(
-    images: Float[Tensor, "b side side"], inverses: Float[Tensor, "b 2 3"]
+    images: Float[Tensor, "b side side"],
+    inverses: Float[Tensor, "b 2 3"],
+    moves: Float[Tensor, "b 2 n n"] | None = None,
 ) -> Float[Tensor, "b side side"]:
-    """Read each pixel of the result at its place in the image, linearly between pixels; outside is 0."""
+    """Read each pixel of the result at its place in the image, linearly between pixels; outside is 0.
+
+    moves: how much further to the right and downwards n x n points, evenly spread over the result, are read,
+    in halves of a side; those between them by linear interpolation.
+    """
     side = images.shape[-1]
     half = (side - 1) / 2
     # grid_sample's coordinates go from -1 to 1 between the middles of the outer pixels. Summed up term by
@@ -35,5 +42,7 @@ def distort(
     x = torch.linspace(-1, 1, side, device=images.device)
     matrix, move = inverses[..., :2, None, None], inverses[..., 2, None, None] / half
     grid = matrix[:, :, 0] * x + matrix[:, :, 1] * x[:, None] + move
+    if moves is not None:
+        grid = grid + F.interpolate(moves, (side, side), mode="bilinear", align_corners=True)
     grid = grid.permute(0, 2, 3, 1)
     return F.grid_sample(images[:, None], grid, padding_mode="zeros", align_corners=True)[:, 0]

@@ -67,30 +67,39 @@ def within_alphabets(
     n_way: int = 20,
     n_queries: int = 20,
     protocol: str = "within alphabets",
+    *,
+    n_shot: int = 1,
+    mixed_drawers: bool = False,
 ) -> Episodes:
-    """Draw one-shot episodes within each alphabet: the support set by one drawer, queries by another.
+    """Draw episodes within each alphabet: the support set by one drawer, queries by another.
 
     Each episode draws its characters and its two drawers anew; n_queries of its characters are asked once
-    each. Classes without drawers in common (a user's own) give two images each, whosever they are.
+    each. With mixed_drawers, and of classes without drawers in common (a user's own), every class gives
+    n_shot + 1 images, whosever they are.
 
     Raises:
-        ParameterError: an alphabet is unknown, or has fewer than n_way classes or than two images of one.
-    Source: Koch 2015, section 4.3, after Lake 2015.
+        ParameterError: an alphabet is unknown, or has fewer than n_way classes or than n_shot + 1 images of
+            one, or several shots of one drawer are asked for, who drew each character once.
+    Source: Koch 2015, section 4.3, after Lake 2015; mixed_drawers: github.com/jvlmdr/omniglot-eval, data.py.
     """
     episodes = []
     for alphabet in alphabets:
         members = classes.of_alphabet(alphabet)
-        _check(members, n_way, 1, n_queries, f" in the alphabet {alphabet!r}")
+        _check(members, n_way, n_shot, n_queries, f" in the alphabet {alphabet!r}")
+        by_drawers = members.same_drawers and not mixed_drawers
+        if by_drawers and n_shot > 1:
+            raise ParameterError(f"{n_shot}-shot needs mixed drawers: each drew a character once")
         for _ in range(n_times):
             chosen = generator.permutation(len(members))[:n_way].tolist()
-            if members.same_drawers:
+            if by_drawers:
                 drawers = generator.permutation(len(members.images[0]))[:2]
                 shown, asked = np.stack([members.images[k][drawers] for k in chosen], axis=1)
             else:
-                shown, asked = _draw_images(members, chosen, 2, generator).T
+                images = _draw_images(members, chosen, n_shot + 1, generator)
+                shown, asked = images[:, :n_shot].ravel(), images[:, n_shot]
             answers = generator.permutation(n_way)[:n_queries]
             episodes.append((shown, asked[answers], answers))
-    return _stack(protocol, n_way, 1, episodes)
+    return _stack(protocol, n_way, n_shot, episodes)
 
 
 def mixed_classes(

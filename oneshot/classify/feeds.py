@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor, nn
 
-from oneshot.classify.distortions import distort, draw_distortions
+from oneshot.classify.distortions import GRID, distort, draw_distortions
 from oneshot.classify.nets.koch import SiamesePair
 from oneshot.classify.nets.network import Network
 from oneshot.classify.pairs import Pairs
@@ -102,7 +102,8 @@ class EpisodeFeed(EpochFeed):
 
     within_alphabets: the classes are of one alphabet; where it has too few, all of it and some of a next one.
     turned: each class by 0 to 3 quarters is four classes; an alphabet by its quarters is four alphabets.
-    distorted: each image has an affine distortion of its own. An epoch is `n_epoch` episodes.
+    distorted: each image has an affine distortion of its own. displacement: the reach of a smooth one, see
+    `distort`; 0: none. An epoch is `n_epoch` episodes.
 
     Raises:
         ParameterError: there are fewer than n_way classes, or a class has fewer than n_shot + n_query images.
@@ -113,7 +114,7 @@ class EpisodeFeed(EpochFeed):
     def __init__(
         self, classes: Classes, *, seed: int, n_way: int, n_shot: int = 1, n_query: int = 5,
         n_epoch: int = 100, n_epochs: int = 1, within_alphabets: bool = False, turned: bool = True,
-        distorted: bool = False,
+        distorted: bool = False, displacement: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(n_epoch, 1, n_epochs)
         self.n_turns = N_TURNS if turned else 1
@@ -127,7 +128,8 @@ class EpisodeFeed(EpochFeed):
             )
         self.classes, self.seed = classes, seed
         self.n_way, self.n_shot, self.n_query = n_way, n_shot, n_query
-        self.within_alphabets, self.turned, self.distorted = within_alphabets, turned, distorted
+        self.within_alphabets, self.turned = within_alphabets, turned
+        self.distorted, self.displacement = distorted, displacement
         names = np.array(classes.alphabets)
         self.alphabets = [np.flatnonzero(names == name) for name in dict.fromkeys(classes.alphabets)]
 
@@ -135,21 +137,29 @@ class EpisodeFeed(EpochFeed):
         return {
             "classes": self.classes.sha256(), "seed": self.seed, "n_way": self.n_way, "n_shot": self.n_shot,
             "n_query": self.n_query, "n_epoch": self.n_epoch, "within_alphabets": self.within_alphabets,
-            "turned": self.turned, "distorted": self.distorted,
+            "turned": self.turned, "distorted": self.distorted, "displacement": self.displacement,
         }  # fmt: skip
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give images by number, the quarters each is turned, and, if distorted, how (see `distort`)."""
+        """Give images by number, the quarters each is turned, and, if distorted, how (see `distort`).
+
+        Smooth distortions come beside affine ones, which are the identity where none are asked for.
+        """
         rng = np.random.default_rng((self.seed, step))
         classes, turns = self.draw_classes(rng)
         n_each = self.n_shot + self.n_query
         images = [rng.choice(self.classes.images[k], n_each, replace=False) for k in classes.tolist()]
         batch = [torch.from_numpy(np.concatenate(images)), torch.from_numpy(turns.repeat(n_each))]
-        if self.distorted:
-            n_pairs = -(-self.n_way * n_each // 2)  # distortions are looked up two by two
+        n_images = self.n_way * n_each
+        if self.distorted or self.displacement:
+            n_pairs = -(-n_images // 2)  # distortions are looked up two by two
             places = np.arange(step * n_pairs, (step + 1) * n_pairs)
-            inverses = draw_distortions(self.seed, places, np.ones_like(places)).reshape(-1, 2, 3)
-            batch.append(torch.from_numpy(inverses[: self.n_way * n_each]))
+            copies = np.full_like(places, self.distorted)  # copy 0 is the original
+            inverses = draw_distortions(self.seed, places, copies).reshape(-1, 2, 3)
+            batch.append(torch.from_numpy(inverses[:n_images]))
+        if self.displacement:
+            moves = rng.uniform(-self.displacement, self.displacement, (n_images, 2, *GRID))
+            batch.append(torch.from_numpy(moves.astype(np.float32)))
         return tuple(batch)
 
     def draw_classes(
@@ -172,8 +182,9 @@ class EpisodeFeed(EpochFeed):
 
 def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tensor, "b h h"]:
     """Turn each image by its own number of quarters, counter-clockwise."""
-    turned = torch.stack([images.rot90(n, (1, 2)) for n in range(N_TURNS)])
-    return turned[turns, torch.arange(len(images), device=images.device)]
+    quarters = turns[:, None, None]
+    images = torch.where(quarters % 2 == 1, images.rot90(1, (1, 2)), images)
+    return torch.where(quarters >= 2, images.flip(1, 2), images)
 
 
 class PackedImages(nn.Module):
@@ -231,21 +242,25 @@ class EpisodeLoss(NetworkLoss):
 
     The first is the cross-entropy over the classes' scores, made as in scoring; the second the binary one
     over all pairs, same and different ones weighing half each, so that a logit of 0 stays the border.
+    both_ways: half of the first is each class's question instead, which of all classes' queries are its own.
     """
 
     net: Network
 
-    def __init__(self, net: Network, bits: UInt8[np.ndarray, "n 105 14"], n_way: int, n_shot: int) -> None:
+    def __init__(
+        self, net: Network, bits: UInt8[np.ndarray, "n 105 14"], n_way: int, n_shot: int,
+        both_ways: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(net, bits)
-        self.n_way, self.n_shot = n_way, n_shot
+        self.n_way, self.n_shot, self.both_ways = n_way, n_shot, both_ways
 
     def forward(
         self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"],
-        inverses: Float[Tensor, "b 2 3"] | None = None,
+        inverses: Float[Tensor, "b 2 3"] | None = None, moves: Float[Tensor, "b 2 n n"] | None = None,
     ) -> Float[Tensor, ""]:  # fmt: skip
         images = turn(self.images(numbers), turns)
         if inverses is not None:
-            images = distort(images, inverses)
+            images = distort(images, inverses, moves)
         codes = self.net.encoder(images).unflatten(0, (self.n_way, -1))
         supports = self.net.represent(codes[:, : self.n_shot])
         queries = codes[:, self.n_shot :]
@@ -253,6 +268,9 @@ class EpisodeLoss(NetworkLoss):
         scores = scores.unflatten(1, supports.shape[:2])
         classes = torch.arange(self.n_way, device=scores.device).repeat_interleave(queries.shape[1])
         choice = F.cross_entropy(scores.mean(2), classes)
+        if self.both_ways:
+            of_classes = scores.mean(2).unflatten(0, (self.n_way, -1)).mean(1).T
+            choice = (choice + F.cross_entropy(of_classes, classes[:: queries.shape[1]])) / 2
         if not self.net.judges_pairs:
             return choice
         same = F.one_hot(classes, self.n_way)[:, :, None].expand_as(scores).float()

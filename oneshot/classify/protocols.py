@@ -6,13 +6,13 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 
 from oneshot.classify.benchmarks import draw_benchmark, sha256_of_lists
 from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
 from oneshot.classify.pairs import Pairs, PairSource, background_source, draw_set, koch_source, make_source
 from oneshot.errors import ParameterError
-from oneshot.omniglot.classes import Classes, omniglot_classes
+from oneshot.omniglot.classes import Classes, omniglot_classes, unpack_turned
 from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
@@ -28,11 +28,12 @@ CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of
 class Protocols:
     """Images by number, and the lists of pairs and episodes over them.
 
-    bits: packed images, as in `Drawings`. source: omniglot, synthetic or own images.
+    bits: packed images, as in `Drawings`; lists may also show them turned, see `unpack`. source: omniglot,
+    synthetic or own images.
     training: classes to draw training episodes from. pairs, background: what pairs are drawn from, by split;
     background is the easier protocol on images_background alone, and None without drawers in common.
     validation: the trials that may select a network, as few as published; selection: many of the same kind.
-    verification: the test pairs.
+    verification: the test pairs; threshold_pairs: validation pairs, on which their threshold may be chosen.
     lists: by name a way to draw a benchmark, one list or one for every N-way.
     """
 
@@ -44,15 +45,21 @@ class Protocols:
     validation: Episodes
     selection: Episodes
     verification: Pairs
+    threshold_pairs: Pairs
     lists: Mapping[str, Callable[[], list[Episodes]]]
+
+    def unpack(self, numbers: Int32[np.ndarray, " n"]) -> UInt8[np.ndarray, "n 105 105"]:
+        """Unpack the images that lists name by number, turned ones among them: ink 1, paper 0."""
+        return unpack_turned(self.bits, numbers)
 
     def describe(self) -> dict[str, Any]:
         """Give every protocol's size and checksum, as metrics hold them."""
         described: dict[str, Any] = {name: describe_lists(draw()) for name, draw in self.lists.items()}
         described["validation"] = describe_lists([self.validation])
         described["selection"] = describe_lists([self.selection])
-        pairs = self.verification
-        return described | {"verification": {"n_pairs": len(pairs), "sha256": pairs.sha256()}}
+        pairs = {"verification": self.verification, "verification/threshold": self.threshold_pairs}
+        sizes = {name: {"n_pairs": len(some), "sha256": some.sha256()} for name, some in pairs.items()}
+        return described | sizes
 
 
 def draw_once(protocols: Protocols) -> Protocols:
@@ -96,6 +103,7 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
         validation=draw_benchmark(VALIDATION_LIST, drawings)[0],
         selection=draw_benchmark(SELECTION_LIST, drawings)[0],
         verification=draw_set(pairs["test"], n_pairs, VERIFICATION_SEED),
+        threshold_pairs=draw_set(pairs["validation"], n_pairs, VERIFICATION_SEED),
         lists={name: partial(draw_benchmark, name, drawings) for name in names},
     )
 
@@ -165,6 +173,7 @@ def from_classes(
         validation=validation,
         selection=validation,
         verification=draw_set(pairs["test"], sizes.n_verification_pairs, VERIFICATION_SEED),
+        threshold_pairs=draw_set(pairs["validation"], sizes.n_verification_pairs, VERIFICATION_SEED),
         lists=lists,
     )
 

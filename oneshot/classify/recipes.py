@@ -112,6 +112,11 @@ class Own(ClassificationRecipe):
 
 
 @dataclass(frozen=True)
+class Contrastive(Own):
+    """Own's rates, for large batches of classes, each compared with all others both ways round."""
+
+
+@dataclass(frozen=True)
 class Constant(ClassificationRecipe):
     """Adam at one rate throughout, as in a well-known repository (drawers 12 / 4 / 4, 10 epochs)."""
 

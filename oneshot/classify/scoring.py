@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,6 +25,7 @@ COMPARED_AT_ONCE = 2**24  # numbers: 64 MB
 # Names of what is scored beside the benchmarks; of the background protocol /validation and /test.
 VALIDATION, SELECTION = "validation", "selection"
 VERIFICATION, BACKGROUND_VERIFICATION = "verification", "background-verification"
+BEST_THRESHOLD = f"{VERIFICATION}/best-threshold"  # the same pairs, at the threshold best on validation pairs
 BACKGROUND = "background"  # the recipe whose protocol has verification of its own
 BACKGROUND_SEED = 21  # of its validation and test pairs
 
@@ -138,12 +140,10 @@ def _index(numbers: Int32[np.ndarray, " n"], codes: Tensor) -> Int[Tensor, " n"]
 @torch.no_grad()
 def judge_pairs(
     scorer: NetworkScorer, bits: UInt8[np.ndarray, "n 105 14"], pairs: Pairs
-) -> Bool[np.ndarray, " pairs"]:
-    """Verify pairs: is each judged rightly, the same class at a probability above one half?
+) -> Float[np.ndarray, " pairs"]:
+    """Give every pair's logit that both images are of one class, for networks whose scores are such logits.
 
-    bits: packed images that the pairs' numbers count; each that occurs is encoded once. For networks whose
-    scores are logits of a pair.
-    Source: Koch et al. 2015, section 4.2.
+    bits: packed images that the pairs' numbers count; each that occurs is encoded once.
     """
     numbers, places = np.unique(pairs.drawings, return_inverse=True)
     parts = [numbers[start : start + PAIR_IMAGES] for start in range(0, len(numbers), PAIR_IMAGES)]
@@ -153,7 +153,34 @@ def judge_pairs(
         scorer.net.judge(codes[a], codes[b])
         for a, b in zip(first.split(PAIR_IMAGES), second.split(PAIR_IMAGES), strict=True)
     ]
-    return (torch.cat(logits) > 0).cpu().numpy() == pairs.same
+    return torch.cat(logits).cpu().numpy()
+
+
+def find_threshold(logits: Float[np.ndarray, " pairs"], same: Bool[np.ndarray, " pairs"]) -> float:
+    """Find the logit above which a pair is best called the same class: the lowest with most right answers."""
+    thresholds = np.concatenate([[-np.inf], np.unique(logits)])
+    n_different = np.searchsorted(np.sort(logits[~same]), thresholds, side="right")
+    n_same = same.sum() - np.searchsorted(np.sort(logits[same]), thresholds, side="right")
+    return float(thresholds[np.argmax(n_different + n_same)])
+
+
+def score_pairs(
+    scorer: NetworkScorer, protocols: Protocols, pairs: Mapping[str, Pairs]
+) -> dict[str, Bool[np.ndarray, " pairs"]]:
+    """Verify sets of pairs by name: is each judged rightly, the same class at a probability above one half?
+
+    BEST_THRESHOLD is judged by the logit that is best on the validation pairs instead, as table 1 may be.
+    Source: Koch et al. 2015, sections 3.2 and 4.2.
+    """
+    judge = cache(partial(judge_pairs, scorer, protocols.bits))  # two names have the same pairs
+    found = {}
+    for name, some in pairs.items():
+        threshold = 0.0
+        if name == BEST_THRESHOLD:
+            chosen_on = protocols.threshold_pairs
+            threshold = find_threshold(judge(chosen_on), chosen_on.same)
+        found[name] = (judge(some) > threshold) == some.same
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +204,7 @@ def score_protocols(
     if lists:
         every = [episodes for of_name in lists.values() for episodes in of_name]
         numbers = np.unique(np.concatenate([episodes.needed() for episodes in every]))
-        images = unpack_rows(protocols.bits[numbers])
+        images = protocols.unpack(numbers)
         found = iter(score_lists(scorer, images, [episodes.renumbered(numbers) for episodes in every]))
         hits = {name: [next(found) for _ in of_name] for name, of_name in lists.items()}
     # In their order: whoever guesses goes on with one stream of random numbers.
@@ -190,14 +217,14 @@ def score_protocols(
 def score_list(scorer: Scorer, protocols: Protocols, episodes: Episodes) -> Bool[np.ndarray, "_ _"]:
     """Score one list over the protocols' images, such as the trials that may select a network."""
     numbers = episodes.needed()
-    return score_lists(scorer, unpack_rows(protocols.bits[numbers]), [episodes.renumbered(numbers)])[0]
+    return score_lists(scorer, protocols.unpack(numbers), [episodes.renumbered(numbers)])[0]
 
 
 def find_pairs(scorer: Scorer, protocols: Protocols, recipe: str = "") -> dict[str, Pairs]:
     """Give the pairs that a scorer verifies, by name: none if it judges no pairs; the recipe's own, too."""
     if not isinstance(scorer, NetworkScorer) or not scorer.net.judges_pairs:
         return {}
-    pairs = {VERIFICATION: protocols.verification}
+    pairs = dict.fromkeys((VERIFICATION, BEST_THRESHOLD), protocols.verification)
     if recipe == BACKGROUND and protocols.background is not None:
         n_pairs = read_facts("koch")["n_verification_pairs"]  # as many as the paper's verification has
         for split in ("validation", "test"):
@@ -226,10 +253,9 @@ def score_everything(
     for name, episodes in ((VALIDATION, protocols.validation), (SELECTION, protocols.selection)):
         if name in wanted:
             found[name] = score_list(scorer, protocols, episodes)
-    for name, some in pairs.items():
-        if name in wanted:
-            assert isinstance(scorer, NetworkScorer)
-            found[name] = judge_pairs(scorer, protocols.bits, some)
+    if some := {name: of_name for name, of_name in pairs.items() if name in wanted}:
+        assert isinstance(scorer, NetworkScorer)
+        found |= score_pairs(scorer, protocols, some)
     return {name: found[name].astype(np.uint8) for name in every if name in found}
 
 

@@ -26,7 +26,14 @@ from oneshot.classify.nets.koch import SiamesePair, initialise_scaled
 from oneshot.classify.nets.network import Network, set_order
 from oneshot.classify.pairs import PairSource, draw_set
 from oneshot.classify.protocols import Protocols
-from oneshot.classify.recipes import ClassificationRecipe, Constant, Halving, Own, Published
+from oneshot.classify.recipes import (
+    ClassificationRecipe,
+    Constant,
+    Contrastive,
+    Halving,
+    Own,
+    Published,
+)
 from oneshot.classify.scoring import NetworkScorer, score_list
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import unpack_rows
@@ -48,15 +55,16 @@ class Teaching:
 
     pairs: where training pairs come from; None: it learns from episodes. validation: the trials that select
     weights and stop training; None: the last weights are kept. scaled: initial weights are fitted to the
-    drawings, where a network can be. exact: on a GPU 10 bits where bfloat16 takes 7: with published initial
-    weights the last convolution's numbers differ by 0.003 between drawings around 0.5, where its steps are
-    0.004.
+    drawings, where a network can be. both_ways: of the loss, see `EpisodeLoss`. exact: on a GPU 10 bits where
+    bfloat16 takes 7: with published initial weights the last convolution's numbers differ by 0.003 between
+    drawings around 0.5, where its steps are 0.004.
     """
 
     make_recipe: Callable[[Any], ClassificationRecipe]
     pairs: Callable[[Protocols], Mapping[str, PairSource] | None] | None = None
     validation: Callable[[Protocols], Episodes] | None = None
     scaled: bool = False
+    both_ways: bool = False
     exact: bool = False
 
 
@@ -76,6 +84,12 @@ RECIPES = {
         validation=lambda protocols: protocols.selection,
         scaled=True,
     ),
+    "contrastive": Teaching(
+        lambda numbers: Contrastive(numbers.lr, numbers.weight_decay),
+        validation=lambda protocols: protocols.selection,
+        scaled=True,
+        both_ways=True,
+    ),
     "protonet": Teaching(
         lambda numbers: Halving(numbers.lr), validation=lambda protocols: protocols.selection
     ),
@@ -86,10 +100,12 @@ RECIPES = {
 class ClassificationPlan(TrainingPlan):
     """A training of one network. `numbers` are the recipe's, `amount` how much it is trained on.
 
-    `base` is the scale's size of the siamese network, of other networks None.
+    `base` is the scale's size of the siamese network, of other networks None; `net_settings` are arguments of
+    the network's class.
     """
 
     base: str | None
+    net_settings: Mapping[str, Any]
     numbers: Any
     amount: Any
 
@@ -127,18 +143,28 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Classif
     numbers = getattr(params.classification.recipes, network.recipe)
     if RECIPES[network.recipe].pairs and not NETS[net].judges_pairs:
         raise ParameterError(f"recipe {network.recipe} trains on pairs, which a {net} does not judge.")
+    net_settings = getattr(network, "settings", {})
     return ClassificationPlan(
         task=CLASSIFICATION, name=name, net=net, recipe=network.recipe,
-        settings={"base": base, **numbers.model_dump(mode="json"), **amount.model_dump()},
+        settings={"base": base, **numbers.model_dump(mode="json"), **amount.model_dump(), **net_settings},
         seed=params.seed if seed is None else seed, scale=params.scale_name, log_every=params.log_every,
-        checkpoint_seconds=params.checkpoint_seconds, base=base, numbers=numbers, amount=amount,
+        checkpoint_seconds=params.checkpoint_seconds, base=base, net_settings=net_settings, numbers=numbers,
+        amount=amount,
     )  # fmt: skip
+
+
+def make_net(plan: ClassificationPlan) -> Network:
+    """Make the network as its section of params.yaml says. Raises ParameterError if that does not fit it."""
+    try:
+        return NETS[plan.net](**plan.net_settings)
+    except TypeError as error:
+        raise ParameterError(f"{plan.name}.settings do not fit a {plan.net}: {error}.") from None
 
 
 def build_net(plan: ClassificationPlan, protocols: Protocols) -> Network:
     """Build the network with initial weights from the seed, by some recipes scaled to the drawings."""
     generator = torch.Generator().manual_seed(plan.seed)
-    net = NETS[plan.net]()
+    net = make_net(plan)
     if not plan.teaching.scaled or not isinstance(net, SiamesePair):
         return net.initialise(generator)
     numbers = np.concatenate(protocols.training.images)
@@ -163,7 +189,8 @@ def make_training(
             protocols.training, seed=plan.seed, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
             **numbers.model_dump(exclude={"lr", "weight_decay"}),
         )  # fmt: skip
-        return EpisodeLoss(net, protocols.bits, numbers.n_way, numbers.n_shot), feed, recipe
+        loss = EpisodeLoss(net, protocols.bits, numbers.n_way, numbers.n_shot, teaching.both_ways)
+        return loss, feed, recipe
     sources = teaching.pairs(protocols)
     if sources is None:
         raise ParameterError(f"{plan.name} needs images by the same drawers, which own images have not.")

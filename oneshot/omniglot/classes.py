@@ -59,6 +59,28 @@ def omniglot_classes(
     return Classes(images, tuple(drawings.alphabets[characters].tolist()), same_drawers=True)
 
 
+def turned_classes(classes: Classes, n_images: int) -> Classes:
+    """Make four classes of each: as they are, then turned by one, two and three quarters.
+
+    n_images: of all images that the numbers count. Image k turned by q quarters has the number
+    q * n_images + k, which `unpack_turned` reads.
+    """
+    images = tuple(of_class + quarters * n_images for quarters in range(4) for of_class in classes.images)
+    return Classes(images, classes.alphabets * 4, classes.same_drawers)
+
+
+def unpack_turned(
+    bits: UInt8[np.ndarray, "images 105 14"], numbers: Int32[np.ndarray, " n"]
+) -> UInt8[np.ndarray, "n 105 105"]:
+    """Unpack images by number, also by the numbers of `turned_classes`: quarters count anticlockwise."""
+    quarters, places = np.divmod(numbers, len(bits))
+    images = unpack_rows(bits[places])
+    for turn in range(1, 4):
+        chosen = quarters == turn
+        images[chosen] = np.rot90(images[chosen], turn, axes=(1, 2))
+    return images
+
+
 def labelled_classes(labels: UInt8[np.ndarray, " n"]) -> Classes:
     """Make one class of each label, such as MNIST's digits, all in one alphabet."""
     names = np.unique(labels).tolist()

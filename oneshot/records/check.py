@@ -137,12 +137,14 @@ def check_protocols(run: Run, body: ClassificationBody, name: str) -> list[str]:
     """Name the protocols whose lists are not the published ones. Raises RecordError if any is missing."""
     facts = read_facts("episodes")
     sums = {SELECTING.get(key, key): about["sha256"] for key, about in facts["benchmarks"].items()}
-    required = set(sums)  # what can be computed from the drawings alone
+    added = {key: about["added"] for key, about in facts["benchmarks"].items() if "added" in about}
+    # What can be computed from the drawings alone; lists that were added later are not in older records.
+    required = {key for key in sums if run.date > added.get(key, "")}
     pairs = {key: about["sha256"] for key, about in facts["pairs"].items() if key != "layout"}
     if "verification" not in body.not_computed:
         required.add("verification")
     if run.recipe == "background":
-        required |= pairs.keys()
+        required |= {key for key in pairs if key.startswith("background-")}
     # Of MNIST only the images that are needed are kept, which the list then numbers from 0.
     sums |= pairs | {"all_runs": facts["all_runs"]["sha256"], "mnist": facts["mnist"]["picked_sha256"]}
     if missing := sorted(required - body.protocols.keys()):

@@ -13,6 +13,7 @@ from oneshot.classify.nets.network import Network
 from oneshot.classify.pairs import Pairs
 from oneshot.classify.protocols import Protocols
 from oneshot.classify.scoring import (
+    BEST_THRESHOLD,
     SELECTION,
     VALIDATION,
     NetworkScorer,
@@ -20,7 +21,6 @@ from oneshot.classify.scoring import (
     score_everything,
     score_list,
 )
-from oneshot.omniglot.drawings import unpack_rows
 from oneshot.records.results import Scores
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import Precision, load_network
@@ -65,7 +65,7 @@ class ProtocolEvaluator:
         """Estimate from the validation trials, once encoded and once scored."""
         assert isinstance(net, Network)
         scorer, trials = NetworkScorer(net, Speed(self.device)), self.protocols.validation
-        images = unpack_rows(self.protocols.bits[trials.needed()])
+        images = self.protocols.unpack(trials.needed())
         an_image = measure(lambda: scorer.encode(images)[0].cpu()) / len(images)
         scoring = measure(lambda: score_list(scorer, self.protocols, trials))
         an_episode = max(0.0, scoring - an_image * len(images)) / len(trials)
@@ -84,7 +84,10 @@ class ProtocolEvaluator:
         alone = [trials[name] for name in names if name in trials]
         n_images = len(np.unique(np.concatenate([one.needed() for one in shared]))) if shared else 0
         n_images += sum(len(one.needed()) for one in alone)
-        n_images += sum(len(np.unique(self.pairs[name].drawings)) for name in names if name in self.pairs)
+        pairs = dict(self.pairs)
+        if BEST_THRESHOLD in pairs:  # its own pairs are encoded for verification
+            pairs[BEST_THRESHOLD] = protocols.threshold_pairs
+        n_images += sum(len(np.unique(pairs[name].drawings)) for name in names if name in pairs)
         return n_images, sum(map(len, shared + alone))
 
 

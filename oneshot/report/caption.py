@@ -29,7 +29,7 @@ def choose_shown(rows: pd.DataFrame, level: int) -> Shown | None:
     Siamese-U-Net goes before MaskNet, recipe fast before published, a level's own network before a joint one.
     """
     found = choose(rows, clutter_level=level, split=SHOWN_SPLIT, metric="iou", subset=ALL, answer=OWN_ANSWER)
-    found = choose(found, kind=[*FILES], further_seed=False)
+    found = choose(found, kind=[*FILES], further=False)
     if found.empty:
         return None
 

@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from oneshot.records.run import OWN_ANSWER
-from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES
+from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES, VARIANTS
 from oneshot.report.rows import ALL, ALL_INK, RISING_CHARACTERS, Kind, choose, find_place
 from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
 
 COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
 ORACLE_COLOURS = dict(zip(ORACLES, COLOURS[2:], strict=False))
 GREY = "#8a8f9c"
-MOST_LINES = 6  # of a legend
+MOST_LINES = 8  # of a legend
 HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
@@ -27,10 +27,10 @@ LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
     """Draw IoU over clutter level, a panel a test set: of every network its published, recorded and own line.
 
-    Of several recorded runs, or networks trained here, the best: `choose_source`. Bars are 95 % intervals.
+    Of several recorded runs, or networks trained here, one: `choose_source`. Bars are 95 % intervals.
     """
     points = choose_points(rows)
-    nets = [*dict.fromkeys(points["net"].dropna())]
+    nets = [net for net in dict.fromkeys(points["net"].dropna()) if net not in VARIANTS]
     lines: dict[str, pd.DataFrame] = {}
     for kind in STYLES:
         for net in nets:
@@ -55,7 +55,7 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
 def draw_oracles(rows: pd.DataFrame) -> Figure:
     """Draw IoU over clutter of both networks and the oracles, one panel for each test set.
 
-    Of a network with oracles the best source there is, and the Siamese-U-Net that was obtained alike.
+    Of a network with oracles one source (`choose_source`), and the Siamese-U-Net that was obtained alike.
     """
     points = choose_points(rows)
     figure, axes = lay_panels(points)
@@ -119,18 +119,19 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
 def choose_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Choose IoU over all scenes, of the usual seed, published, recorded or computed here."""
     kinds = [Kind.PUBLISHED, Kind.RECORDED, Kind.HERE]
-    return choose(rows, metric="iou", subset=ALL, further_seed=False, kind=kinds)
+    return choose(rows, metric="iou", subset=ALL, further=False, kind=kinds)
 
 
 def choose_source(points: pd.DataFrame) -> str:
     """Choose whose line is drawn: the recorded before what was trained here, then that with most levels.
 
-    Among those the one with the highest mean.
+    Among those the one that has seen most scenes.
     """
 
     def rank(title: str) -> tuple[bool, int, float]:
         found = choose(points, title=title)
-        return found["kind"].iloc[0] == Kind.RECORDED, found["clutter_level"].nunique(), found["value"].mean()
+        seen = found["n_seen"].fillna(0) + found["n_seen_before"].fillna(0)
+        return found["kind"].iloc[0] == Kind.RECORDED, found["clutter_level"].nunique(), float(seen.max())
 
     return max(dict.fromkeys(points["title"]), key=rank)
 

@@ -10,7 +10,21 @@ TRAINING_SETS = {
     for n in (30_000, 90_000, 150_000)
     for title, end in DISTORTED_ENDS.items()
 }
-NET_TITLES = {"siamese_unet": "Siamese-U-Net", "masknet": "MaskNet"}
+COLOUR_MATCHER = "colour_matcher"
+NET_TITLES = {"siamese_unet": "Siamese-U-Net", "masknet": "MaskNet", COLOUR_MATCHER: "colour matcher"}
+# Answers of a colour matcher to which only a part of it contributes, or nothing of it.
+MATCHER_PARTS = {
+    "cosine": "cosine alone",
+    "own_number": "own number alone",
+    "largest_colour": "largest colour",
+    "every_character": "every character",
+}
+# Colour matchers that were trained without one of its inputs, by their kind.
+VARIANTS = {
+    f"{COLOUR_MATCHER}_without_others": "without other characters' channel",
+    f"{COLOUR_MATCHER}_without_boxes": "without box normalisation",
+}
+SNAPPED = "snapped"
 ORACLES = {
     "location_given": "location given",
     "candidates_given": "candidates given",
@@ -33,6 +47,8 @@ BASELINE_TITLES = {
 # Of networks of classification and baselines, in the order of tables; others go by their own names.
 NETWORK_TITLES = {
     **{name: f"siamese net, {words}" for name, words in TRAINING_SETS.items()},
+    "contrastive": "cosine net, contrastive recipe",
+    "contrastive_koch": "siamese net, contrastive recipe",
     "own": "siamese net, own recipe",
     "background": "siamese net, background drawers 12 / 4 / 4",
     "protonet": "prototypical network",
@@ -48,17 +64,19 @@ SAME_METHODS = {
 KOCH_NAMES = ("convolutional siamese net", "Koch's network")
 SIMILAR_METHODS = (
     *KOCH_NAMES,
+    "siamese net with cosine",
     "1-nearest neighbour",
     "Koch re-implemented",
     "prototypical networks",
     "a PyTorch re-implementation",
     "a tutorial's network",
 )
+TABLE_1 = "verification/best-threshold"  # the benchmark that table 1's figures are of
 PUBLISHED_TABLES = {
     "one_shot_percent": "within-alphabet",
     "all_runs_error_percent": "all_runs",
     "mnist_percent": "mnist",
-    "mixed_20_way_1_shot_percent": "mixed-20-way-1-shot",
+    "vinyals_20_way_1_shot_percent": "vinyals-20-way-1-shot",
 }
 
 PublishedFigures = Iterator[tuple[dict[str, Any], dict[str, dict[str, Any]]]]
@@ -81,7 +99,7 @@ def list_classification(facts: Mapping[str, Any]) -> PublishedFigures:
             network = f"pairs_{n_pairs}{end}"
             about = {"network": network, "title": NETWORK_TITLES[network], "source": table_1["source"]}
             figure = {"value": percent / 100, "n": facts["n_verification_pairs"]}
-            yield about | {"variant": "base koch", "base": "koch"}, {"verification": figure}
+            yield about | {"variant": "base koch", "base": "koch"}, {TABLE_1: figure}
     for name, benchmark in PUBLISHED_TABLES.items():
         table = facts[name]
         for method in [name for name in table if name != "source"]:
@@ -89,6 +107,11 @@ def list_classification(facts: Mapping[str, Any]) -> PublishedFigures:
             value = 1 - share if "error" in name else share
             figure = {"value": value, "n": facts["n_trials"].get(benchmark)}
             yield describe_method(method, benchmark, table["source"]), {benchmark: figure}
+    for one in facts["further"]:
+        for benchmark, percent in one["error_percent"].items():
+            about = describe_method(one["method"], benchmark, one["source"])
+            about["second_hand"] = one.get("second_hand", False)
+            yield about, {benchmark: {"value": 1 - percent / 100}}
     other, tutorial = facts["background_splits"], facts["rising_ways_percent"]
     for method, prefix, percents, source in (
         (
@@ -117,4 +140,4 @@ def title_answer(name: str) -> str:
     if name.startswith("top_"):
         k = name.removeprefix("top_")
         return "best proposal alone" if k == "1" else f"best {k} proposals"
-    return ORACLES.get(name, "")
+    return {**ORACLES, **MATCHER_PARTS, SNAPPED: "snapped to colours"}.get(name, "")

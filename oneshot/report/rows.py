@@ -25,16 +25,18 @@ AGREEMENT = ("agrees", "recorded", "n", "difference_points", "mean_absolute_diff
 # In the order of the columns of a table as CSV.
 FIELDS = (
     "kind", "network", "run", "clutter_level", "benchmark", "n_way", "answer", "split", "metric", "subset",
-    "value", "low", "high", "n", "title", "variant", *ABOUT, "joint", "further_seed", "published_only",
-    "source", "not_computed", *(f"agreement_{name}" for name in AGREEMENT),
+    "value", "low", "high", "n", "title", "variant", *ABOUT, "joint", "further", "published_only",
+    "second_hand", "source", "not_computed", *(f"agreement_{name}" for name in AGREEMENT),
 )  # fmt: skip
 WHOLE_NUMBERS = (
     "clutter_level", "n_way", "n", "feature_maps", "n_parameters", "seed", "n_seen", "n_seen_before",
     "n_pairs", "n_copies", "agreement_n",
 )  # fmt: skip
-DEFAULTS = {"title": "", "variant": "", "joint": False, "further_seed": False, "published_only": False}
+DEFAULTS = {"title": "", "variant": "", "joint": False, "further": False, "published_only": False,
+            "second_hand": False}  # fmt: skip
 SEGMENTATION_KEY = re.compile(
-    r"(?P<clutter_level>\d+)/((?P<answer>[^/]+)/)?(?P<split>(test|covered)-[^/]+)/(?P<metric>[^/]+)(/(?P<subset>.+))?"
+    r"(?P<clutter_level>\d+)/((?P<answer>[^/]+)/)?"
+    r"(?P<split>(test|covered)-[^/]+)/(?P<metric>[^/]+)(/(?P<subset>.+))?"
 )
 
 
@@ -61,8 +63,8 @@ def collect_rows(
 
     published: the task's facts; metrics and rechecked: what the stages evaluate and recheck wrote. `kind`
     says how a figure was obtained, `title` and `variant` what by; `joint` marks one network for several
-    levels, `further_seed` runs beside the one of the usual seed. Of images other than Omniglot's nothing
-    published or recorded on classification is listed.
+    levels, `further` runs that stand beside another: of a further seed, or part of an ablation. Of images
+    other than Omniglot's nothing published or recorded on classification is listed.
     """
     rows: list[dict[str, Any]] = []
     runs = sort_runs(runs)
@@ -140,8 +142,8 @@ def find_place(names: Iterable[str], name: str) -> tuple[int, str]:
 
 
 def is_further(name: str) -> bool:
-    """Return whether a run is named after its seed, as all but those of the usual seed are."""
-    return "-seed-" in name
+    """Return whether a run is named after its seed, as all but those of the usual one are, or an ablation."""
+    return "-seed-" in name or "-ablation-" in name
 
 
 def get_base(run: Run) -> str:
@@ -157,10 +159,12 @@ def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     if run.git_revision.endswith("-dirty"):
         words.append("changed code")
     about = {name: getattr(run, name) for name in ABOUT if hasattr(run, name)}
-    about |= {"network": run.network, "run": run.name, "further_seed": is_further(run.name)}
+    about |= {"network": run.network, "run": run.name, "further": is_further(run.name)}
     if run.task == CLASSIFICATION:
         base = get_base(run)
         words = [f"base {base}", *words] if base else words
+        if run.name not in (run.network, f"{run.network}-{base}") and not is_further(run.name):
+            words.append(f"`{run.name}`")
         title = NETWORK_TITLES.get(run.network, run.network)
         return about | {"base": base or None, "title": title, "variant": ", ".join(words)}
     if list_strange_sets(run.segmentation.test_sets_as_published):

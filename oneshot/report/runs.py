@@ -1,6 +1,7 @@
 """Networks, recorded and trained here: what each learned from, what it cost, whether that holds here."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,15 @@ import pandas as pd
 from oneshot.params import SEGMENTATION
 from oneshot.records.run import Run
 from oneshot.report.rows import Kind, choose, get_base, sort_runs
-from oneshot.report.tables import NOTHING, format_mean, in_percent, join_words, lay_table, write_section
+from oneshot.report.tables import (
+    NOTHING,
+    format_mean,
+    in_percent,
+    join_words,
+    lay_table,
+    name_counts,
+    write_section,
+)
 
 # In the order of the columns of tables/recorded_runs.csv.
 RUN_FIELDS = (
@@ -28,6 +37,12 @@ WORDS = (
     "*Figure*: the one shown, in %; all others are in the tables below. *Waiting*: the share of the training "
     "time in which there was no batch to work on. *Complete*: whether training ended by itself. *Points "
     "lost*: the most that rounding the weights for release costs, on the scenes or trials that decide on it."
+)
+
+MANY_TRIALS = "selection"
+ABLATION_WORDS = (
+    "Settings are shown where runs differ. Compare runs that were trained for as long. The trials are of the "
+    "evaluation alphabets that are not tested: they select, and are no results."
 )
 
 
@@ -108,6 +123,34 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
         row["rechecked"],
         f"`{digits[:10]}{dash}{dirty}`",
     ]
+
+
+def write_ablation(runs: Iterable[Run], recipe: str = "contrastive") -> list[str]:
+    """Write what recorded runs of a recipe reach on the trials that select, and how their settings differ."""
+    found = [run for run in runs if run.recipe == recipe and MANY_TRIALS in run.figures]
+    if len(found) < 2:
+        return []
+    found.sort(key=lambda run: -run.figures[MANY_TRIALS].value)
+    settings = [{"net": run.net, **run.settings} for run in found]
+    names = dict.fromkeys(name for of_run in settings for name in of_run)
+    varied = [name for name in names if len({str(of_run.get(name)) for of_run in settings}) > 1]
+    lines = [
+        [
+            f"`{run.name}`",
+            *(NOTHING if of_run.get(name) is None else str(of_run[name]) for name in varied),
+            str(run.seed),
+            f"{run.n_seen:,}",
+            f"{run.seconds.training / 60:.1f}",
+            format_mean(asdict(run.figures[MANY_TRIALS])),
+        ]
+        for run, of_run in zip(found, settings, strict=True)
+    ]
+    titles = ("run", *varied, "seed", "episodes seen", "minutes of training", "accuracy in %")
+    n_trials = name_counts(run.figures[MANY_TRIALS].n for run in found)
+    title = (
+        f"Recipe {recipe}: what its parts are worth, on the trials that select (`{MANY_TRIALS}`, {n_trials})"
+    )
+    return write_section(title, lay_table(titles, lines), ABLATION_WORDS)
 
 
 def write_trained(rows: pd.DataFrame) -> list[str]:

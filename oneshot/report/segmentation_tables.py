@@ -8,26 +8,57 @@ import pandas as pd
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.recheck import MEAN_TOLERANCE, SCENE_TOLERANCE, SHARE_APART
 from oneshot.records.run import OWN_ANSWER
-from oneshot.report.published_rows import DEFINITIONS, NET_TITLES, ORACLES, title_answer
+from oneshot.report.published_rows import (
+    COLOUR_MATCHER,
+    DEFINITIONS,
+    MATCHER_PARTS,
+    NET_TITLES,
+    ORACLES,
+    SNAPPED,
+    VARIANTS,
+    title_answer,
+)
 from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
 from oneshot.report.tables import KIND_TITLES, pivot, write_section
 
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
+# Test sets whose targets others cover, and the one that is alike but for that.
+COVERED = {"covered-one-shot": "test-one-shot", "covered-train": "test-train"}
 METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
 SHOWN_SPLIT = "test-one-shot"
 LEVELS = {level: str(level) for level in CLUTTER_LEVELS}
 
+SNAPPED_WORDS = (
+    "*Snapped to colours*: the pixels of the one colour for which the network gives the highest mean "
+    "probability; it uses, as the published networks do not, that a character has one flat colour."
+)
+PARTS_WORDS = (
+    "*Whole*: the colour matcher's own answer. *Cosine alone*: without the number that a group of pixels has "
+    "of its own. *Own number alone*: without looking at the target. *Largest colour* and *every character* "
+    "need no network. Variants were trained anew, without the channel that shows other characters, or with a "
+    "window of one size in place of the group's box; compare them with a network that has seen as many "
+    "scenes. *Candidates given*: MaskNet's discriminator chooses among the true visible pixels of every "
+    "character, which is the choice that the colour matcher makes among colours."
+)
+COVERED_WORDS = (
+    "*Covered*: test sets of this project, with as many characters, half of the others drawn over the "
+    "target; IoU with the target's visible pixels; scenes of which none is visible are left out. *Never "
+    "covered*: the published sets, whose target is drawn last."
+)
+
 
 def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list[str]:
     """Write all tables of segmentation, a paragraph an item."""
-    rows = choose(rows, further_seed=False)
-    nets = [*dict.fromkeys(rows["net"].dropna())]
+    rows = choose(rows, further=False)
+    nets = [net for net in dict.fromkeys(rows["net"].dropna()) if net not in VARIANTS]
     sections = []
     for net in nets:
         for metric in METRIC_TITLES:
             for split in SPLIT_TITLES:
                 sections += write_answers(rows, net, metric, split, with_ink=net == nets[0])
-    sections += write_oracles(rows) + write_same_class(rows)
+    if rows["answer"].eq(SNAPPED).any():
+        sections.append(SNAPPED_WORDS)
+    sections += write_oracles(rows) + write_matcher_parts(rows) + write_covered(rows) + write_same_class(rows)
     sections.append(f"*Published*: {published['source']}; {published['note']}.")
     if rows["agreement_agrees"].notna().any():
         sections.append(
@@ -42,10 +73,10 @@ def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list
 def write_answers(
     rows: pd.DataFrame, net: str, metric: str, split: str, *, with_ink: bool = False
 ) -> list[str]:
-    """Write one metric of a network's own answers, and of those from fewer proposals, on a test set."""
+    """Write one metric of a network's answers to what the task gives, its own first, on a test set."""
     chosen = choose(rows, metric=metric, split=split, subset=ALL)
     chosen = chosen[chosen["net"].eq(net) | (chosen["network"].eq(ALL_INK) & with_ink)]
-    chosen = chosen[~chosen["answer"].isin([*ORACLES])]
+    chosen = chosen[~chosen["answer"].isin([*ORACLES, *MATCHER_PARTS])]
     if chosen["net"].isna().all():
         return []
     title = f"{title_net(net)}: {METRIC_TITLES[metric]}, {SPLIT_TITLES[split]}"
@@ -79,6 +110,57 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
             )
     words = " ".join(f"*{title.capitalize()}*: {DEFINITIONS[name]}." for name, title in ORACLES.items())
     return [*sections, words] if sections else []
+
+
+def write_matcher_parts(rows: pd.DataFrame) -> list[str]:
+    """Write for every colour matcher its IoU beside those of its parts, and of ones trained without an input.
+
+    Beside them, too: MaskNet's oracle, which chooses among given characters as the colour matcher does among
+    colours.
+    """
+    chosen = choose(rows, metric="iou", subset=ALL, kind=[Kind.RECORDED, Kind.HERE])
+    chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["column"])
+    beside = pd.concat([
+        choose(chosen, net=[*VARIANTS], answer=OWN_ANSWER), choose(chosen, answer="candidates_given"),
+    ])  # fmt: skip
+    beside = beside.assign(column=[VARIANTS.get(net, "") for net in beside["net"]])
+    beside["column"] = [
+        f"{words}, {seen:,} scenes" if words else f"MaskNet, candidates given, {source}"
+        for words, seen, source in zip(beside["column"], beside["n_seen"], beside["source"], strict=True)
+    ]
+    sections = []
+    matchers = choose(chosen, net=COLOUR_MATCHER)
+    for source in dict.fromkeys(matchers["source"]):
+        whole = choose(matchers, source=source, answer=[OWN_ANSWER, *MATCHER_PARTS])
+        seen = whole["n_seen"].iloc[0]
+        titles = {OWN_ANSWER: f"whole, {seen:,} scenes", **MATCHER_PARTS}
+        whole = whole.assign(column=whole["answer"].map(titles))
+        whole = whole.sort_values("answer", key=lambda names: names.map([*titles].index), kind="stable")
+        for split, title in SPLIT_TITLES.items():
+            table = pivot(
+                choose(pd.concat([whole, beside]), split=split), "characters", "clutter_level", LEVELS
+            )
+            sections += write_section(f"What the colour matcher lives on: IoU in %, {title}, {source}", table)
+    return [*sections, PARTS_WORDS] if sections else []
+
+
+def write_covered(rows: pd.DataFrame) -> list[str]:
+    """Write the IoU of covered targets beside that of uncovered ones, of all networks."""
+    found = choose(rows, metric="iou", subset=ALL, answer=OWN_ANSWER, kind=[Kind.RECORDED, Kind.HERE])
+    found = name_sources(found)
+    sections = []
+    for covered, uncovered in COVERED.items():
+        sources = dict.fromkeys(choose(found, split=covered)["column"])
+        parts = [
+            choose(found, column=source, split=split).assign(column=f"{source}: {words}")
+            for source in sources
+            for split, words in ((uncovered, "never covered"), (covered, "covered"))
+        ]
+        if parts:
+            table = pivot(pd.concat(parts), "characters", "clutter_level", LEVELS)
+            title = f"Covered targets: IoU in %, {SPLIT_TITLES[uncovered]}"
+            sections += write_section(f"{title} (`{covered}` beside `{uncovered}`)", table)
+    return [*sections, COVERED_WORDS] if sections else []
 
 
 def write_same_class(rows: pd.DataFrame) -> list[str]:

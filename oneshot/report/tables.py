@@ -46,7 +46,7 @@ def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:
     if pd.notna(row["not_computed"]):
         return "not computed"
     if pd.isna(row["low"]):
-        n_digits = 2 if row["benchmark"] == "verification" else 1  # as published
+        n_digits = 2 if str(row["benchmark"]).startswith("verification") else 1  # as published
         return f"{in_percent(row['value'], error):.{n_digits}f}"
     text = format_mean(row, error)
     if row["kind"] != Kind.RECHECKED or pd.isna(row["agreement_agrees"]):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from oneshot.classify.benchmarks import draw_benchmark, sha256_of_lists
@@ -19,6 +20,35 @@ def test_the_episodes_have_the_published_checksum(drawings: Drawings, name: str)
     lists = draw_benchmark(name, replace(drawings, source="unchecked"))
     assert sha256_of_lists(lists) == FACTS["benchmarks"][name]["sha256"]
     assert all(episodes.protocol == name for episodes in lists)
+
+
+@pytest.mark.omniglot
+@pytest.mark.parametrize("name", ["vinyals-20-way-1-shot", "vinyals-5-way-5-shot"])
+def test_the_split_of_vinyals_tests_the_characters_that_its_authors_test(
+    drawings: Drawings, name: str
+) -> None:
+    (episodes,) = draw_benchmark(name, drawings)
+    n_drawings = len(drawings.numbered())
+    quarters, places = np.divmod(np.arange(4 * n_drawings), n_drawings)
+    needed = episodes.needed()
+    characters = places[needed] // 20
+    whole = {"Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian", "Oriya", "Sylheti",
+             "Old_Church_Slavonic_(Cyrillic)", "Syriac_(Serto)", "Tengwar", "Tibetan", "ULOG"}  # fmt: skip
+    tested = np.isin(drawings.alphabets, [*whole])
+    gurmukhi = (drawings.alphabets == "Gurmukhi") & (drawings.characters >= "character42")
+    assert (tested | gurmukhi).sum() == 423
+    assert set(characters) <= set(np.flatnonzero(tested | gurmukhi))
+    assert set(quarters[needed]) == {0, 1, 2, 3}
+
+
+@pytest.mark.omniglot
+def test_within_every_alphabet_of_the_evaluation_set_there_are_as_many_episodes(drawings: Drawings) -> None:
+    (episodes,) = draw_benchmark("within-alphabet-20-way-5-shot", drawings)
+    alphabets = drawings.alphabets[episodes.support // 20]
+    assert (alphabets == alphabets[:, :1]).all()
+    names, counts = np.unique(alphabets[:, 0], return_counts=True)
+    assert set(names) == set(drawings.alphabets[drawings.character_sets != "train"])
+    assert set(counts) == {50}
 
 
 @pytest.mark.omniglot

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.distortions import distort, draw_distortions
+from oneshot.classify.distortions import GRID, distort, draw_distortions
 from oneshot.omniglot.distortions import REACHES, choose_components, inverse_transforms
 from oneshot.omniglot.image_folder import distort_image
 from tests.oracle import koch_numpy as oracle
@@ -43,6 +43,20 @@ def test_ink_goes_where_the_components_say():
     assert place(scale_x=0.2) == (0, 24)
     assert place(move_x=2.0, move_y=-1.0) == (-1, 22)
     assert place(shear_y=np.arctan(0.25)) == (5, 20)
+
+
+def test_smooth_distortions_move_what_each_pixel_reads_by_numbers_between_those_of_the_points(images):
+    moves = torch.from_numpy(np.random.default_rng(0).uniform(-0.1, 0.1, (1, 2, *GRID)).astype(np.float32))
+    whole = torch.from_numpy(inverse_transforms(np.zeros((1, 7))))
+    found = distort(torch.from_numpy(images[:1]).float(), whole, moves)[0]
+    expected = np.zeros((105, 105))
+    for row, column in np.ndindex(105, 105):
+        right, down = (
+            52 * oracle.bilinear(axis, row / 26, column / 26) for axis in moves[0].numpy().astype(float)
+        )
+        expected[row, column] = oracle.bilinear(images[0], row + down, column + right)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert abs(expected - images[0]).max() > 0.5
 
 
 def test_both_drawings_every_pair_and_every_copy_have_their_own():

@@ -55,6 +55,21 @@ def test_within_alphabets_one_drawer_is_shown_and_another_asked(classes):
     assert (of_alphabet == np.repeat(np.arange(4), 3)[:, None]).all()
 
 
+@pytest.mark.parametrize("n_shot", [1, 3])
+def test_within_alphabets_drawers_mix_if_they_may(classes, n_shot):
+    alphabets = list(dict.fromkeys(classes.alphabets))
+    episodes = within_alphabets(
+        classes, alphabets, 20, rng(), n_way=5, n_queries=5, n_shot=n_shot, mixed_drawers=True
+    )
+    assert (episodes.n_shot, episodes.support.shape, len(episodes)) == (n_shot, (80, 5 * n_shot), 80)
+    asked_classes(episodes, classes)
+    of_alphabet = (episodes.support // 20 - 18) // 6
+    assert (of_alphabet == np.repeat(np.arange(4), 20)[:, None]).all()
+    assert all(len(set(row)) > 1 for row in (episodes.queries % 20).tolist()[:5])
+    _, counts = np.unique(episodes.queries % 20, return_counts=True)
+    assert counts.max() < 1.5 * counts.min()
+
+
 def asked_classes(episodes: Episodes, classes: Classes) -> None:
     """Whether every answer names the class of its query, and classes differ within an episode."""
     owner = {int(image): k for k, images in enumerate(classes.images) for image in images}
@@ -137,6 +152,11 @@ def test_what_cannot_be_drawn_is_refused_in_one_sentence(unequal, case):
     with pytest.raises(ParameterError, match=message) as caught:
         draw(unequal)
     assert "\n" not in str(caught.value)
+
+
+def test_one_drawer_gives_no_second_shot(classes):
+    with pytest.raises(ParameterError, match="2-shot needs mixed drawers"):
+        within_alphabets(classes, [classes.alphabets[0]], 1, rng(), 3, 3, n_shot=2)
 
 
 def test_drawers_outside_the_twenty_are_refused(synthetic_drawings):

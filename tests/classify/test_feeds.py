@@ -99,11 +99,28 @@ def test_every_image_has_a_distortion_of_its_own():
     assert len(EpisodeFeed(OWN, seed=1, n_way=3, n_query=2).batch(0)) == 2
 
 
+def test_every_image_has_a_smooth_distortion_of_its_own_beside_or_without_an_affine_one():
+    feed = EpisodeFeed(OWN, seed=1, n_way=3, n_query=2, displacement=0.1)
+    inverses, moves = (
+        torch.cat(parts) for parts in zip(*(feed.batch(k)[2:] for k in range(40)), strict=True)
+    )
+    assert (inverses == torch.eye(2, 3)).all()
+    assert moves.shape == (40 * 9, 2, 5, 5)
+    assert len(moves.unique()) > 0.99 * moves.numel()
+    assert 0.099 < moves.abs().max() <= 0.1
+    assert moves.dtype == torch.float32
+    assert torch.equal(feed.batch(7)[3], moves[7 * 9 : 8 * 9])
+    both = EpisodeFeed(OWN, seed=1, n_way=3, n_query=2, displacement=0.1, distorted=True).batch(7)
+    affine = EpisodeFeed(OWN, seed=1, n_way=3, n_query=2, distorted=True).batch(7)
+    assert torch.equal(both[2], affine[2])
+    assert torch.equal(both[3], feed.batch(7)[3])
+
+
 def test_feeds_are_told_apart():
     settings = {"seed": 0, "n_way": 3, "n_shot": 1, "n_query": 1, "n_epoch": 100}
     about = EpisodeFeed(OWN, **settings).about()
     changes = [{key: value + 1} for key, value in settings.items()]
-    changes += [{"within_alphabets": True}, {"turned": False}, {"distorted": True}]
+    changes += [{"within_alphabets": True}, {"turned": False}, {"distorted": True}, {"displacement": 0.1}]
     others = [EpisodeFeed(OWN, **settings | change).about() for change in changes]
     regrouped = replace(OWN, alphabets=("a", "a", "a", "b", "b", "b", "c"))
     renumbered = replace(OWN, images=(*OWN.images[:-1], OWN.images[-1] + 1))
@@ -199,6 +216,21 @@ def test_prototypes_are_means_and_queries_are_chosen_by_distance(synthetic_drawi
             losses.append(np.logaddexp.reduce(nearness) - nearness[own])
     found = EpisodeLoss(net, synthetic_drawings.numbered(), n_way, n_shot)(numbers, turns, inverses).item()
     assert found == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_both_ways_classes_look_for_their_queries_as_well(synthetic_drawings):
+    net = ProtoNet(3).initialise(torch.Generator().manual_seed(0)).eval()
+    classes = omniglot_classes(synthetic_drawings, np.arange(42) < 5)
+    numbers, turns = EpisodeFeed(classes, seed=3, n_way=3, n_shot=1, n_query=2).batch(0)
+    with torch.no_grad():
+        codes = net(turn(PackedImages(synthetic_drawings.numbered())(numbers), turns)).double().numpy()
+    codes = codes.reshape(3, 3, -1)
+    nearness = -((codes[:, 1:, None] - codes[:, 0]) ** 2).sum(-1)  # class, query, class compared with
+    choices = [np.logaddexp.reduce(row) - row[own] for own in range(3) for row in nearness[own]]
+    backwards = nearness.mean(1)
+    found = [np.logaddexp.reduce(backwards[:, own]) - backwards[own, own] for own in range(3)]
+    loss = EpisodeLoss(net, synthetic_drawings.numbered(), 3, 1, both_ways=True)
+    assert loss(numbers, turns).item() == pytest.approx((np.mean(choices) + np.mean(found)) / 2, rel=1e-4)
 
 
 def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path):

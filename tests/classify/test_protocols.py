@@ -52,6 +52,11 @@ def test_omniglots_protocols_are_the_published_ones(drawings: Drawings) -> None:
 def test_the_pairs_of_omniglots_verification_stay_the_same(drawings: Drawings) -> None:
     pairs = omniglot_protocols(drawings).verification
     assert pairs.sha256() == "63d0653fa24643e1c333724ae168126afcbfcdd8dc960abeb1dc9cf1321b63c9"
+    facts = read_facts("episodes")["pairs"]["verification/best-threshold"]
+    chosen_on = omniglot_protocols(drawings).threshold_pairs
+    assert (pairs.sha256(), chosen_on.sha256()) == (facts["sha256"], facts["threshold_sha256"])
+    validation = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"]["validation"])
+    assert validation[chosen_on.drawings // 20].all()
     test = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"]["test"])
     assert test[pairs.drawings // 20].all()
     assert (pairs.drawings % 20 >= 16).all()

@@ -18,15 +18,17 @@ from oneshot.classify.scoring import (
     Outside,
     describe_everything,
     find_pairs,
+    find_threshold,
     judge_pairs,
     score_episodes,
     score_everything,
     score_list,
     score_lists,
+    score_pairs,
     score_protocols,
     score_queries,
 )
-from oneshot.omniglot.classes import Classes
+from oneshot.omniglot.classes import Classes, turned_classes
 from oneshot.omniglot.drawings import Drawings, unpack_rows
 from tests.classify.test_protocols import SIZES
 
@@ -171,7 +173,8 @@ def test_verification_is_the_sign_of_every_pairs_logit(protocols):
         logits = net(first, second)
         net.output.bias -= logits.median()  # else all would be on one side
         expected = (net(first, second) > 0).numpy() == protocols.verification.same
-    found = judge_pairs(NetworkScorer(net), protocols.bits, protocols.verification)
+    pairs = {"verification": protocols.verification}
+    found = score_pairs(NetworkScorer(net), protocols, pairs)["verification"]
     np.testing.assert_array_equal(found, expected)
     assert 0.2 < found.mean() < 0.8
 
@@ -182,8 +185,49 @@ def test_other_pairs_are_verified_in_their_place(protocols):
     with torch.no_grad():
         net.output.weight.fill_(-1.0)
         net.output.bias.fill_(1e-6)  # so that only an image and itself are the same
-    found = judge_pairs(NetworkScorer(net), protocols.bits, Pairs(drawings, np.array([True, False, False])))
+    pairs = {"some": Pairs(drawings, np.array([True, False, False]))}
+    found = score_pairs(NetworkScorer(net), protocols, pairs)["some"]
     assert found.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_threshold_is_better_than_the_one_found(seed):
+    generator = np.random.default_rng(seed)
+    logits = generator.integers(-5, 6, 30).astype(np.float32)  # with ties
+    same = generator.random(30) < 0.3 + 0.05 * logits
+    found = find_threshold(logits, same)
+    rights = {threshold: ((logits > threshold) == same).sum() for threshold in [-np.inf, *np.unique(logits)]}
+    assert rights[found] == max(rights.values())
+    assert all(right < rights[found] for threshold, right in rights.items() if threshold < found)
+
+
+def test_the_best_threshold_is_chosen_on_the_validation_pairs(protocols):
+    net = make_net()
+    with torch.no_grad():
+        net.output.weight.fill_(-1.0)
+        net.output.bias.fill_(100.0)  # every pair is called the same
+    scorer = NetworkScorer(net)
+    found = score_pairs(scorer, protocols, find_pairs(scorer, protocols))
+    assert found["verification"].mean() == 0.5
+    chosen_on = protocols.threshold_pairs
+    threshold = find_threshold(judge_pairs(scorer, protocols.bits, chosen_on), chosen_on.same)
+    expected = (judge_pairs(scorer, protocols.bits, protocols.verification) > threshold) == (
+        protocols.verification.same
+    )
+    np.testing.assert_array_equal(found["verification/best-threshold"], expected)
+    assert 50 < threshold < 100
+    assert found["verification/best-threshold"].mean() > 0.5
+
+
+def test_turned_images_are_scored_as_they_are_shown(protocols):
+    turned = turned_classes(protocols.training, len(protocols.bits))
+    episodes = mixed_classes(turned, 8, 1, 10, np.random.default_rng(0))
+    lists = replace(protocols, lists={"turned": lambda: [episodes]})
+    scorer = NearestNeighbour("cosine")
+    (found,) = score_protocols(scorer, lists, {}, ["turned"])["turned"]
+    images = unpack_rows(protocols.bits)
+    everything = np.concatenate([np.rot90(images, quarters, axes=(1, 2)) for quarters in range(4)])
+    np.testing.assert_array_equal(found, score_episodes(scorer, everything, episodes))
 
 
 def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings):
@@ -203,7 +247,8 @@ def test_everything_is_scored_and_described_under_the_same_names(protocols, outs
     scorer = NetworkScorer(make_net())
     pairs = find_pairs(scorer, protocols, "background")
     assert list(pairs) == [
-        "verification", "background-verification/validation", "background-verification/test",
+        "verification", "verification/best-threshold",
+        "background-verification/validation", "background-verification/test",
     ]  # fmt: skip
     pairs = {"verification": pairs["verification"]}
     names = ["theirs", "within-alphabet", "rising-ways", "validation", "verification"]
@@ -221,7 +266,7 @@ def test_pairs_are_judged_by_networks_that_can_and_background_ones_are_of_their_
     proto = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
     assert find_pairs(proto, protocols, "protonet") == find_pairs(NearestNeighbour("cosine"), protocols) == {}
     scorer = NetworkScorer(make_net())
-    assert list(find_pairs(scorer, protocols, "own")) == ["verification"]
+    assert list(find_pairs(scorer, protocols, "own")) == ["verification", "verification/best-threshold"]
     pairs = find_pairs(scorer, protocols, "background")
     assert set(np.unique(pairs["background-verification/validation"].drawings % 20)) == {12, 13, 14, 15}
     assert set(np.unique(pairs["background-verification/test"].drawings % 20)) == {16, 17, 18, 19}

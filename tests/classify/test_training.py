@@ -9,11 +9,12 @@ import torch
 from oneshot.classify import training
 from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
 from oneshot.classify.nets import NETS
+from oneshot.classify.nets.cosine_net import CosineNet
 from oneshot.classify.nets.koch import SiamesePair
 from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.pairs import draw_set
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
-from oneshot.classify.recipes import Constant, Halving, Own, Published
+from oneshot.classify.recipes import Constant, Contrastive, Halving, Own, Published
 from oneshot.classify.training import (
     ClassificationPlan,
     build_net,
@@ -64,6 +65,8 @@ def test_each_network_has_its_loss_feed_and_recipe(name, protocols):
     assert loss.net is net
     kinds = {
         "own": (Tiny, EpisodeLoss, EpisodeFeed, Own, "own"),
+        "contrastive": (CosineNet, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
+        "contrastive_koch": (Tiny, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
         "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
         "background": (Tiny, PairLoss, PairFeed, Constant, "background"),
     }.get(name, (Tiny, PairLoss, PairFeed, Published, "published"))
@@ -93,7 +96,9 @@ def test_a_plan_holds_every_number_in_force():
 
 
 def test_what_cannot_be_planned_is_one_sentence(protocols):
-    with pytest.raises(ParameterError, match="own is a 'huge'; there are koch, koch_small, protonet, tiny"):
+    with pytest.raises(
+        ParameterError, match="own is a 'huge'; there are cosine_net, koch, koch_small, protonet, tiny"
+    ):
         plan("own", "scales.smoke.classification.base=huge")
     with pytest.raises(ParameterError, match="own is not trained at scale smoke"):
         plan("own", "classification.networks.own.smoke=null")
@@ -103,13 +108,16 @@ def test_what_cannot_be_planned_is_one_sentence(protocols):
         ParameterError, match="there is no network 'mine' for classification; there are pairs"
     ):
         plan_training(load_params(ROOT / "params.yaml"), "mine")
+    misfit = plan("contrastive", "classification.networks.contrastive.settings={colour: 1}")
+    with pytest.raises(ParameterError, match=r"contrastive.settings do not fit a cosine_net: .*'colour'"):
+        build_net(misfit, protocols)
     of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
     of_name = plan("background")
     with pytest.raises(ParameterError, match="background needs images by the same drawers"):
         make_training(of_name, build_net(of_name, protocols), of_own)
 
 
-@pytest.mark.parametrize("name", ["own", "background", "protonet"])
+@pytest.mark.parametrize("name", ["own", "background", "protonet", "contrastive"])
 def test_initial_weights_come_from_the_seed(name, protocols):
     same, again, other = (build_net(plan(name, seed=seed), protocols).state_dict() for seed in (1, 1, 2))
     torch.testing.assert_close(same, again, atol=0, rtol=0)
@@ -129,11 +137,11 @@ def test_recipe_own_alone_scales_its_initial_weights_to_the_drawings(protocols):
     assert deviations["background"] < 0.1
 
 
-@pytest.mark.parametrize("name", ["pairs_30000_affine", "own", "protonet"])
+@pytest.mark.parametrize("name", ["pairs_30000_affine", "own", "protonet", "contrastive"])
 def test_networks_train_on_own_images(name, tmp_path):
     few = [
         f"classification.recipes.{kind}.{key}"
-        for kind in ("own", "protonet")
+        for kind in ("own", "protonet", "contrastive")
         for key in ("n_way=3", "n_query=1")
     ]
     of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)

@@ -44,6 +44,17 @@ def test_published_scenes_and_lists_are_kept() -> None:
     check_published(own(alone, not_computed={"verification": "it judges no pairs"}), "run")
 
 
+def test_lists_that_were_added_later_are_missing_in_older_records_alone() -> None:
+    facts = read_facts("episodes")["benchmarks"]
+    protocols = published_protocols()
+    added = [name for name, about in facts.items() if "added" in about]
+    for name in added:
+        del protocols[name]
+    check_published(own(protocols, date=facts[added[0]]["added"]), "run")
+    with pytest.raises(RecordError, match=f"lacks protocols .*: .*{added[0]}"):
+        check_published(own(protocols, date="2027-01-01"), "run")
+
+
 def test_other_drawings_are_refused() -> None:
     with pytest.raises(RecordError, match=f"run is of drawings with the SHA-256 {SHA256}, not of Omniglot's"):
         check_published(fake_run(), "run")

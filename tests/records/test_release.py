@@ -152,7 +152,8 @@ def test_the_smallest_form_that_loses_little_is_released(
     save_network(tmp_path / "same", tiny, TINY, chosen)
     assert path.read_bytes() == (tmp_path / "same").read_bytes()
     assert {file.name for file in tmp_path.iterdir()} == {"released", "same"}
-    assert set(released.scores) == {*evaluator.protocols.lists, "validation", "selection", "verification"}
+    pairs = {"verification", "verification/best-threshold"}
+    assert set(released.scores) == {*evaluator.protocols.lists, "validation", "selection", *pairs}
     assert released.lost_points.keys() == {"selection"}
     scorer = NetworkScorer(load_network(path, NETS)[0])
     assert_equal(released.scores, score_everything(scorer, evaluator.protocols, {}, evaluator.pairs))
@@ -194,7 +195,9 @@ def test_evaluation_is_estimated_from_images_and_episodes(
 
     n_validation = len(protocols.validation.needed())
     trials = 2 * n_validation  # to validate and to select by are the same here
-    n_judged = len(np.unique(protocols.verification.drawings))
+    n_judged = sum(
+        len(np.unique(pairs.drawings)) for pairs in (protocols.verification, protocols.threshold_pairs)
+    )
     expected = n_images(*protocols.lists) + trials + n_judged  # the released file
     expected += 3 * n_validation  # to choose among smaller ones, beside float32
     assert evaluator.measure_seconds(tiny) == pytest.approx(expected)

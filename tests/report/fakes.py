@@ -28,12 +28,14 @@ def figure(value: float, n: int = 1000) -> dict[str, Any]:
     return {"value": value, "low": value - 0.0125, "high": value + 0.025, "n": n}
 
 
-def scene_figures(levels: tuple[int, ...], n: int = 1000, **ious: float) -> dict[str, dict[str, Any]]:
+def scene_figures(
+    levels: tuple[int, ...], n: int = 1000, splits: tuple[str, ...] = SPLITS, **ious: float
+) -> dict[str, dict[str, Any]]:
     """Make figures of every answer; half as good over the quarter of scenes with a same-class distractor."""
     figures = {}
     for level in levels:
         for answer, iou in ious.items():
-            for split in SPLITS:
+            for split in splits:
                 place = f"{level}/{answer}/{split}/iou"
                 figures[place] = figure(iou, n)
                 figures[f"{place}/with_same_class"] = figure(iou / 2, n // 4)
@@ -126,8 +128,10 @@ def class_network(value: float, recipe: str = "own", base: str | None = "koch_sm
 
 def classification(**changes: Any) -> dict[str, Any]:
     """Make metrics: Koch's network by two recipes, a prototypical one, baselines."""
+    published = class_network(0.5, "published") | {"n_pairs": 30_000, "n_copies": 8}
+    published["figures"]["verification/best-threshold"] = figure(0.25, 10_000)
     networks = {
-        "pairs_30000_affine": class_network(0.5, "published") | {"n_pairs": 30_000, "n_copies": 8},
+        "pairs_30000_affine": published,
         "own": class_network(0.75),
         "protonet": class_network(0.875, "protonet", None),
     }

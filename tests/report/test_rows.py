@@ -25,6 +25,7 @@ from tests.report.fakes import (
         ("256/test-one-shot/iou", {"clutter_level": 256, "answer": None, "split": "test-one-shot"}),
         ("8/top_4/test-train/localisation/with_same_class",
          {"answer": "top_4", "metric": "localisation", "subset": "with_same_class"}),
+        ("4/snapped/covered-one-shot/iou", {"answer": "snapped", "split": "covered-one-shot"}),
         ("all_runs", {"benchmark": "all_runs", "metric": "accuracy"}),
         ("rising-ways-training/20", {"benchmark": "rising-ways-training", "n_way": 20}),
         ("background-verification/test", {"benchmark": "background-verification/test"}),
@@ -61,7 +62,7 @@ def test_published_errors_are_accuracies_and_known_methods_stand_in_our_rows() -
     assert choose(rows, benchmark="all_runs", network="hausdorff")["value"].tolist() == [pytest.approx(0.612)]
     assert set(choose(rows, published_only=True)["title"]) >= {"humans", "MAML"}
     assert not choose(rows, title="convolutional siamese net")["published_only"].any()
-    assert choose(rows, benchmark="verification")["network"].str.startswith("pairs_").all()
+    assert choose(rows, benchmark="verification/best-threshold")["network"].str.startswith("pairs_").all()
 
 
 def test_other_images_compare_with_nothing_published_or_recorded() -> None:
@@ -82,7 +83,7 @@ def test_runs_are_in_order_and_say_what_sets_them_apart() -> None:
         rows.loc["siamese_unet-32-fast", "title"] == "`siamese_unet-N-fast`, 24 feature maps, stopped early"
     )
     assert rows.loc["siamese_unet-4-fast", "title"] == "`siamese_unet-N-fast`, 24 feature maps"
-    assert [*rows.index[rows["further_seed"]]] == ["siamese_unet-4-fast-seed-7"]
+    assert [*rows.index[rows["further"]]] == ["siamese_unet-4-fast-seed-7"]
     dirty = scene_run("siamese_unet-joint-fast", (4, 8), 0.5, git_revision="0123456-dirty")
     (title,) = set(choose(segmentation_rows(dirty), kind="recorded")["title"])
     assert title == "`siamese_unet-joint-fast`, 24 feature maps, changed code"
@@ -104,6 +105,8 @@ def test_a_classifier_says_what_it_is_built_on() -> None:
     rows = choose(classification_rows(class_run("own", 0.9), small), kind="recorded").drop_duplicates("run")
     assert [*rows["variant"]] == ["base koch", "base koch_small, stopped early"]
     assert set(rows["title"]) == {"siamese net, own recipe"}
+    named = choose(classification_rows(class_run("own-longer", 0.9)), kind="recorded")
+    assert set(named["variant"]) == {"base koch, `own-longer`"}
 
 
 def test_without_anything_computed_the_published_rows_are_there() -> None:

@@ -1,16 +1,23 @@
 """Recorded runs and networks trained here: what they cost, what they learned from, what was confirmed."""
 
-from oneshot.report.runs import NO_RUNS, collect_runs, write_runs, write_trained
+from oneshot.records.run import Run
+from oneshot.report.rows import choose
+from oneshot.report.runs import NO_RUNS, collect_runs, write_ablation, write_runs, write_trained
+from tests.fake_runs import fake_classification_run
 from tests.report.fakes import (
     agreement,
     cells,
     class_run,
     classification_rows,
     find_table,
+    lines_of,
+    make_figures,
+    means,
     rechecked_scenes,
     scene_run,
     segmentation_rows,
     small_runs,
+    titles_of,
 )
 
 
@@ -52,6 +59,38 @@ def test_a_run_that_nothing_could_be_compared_with_says_so() -> None:
 
 def test_without_runs_there_is_a_sentence() -> None:
     assert write_runs(collect_runs([], {})) == [NO_RUNS]
+
+
+def test_an_ablation_shows_the_settings_that_differ_and_the_trials_that_select() -> None:
+    def recorded(name: str, accuracy: float, **settings: object) -> Run:
+        figures = make_figures(means(accuracy, "selection", "validation"))
+        common = {"base": None, "n_way": 96, "distorted": True}
+        return fake_classification_run(
+            "contrastive", "cosine_net", name=name, recipe="contrastive", figures=figures,
+            settings=common | settings, scores={},
+        )  # fmt: skip
+
+    runs = [
+        recorded("contrastive-ablation-plain", 0.5, distorted=False),
+        recorded("contrastive", 0.75),
+        recorded("contrastive-ablation-bare", 0.625, normalised=False),
+        class_run("own", 0.9),
+    ]
+    paragraphs = write_ablation(runs)
+    table = find_table(paragraphs, "Recipe contrastive")
+    assert titles_of(table) == [
+        "run", "distorted", "normalised", "seed", "episodes seen", "minutes of training", "accuracy in %",
+    ]  # fmt: skip
+    assert lines_of(table) == [
+        "`contrastive`", "`contrastive-ablation-bare`", "`contrastive-ablation-plain`",
+    ]  # fmt: skip
+    assert [*cells(table, "`contrastive-ablation-bare`").values()][1:] == [
+        "True", "False", "1803", "20,000", "25.0", "62.5 (61.2 to 65.0)",
+    ]  # fmt: skip
+    assert "`selection`, n = 400" in paragraphs[0]
+    assert write_ablation(runs[1:2]) == []
+    rows = choose(classification_rows(*runs), kind="recorded", benchmark="selection")
+    assert choose(rows, further=False)["run"].tolist() == ["contrastive"]
 
 
 def test_networks_trained_here_say_what_they_learned_from() -> None:

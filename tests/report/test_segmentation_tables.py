@@ -11,6 +11,7 @@ from tests.report.fakes import (
     find_table,
     scene_figures,
     scene_network,
+    segmentation,
     segmentation_rows,
     titles_of,
 )
@@ -77,6 +78,59 @@ def test_a_new_kind_of_network_goes_by_its_own_name() -> None:
     paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
     table = find_table(paragraphs, "matcher: IoU, known")
     assert cells(table, 8)["computed here: `matcher`, n = 1,000"] == "50.0 (48.8 to 52.5)"
+
+
+MATCHER_ANSWERS = {
+    "answer": 0.875, "cosine": 0.75, "own_number": 0.25, "largest_colour": 0.125, "every_character": 0.1,
+}  # fmt: skip
+
+
+def test_a_colour_matcher_has_a_table_of_what_it_lives_on() -> None:
+    variant = scene_network("colour_matcher_without_others", scene_figures((4, 32), answer=0.625), n_seen=70)
+    networks = segmentation()["networks"] | {
+        "colour_matcher": scene_network("colour_matcher", scene_figures((4, 32), **MATCHER_ANSWERS)),
+        "colour_matcher_without_others": variant,
+    }
+    paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
+    table = find_table(paragraphs, "lives on: IoU in %, one-shot characters")
+    assert titles_of(table) == [
+        "characters", "whole, 5,000 scenes, n = 1,000", "cosine alone, n = 1,000",
+        "own number alone, n = 1,000", "largest colour, n = 1,000", "every character, n = 1,000",
+        "without other characters' channel, 70 scenes, n = 1,000",
+        "MaskNet, candidates given, computed here: `masknet-joint`, n = 40",
+    ]  # fmt: skip
+    assert [value.partition(" ")[0] for value in cells(table, 32).values()][1:] == [
+        "87.5", "75.0", "25.0", "12.5", "10.0", "62.5", "62.5",
+    ]  # fmt: skip
+    own = titles_of(find_table(paragraphs, "### colour matcher: IoU, one-shot"))
+    assert own == ["characters", "computed here: `colour_matcher`, n = 1,000"]
+    assert not any("without_others: IoU" in text for text in paragraphs)
+
+
+def test_covered_targets_stand_beside_uncovered_ones_of_the_networks_that_have_both() -> None:
+    networks = segmentation()["networks"]
+    covered = scene_figures((4, 32), 900, ("covered-one-shot", "covered-train"), answer=0.25)
+    networks["siamese_unet-joint"]["figures"] |= covered
+    paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
+    table = find_table(paragraphs, "Covered targets: IoU in %, one-shot characters")
+    assert titles_of(table) == [
+        "characters", "computed here: `siamese_unet-joint`: never covered, n = 1,000",
+        "computed here: `siamese_unet-joint`: covered, n = 900",
+    ]  # fmt: skip
+    assert [*cells(table, 4).values()] == ["4", "50.0 (48.8 to 52.5)", "25.0 (23.8 to 27.5)"]
+    assert any("visible pixels" in text for text in paragraphs)
+
+
+def test_an_answer_snapped_to_colours_has_a_column_beside_the_networks_own(paragraphs: list[str]) -> None:
+    networks = segmentation()["networks"]
+    figures = scene_figures((4, 32), answer=0.5, snapped=0.75)
+    networks["siamese_unet-joint"] = scene_network("siamese_unet", figures)
+    found = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
+    four = cells(find_table(found, "Siamese-U-Net: IoU, one-shot"), 4)
+    assert four["computed here: `siamese_unet-joint`, n = 1,000"] == "50.0 (48.8 to 52.5)"
+    assert four["computed here: `siamese_unet-joint`; snapped to colours, n = 1,000"] == "75.0 (73.8 to 77.5)"
+    for missing in ("Snapped to colours", "lives on", "Covered targets"):
+        assert not any(missing in text for text in paragraphs)
 
 
 def test_answers_are_named_and_explained() -> None:

@@ -2,26 +2,38 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from oneshot.classify.feeds import PairFeed, PairLoss
+from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
+from oneshot.classify.nets.cosine_net import CosineNet
 from oneshot.classify.nets.koch import KochSmall
 from oneshot.classify.pairs import draw_set, koch_source
-from oneshot.classify.recipes import Own, Published
+from oneshot.classify.recipes import Contrastive, Own, Published
 from oneshot.errors import TrainingError
+from oneshot.omniglot.classes import omniglot_classes
 from oneshot.training.fit import fit
 from oneshot.training.tensors import load_tensors
 from tests.training.test_fit import KilledError, tensors_of, without_time
 
-RECIPES = {"published": Published(), "own": Own()}
-N_STEPS = 24  # of 4 pairs, in 3 epochs
+RECIPES = {"published": Published(), "own": Own(), "contrastive": Contrastive()}
+N_STEPS = 24  # of 4 pairs, or of one episode, in 3 epochs
 
 
 @pytest.fixture
 def make_run(synthetic_drawings):
     def make(name: str, seed: int = 1):
-        net = KochSmall((2, 2, 2, 4), 8).initialise(torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        if name == "contrastive":
+            classes = omniglot_classes(synthetic_drawings, np.arange(42) < 9)
+            episodes = EpisodeFeed(
+                classes, seed=seed, n_way=6, n_query=1, n_epoch=8, n_epochs=3, within_alphabets=True,
+                distorted=True, displacement=0.1,
+            )  # fmt: skip
+            cosines = CosineNet((4, 4), 16, 8, 8).initialise(generator)
+            return EpisodeLoss(cosines, synthetic_drawings.numbered(), 6, 1, True), episodes, RECIPES[name]
+        net = KochSmall((2, 2, 2, 4), 8).initialise(generator)
         pairs = draw_set(koch_source(synthetic_drawings, "train"), 16, seed=0)
         feed = PairFeed(pairs, batch_size=4, seed=seed, n_copies=1, n_epochs=3)
         return PairLoss(net, synthetic_drawings.numbered()), feed, RECIPES[name]
@@ -31,7 +43,7 @@ def make_run(synthetic_drawings):
 
 def error_of(loss):
     """Something that depends on the weights."""
-    return lambda: loss.net.base.connected.bias.sum().sin().item()
+    return lambda: sum(parameter.sum() for parameter in loss.net.parameters()).sin().item()
 
 
 def run(made, path, **settings):
@@ -41,7 +53,9 @@ def run(made, path, **settings):
     return fit(loss, feed, recipe, checkpoint=path, identity=identity, **settings)
 
 
-@pytest.mark.parametrize(("name", "kill_at"), [("published", 3), ("own", 9), ("published", 16)])
+@pytest.mark.parametrize(
+    ("name", "kill_at"), [("published", 3), ("own", 9), ("published", 16), ("contrastive", 12)]
+)
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(name, kill_at, tmp_path, make_run):
     made = make_run(name)
     whole = run(made, tmp_path / "whole")

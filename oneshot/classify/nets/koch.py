@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from oneshot.classify.nets.network import Network, one_channel
+from oneshot.classify.nets.ink_box import crop_to_ink
+from oneshot.classify.nets.network import FIRST_SCALE, Network, one_channel
+from oneshot.omniglot.drawings import SIDE
 
 KERNELS = (10, 7, 4, 4)
 MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
@@ -20,6 +22,7 @@ MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
 CONVOLUTION_SIGMA = 0.01
 CONNECTED_SIGMA = 0.2
 BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
+FIRST_BORDER = 0.5  # of cosines, before training
 SMALLEST = 1e-6  # a unit (or logit) that varies less is not scaled
 
 
@@ -31,8 +34,38 @@ class WeightedDistance(nn.Module):
         self.weight = nn.Parameter(torch.full((n_code,), torch.nan))
         self.bias = nn.Parameter(torch.full((1,), torch.nan))
 
+    def initialise(self, generator: torch.Generator) -> None:
+        initialise_layer(self, CONNECTED_SIGMA, generator)
+
+    def initialise_by(self, codes: Float[Tensor, "b c"]) -> None:
+        """Start as the nearest neighbour: over pairs of these codes the logit has mean 0 and deviation 1."""
+        distances = torch.stack([(codes - codes.roll(k, 0)).abs().sum(1) for k in range(1, len(codes))])
+        deviation = distances.std().item()
+        scale = 1 / deviation if deviation > SMALLEST else 1.0
+        nn.init.constant_(self.weight, -scale)
+        nn.init.constant_(self.bias, scale * distances.mean().item())
+
     def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
         return ((first - second).abs() * self.weight).sum(-1) + self.bias
+
+
+class CodesCosine(nn.Module):
+    """The cosine of what two codes differ from 1/2 by, less a border, times a scale; both are learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
+        self.border = nn.Parameter(torch.tensor(FIRST_BORDER))
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Leave both as they are: they are not drawn."""
+
+    def initialise_by(self, codes: Float[Tensor, "b c"]) -> None:
+        """Leave both as they are, whatever the codes."""
+
+    def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
+        cosine = (F.normalize(first - 0.5, dim=-1) * F.normalize(second - 0.5, dim=-1)).sum(-1)
+        return self.log_scale.exp() * (cosine - self.border)
 
 
 Layer = nn.Conv2d | nn.Linear | WeightedDistance
@@ -45,13 +78,16 @@ def initialise_layer(layer: Layer, sigma: float, generator: torch.Generator) -> 
 
 
 class KochBase(nn.Module):
-    """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded."""
+    """105 x 105 drawings, ink 1, to codes in 0..1, one each; weights are NaN until initialised or loaded.
+
+    normalised: a drawing is first cropped to the box around its ink, and resampled to 105 x 105.
+    """
 
     memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 
-    def __init__(self, channels: Sequence[int], n_code: int) -> None:
+    def __init__(self, channels: Sequence[int], n_code: int, normalised: bool = False) -> None:
         super().__init__()
-        self.n_code = n_code
+        self.n_code, self.normalised = n_code, normalised
         widths = (1, *channels)
         sizes = zip(pairwise(widths), KERNELS, strict=True)
         convolutions = [nn.utils.skip_init(nn.Conv2d, *ends, kernel) for ends, kernel in sizes]
@@ -69,7 +105,8 @@ class KochBase(nn.Module):
         return self
 
     def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
-        x = one_channel(images, self.memory_format)
+        cropped = crop_to_ink(images, SIDE) if self.normalised else images
+        x = one_channel(cropped, self.memory_format)
         for place, convolution in enumerate(self.convolutions):
             x = convolution(x)
             if place < len(KERNELS) - 1:
@@ -82,20 +119,21 @@ class KochBase(nn.Module):
 class SiamesePair(Network):
     """Any base twice, and the distance of its codes; a network is one with a base of its own.
 
-    A base turns drawings into codes; it has n_code and initialise(generator).
+    A base turns drawings into codes; it has n_code and initialise(generator). cosine: codes are compared by
+    their cosine instead.
     """
 
     judges_pairs = True
 
-    def __init__(self, base: Any) -> None:
+    def __init__(self, base: Any, cosine: bool = False) -> None:
         super().__init__()
         self.base = base
         self.n_code = base.n_code
-        self.output = WeightedDistance(base.n_code)
+        self.output = CodesCosine() if cosine else WeightedDistance(base.n_code)
 
     def initialise(self, generator: torch.Generator) -> "SiamesePair":
         self.base.initialise(generator)
-        initialise_layer(self.output, CONNECTED_SIGMA, generator)
+        self.output.initialise(generator)
         return self
 
     @property
@@ -115,18 +153,26 @@ class SiamesePair(Network):
 
 
 class Koch(SiamesePair):
-    """The published network: 38,951,745 parameters."""
+    """The published network: 38,951,745 parameters, as long as both switches are off."""
 
-    def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
-        super().__init__(KochBase(channels, n_code))
-        self.settings = {"channels": list(channels), "n_code": n_code}
+    def __init__(
+        self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096, normalised: bool = False,
+        cosine: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(KochBase(channels, n_code, normalised), cosine)
+        self.settings = {
+            "channels": list(channels), "n_code": n_code, "normalised": normalised, "cosine": cosine,
+        }  # fmt: skip
 
 
 class KochSmall(Koch):
     """The same shape with few channels, for laptops and tests."""
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
-        super().__init__(channels, n_code)
+    def __init__(
+        self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256, normalised: bool = False,
+        cosine: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(channels, n_code, normalised, cosine)
 
 
 @torch.no_grad()
@@ -136,8 +182,8 @@ def initialise_scaled(
     """Scale every convolution's and linear unit's sum to mean 0 and deviation 1 over these images.
 
     With the published weights all codes are nearly alike, or at 0 and 1: learning starts late.
-    The output starts as the nearest neighbour in codes: all weights the same and negative, so that over pairs
-    of images the logit has mean 0 and deviation 1. Some hundred drawings do; without them it is not defined.
+    The output starts as the nearest neighbour in codes. Some hundred drawings do; without them it is not
+    defined.
 
     Source: Salimans, Kingma, Weight Normalization (NeurIPS 2016), section 3, without its normalised weights.
     """
@@ -150,11 +196,7 @@ def initialise_scaled(
     codes = net.base(images)
     for hook in hooks:
         hook.remove()
-    distances = torch.stack([(codes - codes.roll(k, 0)).abs().sum(1) for k in range(1, len(codes))])
-    deviation = distances.std().item()
-    scale = 1 / deviation if deviation > SMALLEST else 1.0
-    nn.init.constant_(net.output.weight, -scale)
-    nn.init.constant_(net.output.bias, scale * distances.mean().item())
+    net.output.initialise_by(codes)
     return net
 
 

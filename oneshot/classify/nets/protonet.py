@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from oneshot.classify.nets.ink_box import even_shares
 from oneshot.classify.nets.network import Network, one_channel
+from oneshot.omniglot.drawings import SIDE
 
-DRAWING_SIDE, INPUT_SIDE = 105, 28
+INPUT_SIDE = 28
 N_BLOCKS = 4
 
 
@@ -36,7 +38,7 @@ class ProtoNet(Network):
             nn.init.constant_(parameter, torch.nan)
         self.convolutions = nn.ModuleList(convolutions)
         self.norms = nn.ModuleList([nn.BatchNorm2d(n_filters) for _ in range(N_BLOCKS)])
-        self.register_buffer("shares", area_shares(DRAWING_SIDE, INPUT_SIDE), persistent=False)
+        self.register_buffer("shares", even_shares(SIDE, INPUT_SIDE), persistent=False)
 
     def initialise(self, generator: torch.Generator) -> "ProtoNet":
         """Draw He's normal weights, no biases: the paper says nothing of it."""
@@ -67,12 +69,3 @@ class ProtoNet(Network):
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.max_pool2d(F.relu(norm(convolution(x))), 2)
         return x.flatten(1).float()
-
-
-def area_shares(n_from: int, n_to: int) -> Float[Tensor, "n_to n_from"]:
-    """Give the share that each of n_from pixels in a row has in each of n_to wider ones: their overlap."""
-    width = n_from / n_to
-    starts = torch.arange(n_to, dtype=torch.float64)[:, None] * width
-    pixels = torch.arange(n_from, dtype=torch.float64)
-    overlap = torch.minimum(starts + width, pixels + 1) - torch.maximum(starts, pixels)
-    return (overlap.clamp(min=0) / width).float()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from oneshot.classify.nets.protonet import ProtoNet, area_shares
+from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.scoring import NetworkScorer
 
 
@@ -15,14 +15,6 @@ def test_published_size():
     assert sum(parameter.numel() for parameter in ProtoNet().parameters()) == 111_936
     assert ProtoNet()(torch.zeros(2, 105, 105)).isnan().all()
     assert make_net()(torch.zeros(2, 105, 105)).shape == (2, 64)
-
-
-def test_averaging_shares_every_pixel_out_once():
-    shares = area_shares(105, 28)
-    np.testing.assert_allclose(shares.sum(1), 1, atol=1e-6)
-    np.testing.assert_allclose(shares.sum(0), 28 / 105, atol=1e-6)
-    # The second of 28 covers pixels 3.75 to 7.5.
-    np.testing.assert_allclose(shares[1, 3:8] * 3.75, [0.25, 1, 1, 1, 0.5], atol=1e-6)
 
 
 def test_scores_are_minus_squared_distances_of_codes(synthetic_drawings):

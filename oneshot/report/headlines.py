@@ -1,0 +1,184 @@
+"""The two headline tables of README.md: published figures, and ours, none of which its own figure chose."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from oneshot.published import CLUTTER_LEVELS
+from oneshot.records.run import OWN_ANSWER
+from oneshot.report.published_rows import BASELINE_TITLES, COLOUR_MATCHER, KOCH_NAMES, NET_TITLES, TABLE_1
+from oneshot.report.rows import ALL, Kind, choose
+from oneshot.report.runs import MANY_TRIALS
+from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
+from oneshot.report.tables import NOTHING, format_figure, lay_table, name_counts
+
+MOST_COLUMNS = 120  # of a line of the README
+OURS = {Kind.HERE: "trained here", Kind.RECORDED: "recorded"}
+SELECTING_TRIALS = (
+    MANY_TRIALS,
+    "validation",
+)  # trials that may choose a network; those with most trials first
+KOCH_BASE = "koch"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Line of the table of classification: its name, Koch's network as published, other published methods."""
+
+    title: str
+    koch: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
+
+
+BENCHMARKS = {
+    "within-alphabet": Benchmark(
+        "one alphabet", KOCH_NAMES, {"humans": "people", "hierarchical Bayesian program learning": "BPL"}
+    ),
+    "within-alphabet-10000": Benchmark("one alphabet, 10,000 trials"),
+    "all_runs": Benchmark(
+        "Lake's 20 runs", KOCH_NAMES, {"people": "people", "Bayesian program learning": "BPL"}
+    ),
+    "mixed-20-way-1-shot": Benchmark("mixed alphabets", (), {"siamese net with cosine": "siamese"}),
+    "vinyals-20-way-1-shot": Benchmark(
+        "Vinyals' split", ("Koch re-implemented",), {"prototypical networks": "prototypical"}
+    ),
+    TABLE_1: Benchmark("same or not", ("siamese net, 150,000 pairs, affine x 8",)),
+}
+
+
+def head_segmentation(rows: pd.DataFrame) -> str:
+    """Write the README's table of segmentation: networks of the paper, as published and ours, colour matcher.
+
+    In a column of ours a recorded network goes before one trained here, and then the one that saw most
+    scenes. The colour matcher's has both.
+    """
+    chosen = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, answer=OWN_ANSWER, further=False)
+    nets = [*dict.fromkeys(choose(chosen, kind=Kind.PUBLISHED)["net"])]
+    columns = {f"{title_net(net)} (paper)": [choose(chosen, kind=Kind.PUBLISHED, net=net)] for net in nets}
+    for net in nets:
+        of_net = choose(chosen, net=net, kind=[*OURS])
+        columns[f"{title_net(net)} (ours)"] = [choose_most_trained(of_net)]
+    matchers = choose(chosen, net=COLOUR_MATCHER)
+    columns[NET_TITLES[COLOUR_MATCHER]] = [choose_most_trained(choose(matchers, kind=kind)) for kind in OURS]
+    cells = {
+        title: [write_cell(choose(part, clutter_level=level) for part in parts) for level in CLUTTER_LEVELS]
+        for title, parts in columns.items()
+    }
+    sources = [
+        f"{title}: {', then '.join(described)}"
+        for title, parts in columns.items()
+        if (described := [describe_sources(part) for part in parts if not choose(part, kind=[*OURS]).empty])
+    ]
+    caption = "; ".join(["IoU in %, one-shot characters, with 95 % intervals", *sources])
+    return f"{lay_columns('characters', [*map(str, CLUTTER_LEVELS)], cells)}\n\n{wrap(caption)}\n"
+
+
+def choose_most_trained(rows: pd.DataFrame) -> pd.DataFrame:
+    """Choose a network for every clutter level: recorded ones first, then by the scenes that it has seen."""
+    rows = rows.assign(
+        is_recorded=rows["kind"] == Kind.RECORDED,
+        seen=rows["n_seen"].fillna(0) + rows["n_seen_before"].fillna(0),
+    ).sort_values(["clutter_level", "is_recorded", "seen"], ascending=[True, False, False], kind="stable")
+    return rows.drop_duplicates("clutter_level")
+
+
+def describe_sources(rows: pd.DataFrame) -> str:
+    """Say how the figures of a column were obtained, what by, and over how many scenes."""
+    words = []
+    for kind in OURS:
+        for title, found in choose(rows, kind=kind).groupby("title", sort=False):
+            words.append(f"{OURS[kind]}, {title}, {name_counts(found['n'])}")
+    return " or ".join(words)
+
+
+def head_classification(rows: pd.DataFrame) -> str:
+    """Write the README's table of classification: published accuracies, and beside them ours.
+
+    Ours are of the network that is best on the trials that select, of those that have the benchmark; Koch's
+    own base has a column of its own. Of other images than Omniglot's, with which nothing published compares,
+    all benchmarks.
+    """
+    rows = choose(rows, further=False)
+    rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
+    rows = rows.assign(who=rows["run"].where(rows["run"].notna(), rows["network"]))
+    known = BENCHMARKS
+    if choose(rows, kind=Kind.PUBLISHED).empty:
+        names = [name for name in dict.fromkeys(rows["benchmark"]) if name not in SELECTING_TRIALS]
+        known = {name: Benchmark(f"`{name}`") for name in names}
+    found = {name: choose(rows, benchmark=name) for name in known if rows["benchmark"].eq(name).any()}
+    columns = {title: choose(rows, kind=kind) for kind, title in OURS.items()}
+    columns["Koch's base, ours"] = choose(rows, kind=[*OURS], base=KOCH_BASE)
+    ours = {}
+    for title, column in columns.items():
+        ranked = rank_networks(column)
+        ours[title] = [choose_first(choose(column, benchmark=name), ranked) for name in found]
+    cells = write_published(known, found)
+    cells |= {title: [write_cell([one]) for one in chosen] for title, chosen in ours.items()}
+    named = [text for title, chosen in ours.items() if (text := name_networks(title, chosen))]
+    counts = [name_counts(pd.concat(of_line)["n"]) for of_line in zip(*ours.values(), strict=True)]
+    caption = "; ".join(["20-way 1-shot accuracy in %, with 95 % intervals", *named])
+    if any(counts):
+        counted = " / ".join(count.removeprefix("n = ") or NOTHING for count in counts)
+        caption += f"; ours over {counted} trials or pairs"
+    table = lay_columns("benchmark", [known[name].title for name in found], cells)
+    return f"{table}\n\n{wrap(caption)}\n"
+
+
+def write_published(
+    known: Mapping[str, Benchmark], found: Mapping[str, pd.DataFrame]
+) -> dict[str, list[str]]:
+    """Write the two published columns: Koch's network, and other methods by name."""
+    koch, others = [], []
+    for name, of_name in found.items():
+        published = choose(of_name, kind=Kind.PUBLISHED)
+        koch.append(write_cell([choose(published, title=[*known[name].koch])]))
+        beside = [
+            f"{words} {write_cell([choose(published, title=title)])}"
+            for title, words in known[name].others.items()
+        ]
+        others.append(", ".join(beside) or NOTHING)
+    return {"Koch's network, published": koch, "others, published": others}
+
+
+def rank_networks(rows: pd.DataFrame) -> list[str]:
+    """Rank runs and networks, which `who` names, by the trials that select; those without any come last."""
+    names = [*dict.fromkeys(rows["who"])]
+    scores = {
+        trials: choose(rows, benchmark=trials).set_index("who")["value"].to_dict()
+        for trials in SELECTING_TRIALS
+    }
+    trials = next(
+        (trials for trials in SELECTING_TRIALS if scores[trials].keys() == {*names}), SELECTING_TRIALS[-1]
+    )
+    return sorted(names, key=lambda name: -float(scores[trials].get(name, -1.0)))
+
+
+def choose_first(rows: pd.DataFrame, ranked: Sequence[str]) -> pd.DataFrame:
+    """Choose the row of the first of some runs or networks that has one."""
+    found = [of_name for name in ranked if not (of_name := choose(rows, who=name)).empty]
+    return found[0] if found else rows.iloc[:0]
+
+
+def name_networks(title: str, chosen: Iterable[pd.DataFrame]) -> str:
+    """Say which networks stand in a column."""
+    names = dict.fromkeys(str(row["network"]) for found in chosen for row in found.to_dict("records"))
+    return f"{title}: {', '.join(f'`{name}`' for name in names)}" if names else ""
+
+
+def lay_columns(first: str, lines: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
+    """Lay out those of some columns that have any figure."""
+    shown = {title: cells for title, cells in columns.items() if set(cells) - {NOTHING}}
+    rows = [[line, *(cells[place] for cells in shown.values())] for place, line in enumerate(lines)]
+    return lay_table([first, *shown], rows)
+
+
+def write_cell(parts: Iterable[pd.DataFrame]) -> str:
+    """Write the figures of a cell, of those that there are."""
+    rows = [row for part in parts for row in part.to_dict("records") if pd.notna(row["value"])]
+    return "; ".join(map(format_figure, rows)) or NOTHING
+
+
+def wrap(caption: str) -> str:
+    return textwrap.fill(f"{caption}.", MOST_COLUMNS, break_on_hyphens=False, break_long_words=False)
