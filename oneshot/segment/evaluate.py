@@ -1,6 +1,7 @@
 """How well a trained network segments and finds the target, scene by scene."""
 
 from collections.abc import Iterator
+from functools import singledispatch
 
 import numpy as np
 import torch
@@ -11,11 +12,14 @@ from oneshot.clutter.scenes import Scenes
 from oneshot.segment.answers import OWN
 from oneshot.segment.batches import PixelStatistics, code, decode
 from oneshot.segment.evaluate_masknet import evaluate_masknet, segment_masknet
+from oneshot.segment.evaluate_matcher import evaluate_matcher, segment_matcher
 from oneshot.segment.metrics import Evaluation, foreground, iou, localised
+from oneshot.segment.nets.colour_matcher import ColourMatcher
 from oneshot.segment.nets.masknet import MaskNet
 from oneshot.training.speed import Speed
 
 
+@singledispatch
 def evaluate_answers(
     net: nn.Module,
     scenes: Scenes,
@@ -26,11 +30,9 @@ def evaluate_answers(
 ) -> dict[str, Evaluation]:
     """Score every answer of a network, by name (`oneshot.segment.answers`): of a Siamese-U-Net one.
 
-    `net` takes scenes and targets and gives two-class logits; a MaskNet chooses the size of its batches
-    itself. `statistics` are those of `test-train` at the same level, as published.
+    `net` takes scenes and targets and gives two-class logits, or is of a class that has functions of its own
+    (see the end of this file). `statistics` are those of `test-train` at the same level, as published.
     """
-    if isinstance(net, MaskNet):
-        return evaluate_masknet(net, scenes, statistics, speed=speed)
     ious, hits = [], []
     for predicted, true in segment_batches(net, scenes, statistics, batch_size, speed or Speed()):
         ious.append(iou(predicted, true))
@@ -38,6 +40,7 @@ def evaluate_answers(
     return {OWN: Evaluation(torch.cat(ious).cpu().numpy(), torch.cat(hits).cpu().numpy())}
 
 
+@singledispatch
 def segment(
     net: nn.Module,
     scenes: Scenes,
@@ -47,8 +50,6 @@ def segment(
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
     """Predict the mask of every scene."""
-    if isinstance(net, MaskNet):
-        return segment_masknet(net, scenes, statistics, speed=speed)
     batches = segment_batches(net, scenes, statistics, batch_size, speed or Speed())
     return torch.cat([predicted for predicted, _ in batches]).cpu().numpy()
 
@@ -68,3 +69,9 @@ def segment_batches(
             speed.begin_step()
             predicted = foreground(forward(batch.images, batch.targets))
         yield predicted[first - start :], batch.masks[first - start :]
+
+
+evaluate_answers.register(MaskNet, evaluate_masknet)
+evaluate_answers.register(ColourMatcher, evaluate_matcher)
+segment.register(MaskNet, segment_masknet)
+segment.register(ColourMatcher, segment_matcher)
