@@ -41,6 +41,7 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
     if runs:
         # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
         from oneshot.segment.answers import SNAPPED
+        from oneshot.segment.nets import is_choosing
         from oneshot.training.speed import choose_speed
 
         size, speed = params.scale.recheck, choose_speed(params.device, "plain")
@@ -59,8 +60,7 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
                 for key in scores.keys() & recorded.keys():
                     split = key.split("/")[-2]
                     if key.endswith("/iou") and are_published(one, f"{level}/{split}", rendered[split]):
-                        chooses = one.net == "masknet"
-                        chooses |= f"/{SNAPPED}/" in key  # among colours
+                        chooses = is_choosing(one.net) or f"/{SNAPPED}/" in key  # among colours
                         agreement = compare_scenes(scores[key], recorded[key], chooses=chooses)
                         networks[one.name]["agreement"][key] = asdict(agreement)
     save_arrays(PREDICTIONS / "rechecked.npz", **arrays)
