@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from oneshot.errors import ParameterError
 
-RecipeName = Literal["published", "fast"]
+RecipeName = Literal["published", "fast", "own"]
 ScaleName = Literal["smoke", "laptop", "paper"]
 ClutterLevel = Literal[4, 8, 16, 32, 64, 128, 256]
 SEGMENTATION = "segmentation"  # the task, and the one training of a network that has one
@@ -36,12 +36,16 @@ class Render(Section):
 
 
 class TrainingNumbers(Section):
-    """Numbers of one training; `lower_levels` is the share of scenes that lead up to a single phase."""
+    """Numbers of one training; `lower_levels` is the share of scenes that lead up to a single phase.
+
+    `weight_decay` is recipe own's; the published one is part of the losses.
+    """
 
     lr: float = Field(gt=0)
     batch_size: int = Field(ge=1)
     matching_weight: float = Field(ge=0)
     lower_levels: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
 
 
 class PhaseNumbers(Section):
@@ -50,8 +54,12 @@ class PhaseNumbers(Section):
 
 
 class SegmentationAmount(Section):
-    """Scenes that each training of a network gets at a scale; n_epochs places the published halvings."""
+    """Scenes that each training of a network gets at a scale; n_epochs places the published halvings.
 
+    `feature_maps`: of this network, where it has not as many as the scale says.
+    """
+
+    feature_maps: int | None = Field(None, ge=1)
     n_epochs: int | None = Field(ge=1)
     phases: dict[str, Annotated[tuple[PhaseNumbers, ...], Field(min_length=1)]]
 
@@ -218,7 +226,7 @@ class SetSize(Section):
 
 
 class SegmentationScale(Section):
-    recipe: RecipeName
+    recipe: Literal["published", "fast"]
     feature_maps: int = Field(ge=1)
     n_jobs: int = Field(ge=1, le=1000)
 

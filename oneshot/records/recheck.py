@@ -46,7 +46,9 @@ class Agreement:
 
 def is_choice(net: str, key: str) -> bool:
     """Tell whether the answer of a key is chosen among proposals or colours, which rounding can turn."""
-    return net == "masknet" or f"/{SNAPPED}/" in key
+    from oneshot.segment.nets import is_choosing  # torch takes seconds to load
+
+    return is_choosing(net) or f"/{SNAPPED}/" in key
 
 
 def compare_scenes(

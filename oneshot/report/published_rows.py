@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from oneshot.segment.answers import SNAPPED
+
 # Table 1's columns, and ends of networks' names.
 DISTORTED_ENDS = {"no distortions": "", "affine x 8": "_affine"}
 TRAINING_SETS = {
@@ -24,7 +26,6 @@ VARIANTS = {
     f"{COLOUR_MATCHER}_without_others": "without other characters' channel",
     f"{COLOUR_MATCHER}_without_boxes": "without box normalisation",
 }
-SNAPPED = "snapped"
 ORACLES = {
     "location_given": "location given",
     "candidates_given": "candidates given",

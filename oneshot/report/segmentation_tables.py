@@ -14,12 +14,12 @@ from oneshot.report.published_rows import (
     MATCHER_PARTS,
     NET_TITLES,
     ORACLES,
-    SNAPPED,
     VARIANTS,
     title_answer,
 )
 from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
 from oneshot.report.tables import KIND_TITLES, pivot, write_section
+from oneshot.segment.answers import SNAPPED
 
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
 # Test sets whose targets others cover, and the one that is alike but for that.

@@ -1,8 +1,7 @@
 """From palette-coded scenes to the float batches that networks read, decoded where they are read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from torch import Tensor
 
 from oneshot.clutter.scenes import Scenes, Targets
+from oneshot.segment.coded import Coded
 
 STATISTICS_SCENES = 1000
 LOCATION = 8  # pixels of the scene, each way, behind one location of the matching map
@@ -37,7 +37,7 @@ class SceneStatistics:
 
 
 @dataclass(frozen=True)
-class CodedScenes:
+class CodedScenes(Coded):
     """Palette-coded scenes as tensors on one device: 10 to 11 kB a scene of 96 x 96, at every clutter level.
 
     Masks and inks are packed, eight pixels to a byte, the first in its highest bit. `mask_labels` is the
@@ -55,37 +55,6 @@ class CodedScenes:
     matched_labels: Int[Tensor, "n k_plus_1"] | None = None
     other_ink_bits: UInt8[Tensor, "n k th tw8"] | None = None
     other_tints: UInt8[Tensor, "n k 3"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def n_bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.tensors().values())
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Give by name those that are there."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
-
-    def to(self, device: str) -> "CodedScenes":
-        """Copy to another device; the copy to a GPU neither waits for the work queued there nor delays it."""
-        if torch.device(device).type != "cuda":
-            moved = {name: tensor.to(device) for name, tensor in self.tensors().items()}
-            return replace(self, **cast(Any, moved))
-        if all(tensor.is_cuda for tensor in self.tensors().values()):
-            return self
-        stream = torch.cuda.Stream(device)
-        with torch.cuda.stream(stream):
-            moved = {
-                name: tensor if tensor.is_cuda else tensor.pin_memory().to(device, non_blocking=True)
-                for name, tensor in self.tensors().items()
-            }
-        stream.synchronize()
-        for tensor in moved.values():
-            # Allocated beside the stream that will read them: not to be handed out again before that is done.
-            tensor.record_stream(torch.cuda.default_stream(device))
-        return replace(self, **cast(Any, moved))
 
 
 @dataclass(frozen=True)
@@ -205,36 +174,6 @@ def with_others(
         other_ink_bits=torch.from_numpy(np.packbits(targets.inks, axis=-1)),
         other_tints=torch.from_numpy(targets.tints),
     )
-
-
-def join_coded(parts: Sequence[CodedScenes]) -> CodedScenes:
-    """Join several parts, of different clutter levels too; all on one device."""
-    n_labels = max(part.palette.shape[1] for part in parts)
-    joined = {}
-    for name in parts[0].tensors():
-        tensors = [getattr(part, name) for part in parts]
-        if name == "palette":
-            tensors = [widen(palette, n_labels) for palette in tensors]
-        joined[name] = join_tensors(tensors)
-    return replace(parts[0], **cast(Any, joined))
-
-
-def join_tensors(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Join tensors as torch.cat does; on a CPU without the threads that torch would start.
-
-    Called beside a training loop, torch.cat made every step take 330 ms instead of 138 (two cores, 8 feature
-    maps): its pool of threads and that of the loop then wait for one another.
-    """
-    if tensors[0].is_cuda:
-        return torch.cat(list(tensors), axis)
-    return torch.from_numpy(np.concatenate([tensor.numpy() for tensor in tensors], axis))
-
-
-def widen(palette: UInt8[Tensor, "n some_labels 3"], n_labels: int) -> UInt8[Tensor, "n {n_labels} 3"]:
-    """Give a palette with room for more labels, which stay black."""
-    n, n_before, _ = palette.shape
-    black = torch.from_numpy(np.zeros((n, n_labels - n_before, 3), np.uint8)).to(palette.device)
-    return join_tensors([palette, black], axis=1)
 
 
 def unpack(bits: UInt8[Tensor, "*shape w8"], width: int) -> Bool[Tensor, "*shape {width}"]:

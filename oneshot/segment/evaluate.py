@@ -1,6 +1,7 @@
 """How well a trained network segments and finds the target, scene by scene."""
 
 from collections.abc import Iterator
+from functools import singledispatch
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from oneshot.clutter.scenes import Scenes
 from oneshot.segment.answers import OWN, SNAPPED
 from oneshot.segment.batches import PixelStatistics, code, decode, read_colours
 from oneshot.segment.evaluate_masknet import evaluate_masknet, segment_masknet
+from oneshot.segment.evaluate_matcher import evaluate_matcher, segment_matcher
 from oneshot.segment.metrics import (
     Evaluation,
     foreground,
@@ -19,10 +21,12 @@ from oneshot.segment.metrics import (
     localised,
     snap_to_colours,
 )
+from oneshot.segment.nets.colour_matcher import ColourMatcher
 from oneshot.segment.nets.masknet import MaskNet
 from oneshot.training.speed import Speed
 
 
+@singledispatch
 def evaluate_answers(
     net: nn.Module,
     scenes: Scenes,
@@ -33,11 +37,9 @@ def evaluate_answers(
 ) -> dict[str, Evaluation]:
     """Score every answer of a network, by name (`oneshot.segment.answers`).
 
-    `net` takes scenes and targets and gives two-class logits; a MaskNet chooses the size of its batches
-    itself. `statistics` are those of `test-train` at the same level, as published.
+    `net` takes scenes and targets and gives two-class logits, or is of a class that has functions of its own
+    (see the end of this file). `statistics` are those of `test-train` at the same level, as published.
     """
-    if isinstance(net, MaskNet):
-        return evaluate_masknet(net, scenes, statistics, speed=speed)
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {OWN: [], SNAPPED: []}
     for answers, true in answer_batches(net, scenes, statistics, batch_size, speed or Speed()):
         for name, predicted in answers.items():
@@ -48,6 +50,7 @@ def evaluate_answers(
     }
 
 
+@singledispatch
 def segment(
     net: nn.Module,
     scenes: Scenes,
@@ -57,8 +60,6 @@ def segment(
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
     """Predict the mask of every scene."""
-    if isinstance(net, MaskNet):
-        return segment_masknet(net, scenes, statistics, speed=speed)
     batches = answer_batches(net, scenes, statistics, batch_size, speed or Speed())
     return torch.cat([answers[OWN] for answers, _ in batches]).cpu().numpy()
 
@@ -83,3 +84,9 @@ def answer_batches(
             answers = {OWN: foreground(logits), SNAPPED: snapped}
         n_before = first - start
         yield {name: masks[n_before:] for name, masks in answers.items()}, batch.masks[n_before:]
+
+
+evaluate_answers.register(MaskNet, evaluate_masknet)
+evaluate_answers.register(ColourMatcher, evaluate_matcher)
+segment.register(MaskNet, segment_masknet)
+segment.register(ColourMatcher, segment_matcher)

@@ -221,9 +221,17 @@ def batches_of(
 
 
 def evaluate_masknet(
-    net: MaskNet, scenes: Scenes, statistics: PixelStatistics, *, speed: Speed | None = None
+    net: MaskNet,
+    scenes: Scenes,
+    statistics: PixelStatistics,
+    *,
+    batch_size: int | None = None,
+    speed: Speed | None = None,
 ) -> dict[str, Evaluation]:
-    """Score all answers of a MaskNet and its oracles; `statistics` are of `test-train` at the same level."""
+    """Score all answers of a MaskNet and its oracles; `statistics` are of `test-train` at the same level.
+
+    As many scenes are answered at a time as suits the device, whatever `batch_size` says.
+    """
     speed = speed or Speed()
     judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
     parts = []
@@ -243,10 +251,14 @@ def segment_masknet(
     scenes: Scenes,
     statistics: PixelStatistics,
     *,
+    batch_size: int | None = None,
     top_k: int | None = None,
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
-    """Answer every scene; with `top_k` only so many proposals are decoded, which match best."""
+    """Answer every scene; with `top_k` only so many proposals are decoded, which match best.
+
+    As many scenes are answered at a time as suits the device, whatever `batch_size` says.
+    """
     speed = speed or Speed()
     judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
     answers = []

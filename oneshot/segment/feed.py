@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,18 +23,17 @@ from oneshot.clutter.scenes import JOB_SCENES, Targets
 from oneshot.errors import ParameterError
 from oneshot.segment.batches import (
     LOCATION,
-    Batch,
     CodedScenes,
     PixelStatistics,
     SceneStatistics,
     characters_behind,
     decode,
-    join_coded,
     pick_locations,
     pick_others,
     statistics_of_scenes,
     with_others,
 )
+from oneshot.segment.coded import Coded, join_coded
 from oneshot.segment.phases import Phase
 from oneshot.segment.render_ahead import Job, Stock
 from oneshot.segment.windows import (
@@ -49,6 +49,7 @@ from oneshot.training.distributed import World
 from oneshot.training.fit import to_device
 from oneshot.training.speed import Speed
 
+Decode = Callable[[Any, Tensor, SceneStatistics, torch.memory_format], Any]
 RenderTargets = Callable[[int, UInt16[np.ndarray, "n k"], int], Targets]  # (level, characters, seed)
 
 
@@ -74,6 +75,7 @@ class SceneFeed:
         n_jobs: int,
         n_job_scenes: int = JOB_SCENES,
         n_window_jobs: int = 4,
+        decode: Decode = decode,
         render_targets: RenderTargets | None = None,
         n_others: int = 3,
         n_locations: int = 0,
@@ -90,6 +92,7 @@ class SceneFeed:
                 f"batch_size is {batch_size}, which {world.size} processes cannot share evenly."
             )
         self.stock = stock
+        self.decode_scenes = decode
         self.render_targets = render_targets
         levels = {level for phase in phases for level in phase.clutter_levels}
         if isinstance(statistics, PixelStatistics):
@@ -114,14 +117,14 @@ class SceneFeed:
         self.n_steps = self.first_steps[-1]
         self.n_scenes = world.size * sum(window.n_scenes for window in self.windows)
 
-    def batches(self, first_step: int = 0) -> Iterator[Batch]:
+    def batches(self, first_step: int = 0) -> Iterator[Any]:
         """Give batches from a step on; a window that does not fill its last one ends on a smaller one."""
         first_window = bisect_right(self.first_steps, first_step) - 1
         places = self.plan_stock(first_window)
         helpers, ahead = ThreadPoolExecutor(len(self.stock.threads)), ThreadPoolExecutor(1)
         try:
             # Submitting the next window before handing out this one keeps exactly one window ahead.
-            loading: deque[Future[CodedScenes]] = deque()
+            loading: deque[Future[Coded]] = deque()
             for number in range(first_window, len(self.windows) + 1):
                 if number < len(self.windows):
                     first_place = places[number - first_window]
@@ -136,7 +139,7 @@ class SceneFeed:
             ahead.shutdown(cancel_futures=True)
             helpers.shutdown(cancel_futures=True)
 
-    def count(self, batch: Batch) -> int:
+    def count(self, batch: Any) -> int:
         return len(batch) * self.n_processes
 
     def ends_epoch(self, step: int) -> bool:
@@ -149,7 +152,7 @@ class SceneFeed:
         self.stock.plan([(slot.clutter_level, slot.job) for window in windows for slot in window.slots])
         return [0, *accumulate(len(window.slots) for window in windows)]
 
-    def window_batches(self, number: int, scenes: CodedScenes, n_done: int) -> Iterator[Batch]:
+    def window_batches(self, number: int, scenes: Coded, n_done: int) -> Iterator[Any]:
         which = to_device(torch.from_numpy(self.order(number, len(scenes))), self.speed)
         locations = to_device(torch.from_numpy(self.pick_locations(number, scenes)), self.speed)
         statistics = self.statistics_of(number, len(scenes))
@@ -163,7 +166,7 @@ class SceneFeed:
         parts = [self.statistics[slot.clutter_level] for slot in slots]
         return statistics_of_scenes(parts, n_loaded // len(slots), self.speed.device)
 
-    def pick_locations(self, number: int, scenes: CodedScenes) -> Int[np.ndarray, "n n_locations_plus_1"]:
+    def pick_locations(self, number: int, scenes: Any) -> Int[np.ndarray, "n n_locations_plus_1"]:
         """Pick random locations, for MaskNet, of all scenes of a window; else no numbers at all."""
         n_scenes = self.windows[number].n_scenes
         if not self.n_locations:
@@ -174,13 +177,13 @@ class SceneFeed:
 
     def decode(
         self,
-        scenes: CodedScenes,
+        scenes: Coded,
         chosen: Int[Tensor, " b"],
         statistics: SceneStatistics,
         places: Int[Tensor, "b n_locations_plus_1"],
-    ) -> Batch:
+    ) -> Any:
         """Make the batch of some scenes, with what was picked for them; statistics of all scenes."""
-        batch = decode(scenes, chosen, statistics.of(chosen), self.speed.memory_format)
+        batch = self.decode_scenes(scenes, chosen, statistics.of(chosen), self.speed.memory_format)
         if not self.n_locations:
             return batch
         return replace(batch, locations=places[:, :-1], corners=places[:, -1])
@@ -191,20 +194,20 @@ class SceneFeed:
         shuffled = window_order(self.seed, number, n_loaded)
         return shuffled[window.first :: window.stride][: window.n_scenes]
 
-    def load_first(self) -> CodedScenes:
+    def load_first(self) -> Coded:
         """Load the first window's scenes, not yet shuffled; to be asked for before `batches`."""
         first_place = self.plan_stock(0)[0]
         with ThreadPoolExecutor(len(self.stock.threads)) as helpers:
             return self.load(self.windows[0], first_place, helpers)
 
-    def sample(self, n_scenes: int) -> Batch:
+    def sample(self, n_scenes: int) -> Any:
         """Give the first scenes that training will see, in one batch; to be asked for before `batches`."""
         scenes = self.load_first()
         which = torch.from_numpy(self.order(0, len(scenes))[:n_scenes]).to(self.speed.device)
         statistics = self.statistics_of(0, len(scenes)).of(which)
-        return decode(scenes, which, statistics, self.speed.memory_format)
+        return self.decode_scenes(scenes, which, statistics, self.speed.memory_format)
 
-    def repeat(self, scenes: CodedScenes) -> Iterator[Batch]:
+    def repeat(self, scenes: Coded) -> Iterator[Any]:
         """Give the same batch of the first window's scenes, decoded again and again, to measure with."""
         which = torch.arange(self.batch_size, device=self.speed.device)
         places = to_device(torch.from_numpy(self.pick_locations(0, scenes)), self.speed)
@@ -212,16 +215,16 @@ class SceneFeed:
         while True:
             yield self.decode(scenes, which % len(scenes), statistics, places[which % len(places)])
 
-    def load(self, window: Window, first_place: int, helpers: ThreadPoolExecutor) -> CodedScenes:
+    def load(self, window: Window, first_place: int, helpers: ThreadPoolExecutor) -> Coded:
         """Put a window's jobs together on the device; `first_place`: of the first one in the stock's plan."""
 
-        def fetch(number: int) -> CodedScenes:
+        def fetch(number: int) -> Coded:
             job = self.stock.take(first_place + number)
             return self.complete(job, window.slots[number])
 
         return join_coded(list(helpers.map(fetch, range(len(window.slots)))))
 
-    def complete(self, job: Job, slot: Slot) -> CodedScenes:
+    def complete(self, job: Job, slot: Slot) -> Coded:
         """Put a job on the device, with targets of some of its distractors: other ones in every epoch."""
         if self.render_targets is None:
             return job.scenes.to(self.speed.device)
@@ -229,5 +232,5 @@ class SceneFeed:
         labels = pick_others(len(job.scenes), slot.clutter_level, self.n_others, generator)
         characters = characters_behind(job.characters, labels)
         targets = self.render_targets(slot.clutter_level, characters, int(generator.integers(2**32)))
-        coded = with_others(job.scenes, slot.clutter_level, labels, targets)
+        coded = with_others(cast(CodedScenes, job.scenes), slot.clutter_level, labels, targets)
         return coded.to(self.speed.device)

@@ -1,19 +1,23 @@
 """Losses of segmentation networks."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from oneshot.segment.batches import Batch
+from oneshot.clutter.scenes import Scenes
+from oneshot.segment.batches import Batch, SceneStatistics, code, decode
+from oneshot.segment.coded import Coded
 from oneshot.segment.nets.siamese_unet import (
     Block,
-    Blocks,
     Encoder,
     SiameseUNet,
     layer_norm,
     weight_decay_loss,
 )
+from oneshot.segment.phases import N_WINDOW_JOBS
 
 # The mask covers 1.3 % of a scene; twice 2.3 apart, the logits start at a foreground probability of 1 %.
 BACKGROUND_LOGIT = 2.3
@@ -65,14 +69,17 @@ class MatchingLoss(nn.Module):
 class Objective(nn.Module):
     """A network and what its training makes small: called with a batch, it gives the loss.
 
-    `n_locations`: random locations that it wants of every scene. With `matching`, batches must bring target
+    `code` and `decode` are what the feed makes of rendered scenes, and of those that a batch is of.
+    `n_window_jobs`: jobs whose scenes are shuffled together. `n_locations`: random locations that it wants of
+    every scene. With `matching`, batches must bring target
     images of distractors. Parameters that it does not train want no gradient. `corrected`: MaskNet's
     labels are mended.
     """
 
     n_locations = 0
+    n_window_jobs = N_WINDOW_JOBS
 
-    def __init__(self, net: Blocks, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
+    def __init__(self, net: nn.Module, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
         super().__init__()
         self.net, self.corrected = net, corrected
         net.requires_grad_(False)
@@ -80,13 +87,22 @@ class Objective(nn.Module):
         self.matching_weight = matching_weight
         self.matching = MatchingLoss() if matching_weight else None
 
+    def code(self, scenes: Scenes) -> Coded:
+        return code(scenes)
+
+    def decode(
+        self, coded: Any, which: Int[Tensor, " b"], statistics: SceneStatistics,
+        memory_format: torch.memory_format,
+    ) -> Any:  # fmt: skip
+        return decode(coded, which, statistics, memory_format)
+
     def begin(self) -> None:
         """Set up what depends on the trainings before: nothing, if there are none."""
 
-    def prepare(self, batch: Batch) -> None:
+    def prepare(self, batch: Any) -> None:
         """Set an untrained network up from a batch, as recipe fast wants it: leave it as it is."""
 
-    def trained(self) -> Blocks:
+    def trained(self) -> nn.Module:
         """Give the part of the network that learns."""
         return self.net
 

@@ -36,14 +36,16 @@ def lead_up(phase: Phase, lower_share: float, unit: int = 1) -> tuple[Phase, ...
     return (*(Phase(step, n_each) for step in steps), Phase(levels, left))
 
 
-def cut(phases: Sequence[Phase], n_scenes: int, batch_size: int) -> tuple[Phase, ...]:
+def cut(
+    phases: Sequence[Phase], n_scenes: int, batch_size: int, n_window_jobs: int = N_WINDOW_JOBS
+) -> tuple[Phase, ...]:
     """Cut the phases in proportion, `n_scenes` at most in all where each has its smallest part.
 
     Long phases end with a window, short ones with a batch: the sizes of batches do not change, for which a
     network would have to be compiled again.
     """
     share = n_scenes / sum(phase.n_scenes for phase in phases)
-    window = N_WINDOW_JOBS * JOB_SCENES
+    window = n_window_jobs * JOB_SCENES
     shortened = []
     for phase in phases:
         wanted = phase.n_scenes * share

@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import UInt16
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.segment.batches import CodedScenes, code
+from oneshot.segment.batches import code
+from oneshot.segment.coded import Coded
 
 RenderJob = Callable[[int, int], Scenes]  # (clutter level, job index) -> its scenes
+Code = Callable[[Scenes], Coded]  # the form in which they are kept
 Visit = tuple[int, int]  # one use of a job: its clutter level and index
 
 
@@ -21,7 +23,7 @@ Visit = tuple[int, int]  # one use of a job: its clutter level and index
 class Job:
     """The scenes of one job, where the stock keeps them, and the characters behind their labels."""
 
-    scenes: CodedScenes
+    scenes: Coded
     characters: UInt16[np.ndarray, "n n_characters"]
 
     @property
@@ -38,9 +40,17 @@ class Stock:
     """
 
     def __init__(
-        self, render_job: RenderJob, *, memory_bytes: int, n_ahead: int, n_threads: int, device: str = "cpu"
+        self,
+        render_job: RenderJob,
+        *,
+        memory_bytes: int,
+        n_ahead: int,
+        n_threads: int,
+        device: str = "cpu",
+        code: Code = code,
     ) -> None:
         self.render_job = render_job
+        self.code = code
         self.memory_bytes = memory_bytes
         self.n_ahead = n_ahead
         self.device = device
@@ -113,7 +123,7 @@ class Stock:
         while (visit := self.wait_for_work()) is not None:
             try:
                 scenes = self.render_job(*visit)
-                job = Job(code(scenes).to(self.device), scenes.characters)
+                job = Job(self.code(scenes).to(self.device), scenes.characters)
             except BaseException as error:
                 with self.changed:
                     self.error = error

@@ -16,13 +16,13 @@ import torch
 from torch import nn
 
 from oneshot.errors import ParameterError, TrainingError
-from oneshot.params import SEGMENTATION, Params
+from oneshot.params import SEGMENTATION, Params, RecipeName, SegmentationNetwork, TrainingNumbers
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.feed import SceneFeed
 from oneshot.segment.losses import Objective
 from oneshot.segment.memory import choose_memory, count_threads
 from oneshot.segment.nets import NETS
-from oneshot.segment.phases import N_WINDOW_JOBS, Phase, cut, lead_up
+from oneshot.segment.phases import Phase, cut, lead_up
 from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
 from oneshot.segment.training_set import TrainingSet
@@ -40,6 +40,7 @@ from oneshot.training.progress import (
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import WeightsError, load_network
 
+SIAMESE_UNET = "siamese_unet"  # whose learning rate the one at the top of params.yaml is
 SCENES_MARGIN = 0.97  # of the time left, for what is slower than it was measured
 
 
@@ -93,35 +94,49 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Segment
     if network.net not in NETS:
         raise ParameterError(f"{name} is a {network.net!r}; there are {', '.join(NETS)}.")
     scale = params.scale.segmentation
-    trainings, by_training = [], params.segmentation.recipes[network.recipes].get(scale.recipe, {})
+    feature_maps = amount.feature_maps or scale.feature_maps
+    recipe_name, by_training = choose_recipe(params, network)
+    trainings = []
     for training in cast(Any, NETS[network.net]).trainings:
         if training not in by_training:
             raise ParameterError(
-                f"segmentation.recipes.{network.recipes}.{scale.recipe} lacks {training!r}, a training of "
+                f"segmentation.recipes.{network.recipes}.{recipe_name} lacks {training!r}, a training of "
                 f"{network.net}."
             )
         numbers = by_training[training]
+        lr = (params.lr if network.recipes == SIAMESE_UNET else None) or numbers.lr
         recipe = SegmentationRecipe(
-            scale.recipe, (params.lr if len(by_training) == 1 else None) or numbers.lr, numbers.batch_size,
-            numbers.matching_weight, amount.n_epochs, trained_before=network.starts_from is not None,
+            recipe_name, lr, numbers.batch_size, numbers.matching_weight, amount.n_epochs,
+            trained_before=network.starts_from is not None, weight_decay=numbers.weight_decay,
         )  # fmt: skip
         phases = tuple(Phase(phase.clutter_levels, phase.n_scenes) for phase in amount.phases[training])
         if len(phases) == 1:
             phases = lead_up(phases[0], numbers.lower_levels, recipe.batch_size)
         trainings.append(PlannedTraining(training, recipe, phases))
-    settings: dict[str, Any] = {"feature_maps": scale.feature_maps, "n_jobs": scale.n_jobs}
+    settings: dict[str, Any] = {"feature_maps": feature_maps, "n_jobs": scale.n_jobs}
     if len(trainings) > 1:
         settings["proposals_share"] = params.segmentation.proposals_share
     settings["trainings"] = {
         training.name: describe_numbers(training.recipe, training.phases) for training in trainings
     }
     return SegmentationPlan(
-        task=SEGMENTATION, name=name, net=network.net, recipe=scale.recipe, settings=settings,
+        task=SEGMENTATION, name=name, net=network.net, recipe=recipe_name, settings=settings,
         seed=params.seed if seed is None else seed, scale=params.scale_name, log_every=params.log_every,
-        checkpoint_seconds=params.checkpoint_seconds, feature_maps=scale.feature_maps, n_jobs=scale.n_jobs,
+        checkpoint_seconds=params.checkpoint_seconds, feature_maps=feature_maps, n_jobs=scale.n_jobs,
         proposals_share=params.segmentation.proposals_share, starts_from=network.starts_from,
         trainings=tuple(trainings),
     )  # fmt: skip
+
+
+def choose_recipe(
+    params: Params, network: SegmentationNetwork
+) -> tuple[RecipeName, dict[str, TrainingNumbers]]:
+    """Choose the scale's recipe for a network, or the only one that it has; and its numbers by training."""
+    recipes = params.segmentation.recipes[network.recipes]
+    name: RecipeName = params.scale.segmentation.recipe
+    if len(recipes) == 1:
+        (name,) = recipes
+    return name, recipes.get(name, {})
 
 
 def describe_numbers(recipe: SegmentationRecipe, phases: tuple[Phase, ...]) -> dict[str, Any]:
@@ -130,6 +145,7 @@ def describe_numbers(recipe: SegmentationRecipe, phases: tuple[Phase, ...]) -> d
         "lr": recipe.lr,
         "batch_size": recipe.batch_size,
         "matching_weight": recipe.matching_weight,
+        "weight_decay": recipe.weight_decay,
         "n_epochs": recipe.n_epochs,
         "phases": [
             {"clutter_levels": list(phase.clutter_levels), "n_scenes": phase.n_scenes} for phase in phases
@@ -264,13 +280,14 @@ def train_once(
     def make_feed(phases: tuple[Phase, ...]) -> SceneFeed:
         return SceneFeed(
             stock, phases, statistics, batch_size=recipe.batch_size, seed=plan.seed, n_jobs=n_jobs,
-            n_window_jobs=N_WINDOW_JOBS, speed=speed, world=world, n_locations=loss.n_locations,
+            n_window_jobs=loss.n_window_jobs, decode=loss.decode, speed=speed, world=world,
+            n_locations=loss.n_locations,
             render_targets=training_set.render_targets if loss.matching else None,
         )  # fmt: skip
 
     with Stock(
-        training_set.render_job, memory_bytes=memory_bytes, n_ahead=2 * N_WINDOW_JOBS,
-        n_threads=count_threads(speed.device), device=device,
+        training_set.render_job, memory_bytes=memory_bytes, n_ahead=2 * loss.n_window_jobs,
+        n_threads=count_threads(speed.device), device=device, code=loss.code,
     ) as stock:  # fmt: skip
         if checkpoint.exists():
             kept = read_progress(checkpoint).identity.get("phases", [])  # those that the run began with
@@ -290,7 +307,7 @@ def train_once(
                     f"{rate:.1f} scenes a second."
                 )
             if n_scenes < sum(phase.n_scenes for phase in phases):
-                phases = cut(phases, n_scenes, recipe.batch_size)
+                phases = cut(phases, n_scenes, recipe.batch_size, loss.n_window_jobs)
         if phases != training.phases:
             recipe = replace(recipe, n_epochs=None)
         stock.device, stock.memory_bytes = choose_memory(phases, n_jobs, speed.device, stock.n_bytes)

@@ -25,6 +25,7 @@ from oneshot.records.release import Evaluator
 from oneshot.records.run import RecordError
 from oneshot.records.segmentation_evaluator import SceneEvaluator
 from oneshot.segment import training as segment_training
+from oneshot.segment.nets import is_choosing
 from oneshot.segment.training import SegmentationPlan
 from oneshot.segment.training_set import TrainingSet
 from oneshot.training.distributed import World
@@ -147,7 +148,7 @@ def render_test_scenes(ongoing: OngoingRun, drawings: Drawings, batch_size: int)
     if ongoing.speed.device_type == "cpu":
         batch_size = min(batch_size, CPU_BATCH_SIZE)
     ongoing.evaluator = SceneEvaluator(
-        test_sets, ongoing.speed.device, batch_size, chooses=plan.training.net == "masknet"
+        test_sets, ongoing.speed.device, batch_size, chooses=is_choosing(plan.training.net)
     )
 
 

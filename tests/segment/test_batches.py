@@ -9,12 +9,12 @@ from oneshot.segment.batches import (
     characters_behind,
     code,
     decode,
-    join_coded,
     pick_others,
     pixel_statistics,
     read_colours,
     with_others,
 )
+from oneshot.segment.coded import join_coded
 from tests.fake_scenes import fake_scenes, fake_targets, images_of
 
 STATISTICS = PixelStatistics(4.5, 27.5)

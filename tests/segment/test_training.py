@@ -204,6 +204,26 @@ def test_a_run_stopped_in_either_training_goes_on_as_if_it_had_not_been(run_both
     torch.testing.assert_close(resumed.net.state_dict(), whole.net.state_dict(), atol=0, rtol=0)
 
 
+def train_matcher(folder, **settings):
+    recipe = SegmentationRecipe("own", 2e-3, 8, 0.0, weight_decay=0.02)
+    trainings = [PlannedTraining("segmentation", recipe, (Phase((4, 8), 120),))]
+    plan = make_plan(trainings, net="colour_matcher", recipe="own")
+    return train(plan, FakeTrainingSet(), folder=folder, **settings)
+
+
+@pytest.mark.parametrize("n_steps", [1, 6, 14])
+def test_a_colour_matcher_stopped_anywhere_goes_on_as_if_it_had_not_been(n_steps, tmp_path):
+    """The running means of its batch norms included."""
+    whole = train_matcher(tmp_path / "whole")
+    asked = iter([False] * (n_steps - 1) + [True])
+    assert not train_matcher(tmp_path / "run", stop=lambda: next(asked, True)).complete
+    resumed = train_matcher(tmp_path / "run")
+    assert resumed.complete
+    torch.testing.assert_close(resumed.net.state_dict(), whole.net.state_dict(), atol=0, rtol=0)
+    curves = [[point.loss for point in trained.trainings[0].curve] for trained in (whole, resumed)]
+    assert curves[0] == curves[1]
+
+
 def test_time_is_shared_out(run_both, run, monkeypatch):
     given, clock = [], iter(np.arange(100.0, 2000.0, 25.0))
 
@@ -281,6 +301,17 @@ def test_plans_follow_the_parameters():
     assert [phase.clutter_levels for phase in planned.phases] == [(16,)]
     fast = load_plan("siamese_unet-16", "scale=paper", "scales.paper.segmentation.recipe=fast").trainings
     assert [phase.clutter_levels for phase in fast[0].phases] == [(4,), (8,), (16,)]
+
+
+def test_a_network_with_one_recipe_has_it_at_every_scale_and_its_own_size():
+    for scale in ("laptop", "paper"):
+        plan = load_plan("colour_matcher", f"scale={scale}", "lr=0.5")
+        numbers = load_params(ROOT / "params.yaml").segmentation.recipes["colour_matcher"]["own"]
+        (planned,) = plan.trainings
+        assert (plan.recipe, planned.recipe.name, plan.feature_maps) == ("own", "own", 24)
+        assert planned.recipe.lr == numbers["segmentation"].lr
+        assert planned.recipe.weight_decay == numbers["segmentation"].weight_decay
+        assert plan.levels == (4, 8, 16, 32, 64, 128, 256)
 
 
 def test_what_cannot_be_planned_or_built_is_one_sentence(tmp_path):

@@ -43,6 +43,8 @@ class MaskNet(Blocks):
         "discriminator": "oneshot.segment.masknet_losses.DiscriminatorLoss",
     }
 
+    chooses = True  # among proposals
+
     def __init__(self, feature_maps: int = 24) -> None:
         super().__init__()
         self.feature_maps = feature_maps

@@ -1,0 +1,106 @@
+"""Answers of the colour matcher beside a choice made scene by scene, group by group."""
+
+import numpy as np
+import pytest
+import torch
+
+from oneshot.clutter.scenes import Scenes
+from oneshot.library import load_scenes
+from oneshot.segment.answers import COSINE, EVERY_CHARACTER, LARGEST_COLOUR, OWN, OWN_NUMBER
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.evaluate import evaluate_answers, segment
+from oneshot.segment.groups import crop_groups, crop_targets, group_colours
+from oneshot.segment.nets import NETS
+from oneshot.segment.nets.colour_matcher import ColourMatcher
+from tests.fake_scenes import fake_scenes
+
+UNUSED = PixelStatistics(0.0, 1.0)
+NAMES = [name for name in NETS if name.startswith("colour_matcher")]
+
+
+def some_scenes() -> Scenes:
+    """Scenes of 9 characters, one of which is empty altogether."""
+    scenes = fake_scenes(12, 9, seed=5)
+    scenes.labels[7] = 0
+    scenes.masks[7] = False
+    return scenes
+
+
+def make_net(name: str = "colour_matcher") -> ColourMatcher:
+    net = NETS[name](4)
+    assert isinstance(net, ColourMatcher)
+    return net.initialise(torch.Generator().manual_seed(1)).eval()
+
+
+@torch.no_grad()
+def choose_obviously(net: ColourMatcher, scenes: Scenes) -> dict[str, np.ndarray]:
+    """The masks of every answer, one scene and one group after another."""
+    masks = {name: np.zeros(scenes.masks.shape, bool) for name in (OWN, COSINE, OWN_NUMBER, LARGEST_COLOUR)}
+    groups = group_colours(scenes.images())
+    targets = crop_targets(scenes.targets(), net.framing)
+    for scene in range(len(scenes)):
+        pixels, shapes = torch.from_numpy(targets.pixels), torch.from_numpy(targets.shapes)
+        target, _ = net.target_encoder(pixels[scene, None] / 4, shapes[scene, None])
+        scores: dict[str, list[float]] = {name: [] for name in masks}
+        for number in range(1, groups.counts[scene] + 1):
+            crop = crop_groups(groups, np.array([scene]), np.array([number]), net.framing)
+            code, own = net.group_encoder(torch.from_numpy(crop.pixels) / 4, torch.from_numpy(crop.shapes))
+            cosine = torch.cosine_similarity(code, target).item()
+            scores[OWN].append(net.log_scale.exp().item() * cosine + own.item())
+            scores[COSINE].append(cosine)
+            scores[OWN_NUMBER].append(own.item())
+            scores[LARGEST_COLOUR].append((groups.maps[scene] == number).sum())
+        for name, values in scores.items():
+            if values:
+                masks[name][scene] = groups.maps[scene] == 1 + np.argmax(values)
+    return masks | {EVERY_CHARACTER: groups.maps > 0}
+
+
+def iou_of(predicted: np.ndarray, true: np.ndarray) -> list[float]:
+    unions = (predicted | true).sum((1, 2))
+    return [i / u if u else 1.0 for i, u in zip((predicted & true).sum((1, 2)), unions, strict=True)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch_size", [1, 5, 50])
+def test_every_answer_is_the_group_that_scores_best(name: str, batch_size: int) -> None:
+    net, scenes = make_net(name), some_scenes()
+    expected = choose_obviously(net, scenes)
+    found = evaluate_answers(net, scenes, UNUSED, batch_size=batch_size)
+    assert found.keys() == expected.keys()
+    for answer, masks in expected.items():
+        assert found[answer].iou == pytest.approx(iou_of(masks, scenes.masks), abs=1e-6)
+    assert np.array_equal(segment(net, scenes, UNUSED, batch_size=batch_size), expected[OWN])
+
+
+def test_answers_differ_and_the_networks_depends_on_the_target(synthetic_drawings) -> None:
+    net, scenes = make_net(), load_scenes("test-one-shot", 9, 20, synthetic_drawings)
+    masks = choose_obviously(net, scenes)
+    assert len({found.tobytes() for found in masks.values()}) == len(masks)
+    torch.nn.init.constant_(net.log_scale, 8.0)  # before, the groups' own numbers decide, not learnt yet
+    assert np.array_equal(segment(net, scenes, UNUSED), masks[COSINE])
+    scenes.target_inks[:] = scenes.target_inks[::-1].copy()
+    assert not np.array_equal(segment(net, scenes, UNUSED), masks[COSINE])
+
+
+def test_only_the_image_is_read() -> None:
+    """Neither the label map nor the true mask: labels may be numbered in any way."""
+    net, scenes = make_net(), some_scenes()
+    expected = segment(net, scenes, UNUSED)
+    order = np.array([0, 9, 8, 7, 6, 5, 4, 3, 2, 1])
+    scenes.labels[:] = order[scenes.labels]
+    scenes.palette[:] = scenes.palette[:, order]
+    scenes.masks[:] = False
+    scenes.characters[:] = 0
+    assert np.array_equal(segment(net, scenes, UNUSED), expected)
+
+
+def test_variants_do_not_see_what_they_are_to_do_without() -> None:
+    pixels, shapes = torch.rand(3, 2, 28, 28), torch.zeros(3, 4)
+    blind = pixels.clone()
+    blind[:, 1] = 0
+    with torch.no_grad():
+        for name in NAMES:
+            encoder = make_net(name).group_encoder
+            equal = torch.equal(encoder(pixels, shapes)[0], encoder(blind, shapes)[0])
+            assert equal == (name == "colour_matcher_without_others")
