@@ -10,7 +10,7 @@ from oneshot.classify import training
 from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.cosine_net import CosineNet
-from oneshot.classify.nets.koch import SiamesePair
+from oneshot.classify.nets.koch import KochCosine, SiamesePair
 from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.pairs import draw_set
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
@@ -54,6 +54,10 @@ def plan(name: str, *overrides: str, seed: int = 4) -> ClassificationPlan:
     amount = "{n_pairs: 20, n_copies: 2, n_epochs: 2}" if pairs else "{n_episodes: 3, n_epochs: 2}"
     usual = ["scale=smoke", "scales.smoke.classification.base=tiny", "log_every=5",
              f"classification.networks.{name}.smoke={amount}"]  # fmt: skip
+    if name == "contrastive_koch":
+        usual.append(
+            "classification.networks.contrastive_koch.settings={channels: [2, 2, 2, 4], n_features: 8}"
+        )
     return plan_training(load_params(ROOT / "params.yaml", [*usual, *overrides]), name, seed)
 
 
@@ -66,7 +70,7 @@ def test_each_network_has_its_loss_feed_and_recipe(name, protocols):
     kinds = {
         "own": (Tiny, EpisodeLoss, EpisodeFeed, Own, "own"),
         "contrastive": (CosineNet, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
-        "contrastive_koch": (Tiny, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
+        "contrastive_koch": (KochCosine, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
         "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
         "background": (Tiny, PairLoss, PairFeed, Constant, "background"),
     }.get(name, (Tiny, PairLoss, PairFeed, Published, "published"))
@@ -97,7 +101,8 @@ def test_a_plan_holds_every_number_in_force():
 
 def test_what_cannot_be_planned_is_one_sentence(protocols):
     with pytest.raises(
-        ParameterError, match="own is a 'huge'; there are cosine_net, koch, koch_small, protonet, tiny"
+        ParameterError,
+        match="own is a 'huge'; there are cosine_net, koch, koch_small, koch_cosine, protonet, tiny",
     ):
         plan("own", "scales.smoke.classification.base=huge")
     with pytest.raises(ParameterError, match="own is not trained at scale smoke"):
