@@ -12,7 +12,7 @@ from oneshot.segment.coded import Coded
 from oneshot.segment.group_kernels import SAMPLES
 from oneshot.segment.groups import Framing, Groups, crop_groups, crop_targets, group_colours
 
-N_OTHERS = 3  # groups of a scene, besides the target's
+N_OTHERS = 1  # groups of a scene, besides the target's
 PICKING_SEED = 0  # of which: the same places in the draws of every job, which hold other groups
 
 
