@@ -20,8 +20,10 @@ TRAININGS = {"masknet": ("proposals", "discriminator"), "siamese_unet": ("segmen
 class Tiny(Koch):
     """Koch's network with next to no channels."""
 
-    def __init__(self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8) -> None:
-        super().__init__(channels, n_code)
+    def __init__(
+        self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8, normalised: bool = False
+    ) -> None:
+        super().__init__(channels, n_code, normalised)
 
 
 def fake_scores(

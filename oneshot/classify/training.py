@@ -23,8 +23,8 @@ from oneshot.classify.feeds import (
     PairLoss,
 )
 from oneshot.classify.nets import NETS
-from oneshot.classify.nets.cosine_net import CosineNetwork
-from oneshot.classify.nets.koch import KochCosine, SiamesePair, initialise_scaled
+from oneshot.classify.nets.cosine_net import CosineNet
+from oneshot.classify.nets.koch import SiamesePair, initialise_scaled
 from oneshot.classify.nets.network import Network, set_order
 from oneshot.classify.pairs import PairSource, draw_set
 from oneshot.classify.protocols import Protocols
@@ -47,9 +47,7 @@ from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpo
 from oneshot.training.speed import Speed, choose_speed
 
 SCALED_TO = 256  # drawings
-WHITENED_BY = (
-    5  # drawings of every class at most: with 4 to 20 it gains as much, and 20 take Koch's base six minutes
-)
+WHITENED_BY = 5  # drawings of every class at most: with 4 to 20 it gains as much, and takes less time
 MEASURED_AT_MOST = 3.0  # seconds
 STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
@@ -173,7 +171,7 @@ def build_net(plan: ClassificationPlan, protocols: Protocols) -> Network:
     """Build the network with initial weights from the seed, by some recipes scaled to the drawings."""
     generator = torch.Generator().manual_seed(plan.seed)
     net = make_net(plan)
-    if not plan.teaching.scaled or not isinstance(net, SiamesePair | KochCosine):
+    if not plan.teaching.scaled or not isinstance(net, SiamesePair):
         return net.initialise(generator)
     numbers = np.concatenate(protocols.training.images)
     chosen = np.random.default_rng(plan.seed).permutation(numbers)[:SCALED_TO]
@@ -281,14 +279,14 @@ def train(
         log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
         on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world,
     )  # fmt: skip
-    if plan.teaching.whitened and isinstance(net, CosineNetwork):
+    if plan.teaching.whitened and isinstance(net, CosineNet):
         whiten(net, protocols, speed)
     report = TrainingReport.of(plan.training, plan.settings, progress)
     info = plan.describe_weights(progress.n_seen, net.settings)
     return Trained(net, info, [report], progress.complete)
 
 
-def whiten(net: CosineNetwork, protocols: Protocols, speed: Speed) -> None:
+def whiten(net: CosineNet, protocols: Protocols, speed: Speed) -> None:
     """Map codes so that those of one training class vary alike in every direction.
 
     Training sees distorted drawings; how drawers differ is measured here, on the drawings as they are.

@@ -1,7 +1,7 @@
 """The networks for classification, by the name that parameters and weight files use: a line for each."""
 
 from oneshot.classify.nets.cosine_net import CosineNet
-from oneshot.classify.nets.koch import Koch, KochCosine, KochSmall
+from oneshot.classify.nets.koch import Koch, KochSmall
 from oneshot.classify.nets.network import Network
 from oneshot.classify.nets.protonet import ProtoNet
 
@@ -9,6 +9,5 @@ NETS: dict[str, type[Network]] = {
     "cosine_net": CosineNet,
     "koch": Koch,
     "koch_small": KochSmall,
-    "koch_cosine": KochCosine,
     "protonet": ProtoNet,
 }

@@ -1,4 +1,4 @@
-"""Networks whose codes are compared by their cosine, and a small convolutional one of them."""
+"""Small convolutional network whose codes are compared by their cosine, times a learned scale."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,30 +16,56 @@ from oneshot.omniglot.drawings import SIDE
 WITHIN_SHARE = 0.5  # of the mean variance, added to every direction's before it is divided by
 
 
-class CosineNetwork(Network):
-    """Base of networks whose codes, a linear map of `features`, are compared by cosine times a learned scale.
+class CosineNet(Network):
+    """Blocks of 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pools between them, and a linear layer.
 
-    The map's weights are NaN until initialised or loaded.
+    side: of the input, to which drawings of 105 x 105 are resampled, if `normalised` from the box around
+    their ink. Weights are NaN until initialised or loaded.
     """
 
-    def __init__(self, n_features: int, n_code: int) -> None:
+    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
+
+    def __init__(
+        self, channels: Sequence[int] = (24, 48, 96, 96), side: int = 32, n_code: int = 192,
+        normalised: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.n_code = n_code
-        self.code = nn.Linear(n_features, n_code)
+        self.n_code, self.side, self.normalised = n_code, side, normalised
+        self.settings: dict[str, Any] = {
+            "channels": list(channels), "side": side, "n_code": n_code, "normalised": normalised,
+        }  # fmt: skip
+        ends = pairwise((1, *channels))
+        self.convolutions = nn.ModuleList(nn.Conv2d(*two, 3, padding=1, bias=False) for two in ends)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in channels)
+        self.code = nn.Linear(channels[-1] * (side // 2 ** (len(channels) - 1)) ** 2, n_code)
         self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        for parameter in self.code.parameters():
+        for parameter in (*self.convolutions.parameters(), *self.code.parameters()):
             nn.init.constant_(parameter, torch.nan)
+
+    def initialise(self, generator: torch.Generator) -> "CosineNet":
+        """Draw He's normal weights, no biases."""
+        for layer in (*self.convolutions, self.code):
+            assert isinstance(layer, nn.Conv2d | nn.Linear)
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
+        nn.init.zeros_(self.code.bias)
+        return self
 
     @property
     def encoder(self) -> nn.Module:
         return self
 
-    def features(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_features"]:
-        """Give what the code is a linear map of."""
-        raise NotImplementedError
-
     def forward(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_code"]:
-        return self.code(self.features(images)).float()
+        x = one_channel(self.resample(images), self.memory_format)
+        for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            x = F.relu(norm(convolution(F.max_pool2d(x, 2) if place else x)))
+        return self.code(x.flatten(1)).float()
+
+    def resample(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b side side"]:
+        """Give the inputs of the first convolution."""
+        if self.normalised:
+            return crop_to_ink(images, self.side)
+        shares = even_shares(SIDE, self.side).to(images.device)
+        return shares @ images @ shares.T
 
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
         return self.log_scale.exp() * F.normalize(queries, dim=1) @ F.normalize(supports, dim=1).T
@@ -57,49 +83,3 @@ class CosineNetwork(Network):
         whitening = directions @ torch.diag(variances.rsqrt()) @ directions.T
         for parameter in (self.code.weight, self.code.bias):
             parameter.copy_(whitening @ parameter.double())
-
-
-class CosineNet(CosineNetwork):
-    """Blocks of 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pools between them, and the linear layer.
-
-    side: of the input, to which drawings of 105 x 105 are resampled, if `normalised` from the box around
-    their ink. Weights are NaN until initialised or loaded.
-    """
-
-    memory_format = torch.contiguous_format  # of what convolutions read; see set_order
-
-    def __init__(
-        self, channels: Sequence[int] = (24, 48, 96, 96), side: int = 32, n_code: int = 192,
-        normalised: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__(channels[-1] * (side // 2 ** (len(channels) - 1)) ** 2, n_code)
-        self.side, self.normalised = side, normalised
-        self.settings: dict[str, Any] = {
-            "channels": list(channels), "side": side, "n_code": n_code, "normalised": normalised,
-        }  # fmt: skip
-        ends = pairwise((1, *channels))
-        self.convolutions = nn.ModuleList(nn.Conv2d(*two, 3, padding=1, bias=False) for two in ends)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in channels)
-        for parameter in self.convolutions.parameters():
-            nn.init.constant_(parameter, torch.nan)
-
-    def initialise(self, generator: torch.Generator) -> "CosineNet":
-        """Draw He's normal weights, no biases."""
-        for layer in (*self.convolutions, self.code):
-            assert isinstance(layer, nn.Conv2d | nn.Linear)
-            nn.init.kaiming_normal_(layer.weight, generator=generator)
-        nn.init.zeros_(self.code.bias)
-        return self
-
-    def features(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_features"]:
-        x = one_channel(self.resample(images), self.memory_format)
-        for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            x = F.relu(norm(convolution(F.max_pool2d(x, 2) if place else x)))
-        return x.flatten(1)
-
-    def resample(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b side side"]:
-        """Give the inputs of the first convolution."""
-        if self.normalised:
-            return crop_to_ink(images, self.side)
-        shares = even_shares(SIDE, self.side).to(images.device)
-        return shares @ images @ shares.T

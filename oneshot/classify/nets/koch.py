@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from oneshot.classify.nets.cosine_net import CosineNetwork
 from oneshot.classify.nets.ink_box import crop_to_ink
 from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
@@ -122,68 +121,45 @@ class SiamesePair(Network):
 
 
 class Koch(SiamesePair):
-    """The published network: 38,951,745 parameters."""
+    """The published network: 38,951,745 parameters; `normalised` is ours, see `KochBase`."""
 
-    def __init__(self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096) -> None:
-        super().__init__(KochBase(channels, n_code))
-        self.settings = {"channels": list(channels), "n_code": n_code}
+    def __init__(
+        self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096, normalised: bool = False
+    ) -> None:
+        super().__init__(KochBase(channels, n_code, normalised))
+        self.settings = {"channels": list(channels), "n_code": n_code, "normalised": normalised}
 
 
 class KochSmall(Koch):
     """The same shape with few channels, for laptops and tests."""
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256) -> None:
-        super().__init__(channels, n_code)
-
-
-class KochCosine(CosineNetwork):
-    """The published base, whose numbers a linear layer turns into codes that are compared by their cosine."""
-
     def __init__(
-        self, channels: Sequence[int] = (64, 128, 128, 256), n_features: int = 4096, n_code: int = 256,
-        normalised: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__(n_features, n_code)
-        self.base = KochBase(channels, n_features, normalised)
-        self.settings = {
-            "channels": list(channels), "n_features": n_features, "n_code": n_code, "normalised": normalised,
-        }  # fmt: skip
-
-    def initialise(self, generator: torch.Generator) -> "KochCosine":
-        self.base.initialise(generator)
-        initialise_layer(self.code, CONNECTED_SIGMA, generator)
-        return self
-
-    def features(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b n_features"]:
-        return self.base(images)
+        self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256, normalised: bool = False
+    ) -> None:
+        super().__init__(channels, n_code, normalised)
 
 
 @torch.no_grad()
 def initialise_scaled(
-    net: SiamesePair | KochCosine, images: Float[Tensor, "b h w"], generator: torch.Generator
-) -> SiamesePair | KochCosine:
+    net: SiamesePair, images: Float[Tensor, "b h w"], generator: torch.Generator
+) -> SiamesePair:
     """Scale every convolution's and linear unit's sum to mean 0 and deviation 1 over these images.
 
     With the published weights all codes are nearly alike, or at 0 and 1: learning starts late.
-    A weighted distance starts as the nearest neighbour in codes: all weights the same and negative, so that
-    over pairs of images the logit has mean 0 and deviation 1. Some hundred drawings do; without them it is
-    not defined.
+    The output starts as the nearest neighbour in codes: all weights the same and negative, so that over pairs
+    of images the logit has mean 0 and deviation 1. Some hundred drawings do; without them it is not defined.
 
     Source: Salimans, Kingma, Weight Normalization (NeurIPS 2016), section 3, without its normalised weights.
     """
     net.base.initialise(generator)
-    if isinstance(net, KochCosine):
-        nn.init.zeros_(net.code.bias)
     hooks = []
-    for layer in net.encoder.modules():
+    for layer in net.base.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, generator=generator)
             hooks.append(layer.register_forward_hook(standardise))
-    codes = net.encoder(images)
+    codes = net.base(images)
     for hook in hooks:
         hook.remove()
-    if isinstance(net, KochCosine):
-        return net
     distances = torch.stack([(codes - codes.roll(k, 0)).abs().sum(1) for k in range(1, len(codes))])
     deviation = distances.std().item()
     scale = 1 / deviation if deviation > SMALLEST else 1.0
