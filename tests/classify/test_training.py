@@ -54,10 +54,6 @@ def plan(name: str, *overrides: str, seed: int = 4) -> ClassificationPlan:
     amount = "{n_pairs: 20, n_copies: 2, n_epochs: 2}" if pairs else "{n_episodes: 3, n_epochs: 2}"
     usual = ["scale=smoke", "scales.smoke.classification.base=tiny", "log_every=5",
              f"classification.networks.{name}.smoke={amount}"]  # fmt: skip
-    if name == "contrastive_koch":
-        usual.append(
-            "classification.networks.contrastive_koch.settings={channels: [2, 2, 2, 4], n_features: 8}"
-        )
     return plan_training(load_params(ROOT / "params.yaml", [*usual, *overrides]), name, seed)
 
 
