@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from oneshot.classify.nets.ink_box import crop_to_ink, even_shares
-from oneshot.classify.nets.network import FIRST_SCALE, Network, one_channel
+from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
 
+FIRST_SCALE = 10.0  # of cosines, before training
 WITHIN_SHARE = 0.5  # of the mean variance, added to every direction's before it is divided by
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from oneshot.classify.nets.cosine_net import CosineNet
+from oneshot.classify.nets.cosine_net import FIRST_SCALE, CosineNet
 from oneshot.classify.nets.ink_box import crop_to_ink, even_shares
-from oneshot.classify.nets.network import FIRST_SCALE, set_order
+from oneshot.classify.nets.network import set_order
 
 
 def make_net(**settings) -> CosineNet:
