@@ -56,6 +56,7 @@ bench: venv
 	python -m bench.sets
 	python -m bench.training
 	python -m bench.masknet
+	python -m bench.colour_matcher
 	python -m bench.baselines
 	python -m bench.koch
 

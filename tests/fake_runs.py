@@ -21,10 +21,9 @@ class Tiny(Koch):
     """Koch's network with next to no channels."""
 
     def __init__(
-        self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8, normalised: bool = False,
-        cosine: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(channels, n_code, normalised, cosine)
+        self, channels: tuple[int, ...] = (2, 2, 2, 4), n_code: int = 8, normalised: bool = False
+    ) -> None:
+        super().__init__(channels, n_code, normalised)
 
 
 def fake_scores(

@@ -20,7 +20,7 @@ from oneshot.training.speed import Speed
 
 BATCH_SIZE = 256  # images given to a scorer at a time
 BATCH_IMAGES = 128  # that a network encodes at a time
-PAIR_IMAGES = 1024  # unpacked at a time for pairs
+UNPACKED_AT_ONCE = 1024  # images
 COMPARED_AT_ONCE = 2**24  # numbers: 64 MB
 # Names of what is scored beside the benchmarks; of the background protocol /validation and /test.
 VALIDATION, SELECTION = "validation", "selection"
@@ -137,6 +137,14 @@ def _index(numbers: Int32[np.ndarray, " n"], codes: Tensor) -> Int[Tensor, " n"]
     return torch.from_numpy(numbers).to(codes.device, torch.long)
 
 
+def encode_packed(
+    scorer: Scorer, bits: UInt8[np.ndarray, "n 105 14"], numbers: Int[np.ndarray, " k"]
+) -> Float[Tensor, "k c"]:
+    """Encode the packed images of these numbers, unpacked a part at a time."""
+    parts = [numbers[start : start + UNPACKED_AT_ONCE] for start in range(0, len(numbers), UNPACKED_AT_ONCE)]
+    return torch.cat([scorer.encode(unpack_rows(bits[part])) for part in parts])
+
+
 @torch.no_grad()
 def judge_pairs(
     scorer: NetworkScorer, bits: UInt8[np.ndarray, "n 105 14"], pairs: Pairs
@@ -146,12 +154,11 @@ def judge_pairs(
     bits: packed images that the pairs' numbers count; each that occurs is encoded once.
     """
     numbers, places = np.unique(pairs.drawings, return_inverse=True)
-    parts = [numbers[start : start + PAIR_IMAGES] for start in range(0, len(numbers), PAIR_IMAGES)]
-    codes = torch.cat([scorer.encode(unpack_rows(bits[part])) for part in parts])
+    codes = encode_packed(scorer, bits, numbers)
     first, second = torch.from_numpy(places.reshape(-1, 2)).to(codes.device).T
     logits = [
         scorer.net.judge(codes[a], codes[b])
-        for a, b in zip(first.split(PAIR_IMAGES), second.split(PAIR_IMAGES), strict=True)
+        for a, b in zip(first.split(UNPACKED_AT_ONCE), second.split(UNPACKED_AT_ONCE), strict=True)
     ]
     return torch.cat(logits).cpu().numpy()
 

@@ -12,36 +12,26 @@ from oneshot.clutter.scenes import Scenes
 from oneshot.segment.answers import COSINE, EVERY_CHARACTER, LARGEST_COLOUR, OWN, OWN_NUMBER
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.group_batches import shares
-from oneshot.segment.groups import Crops, Groups, crop_groups, crop_targets, group_colours
+from oneshot.segment.groups import Crops, Framing, Groups, crop_groups, crop_targets, group_colours
 from oneshot.segment.metrics import Evaluation, iou, localised
-from oneshot.segment.nets.colour_matcher import ColourMatcher, GroupEncoder
+from oneshot.segment.nets.colour_matcher import ColourMatcher, EncoderPair, GroupEncoder
 from oneshot.training.speed import Speed
 
+N_LOOKED_AT = 32  # groups of a scene, after the glance
 CROPS_AT_ONCE = {"cpu": 256, "cuda": 16384}  # what stays in a CPU's cache
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of all groups of some scenes: the whole score is cosines * scale + numbers."""
+class Scores:
+    """Scores of groups: the cosine with the target's code, the groups' own number, and both together."""
 
-    groups: Groups
     cosines: Float[Tensor, " g"]
     numbers: Float[Tensor, " g"]
-    scale: float
-
-    def by_answer(self) -> dict[str, Float[Tensor, " g"]]:
-        """Give the scores by which each answer chooses a group."""
-        areas = torch.from_numpy(self.groups.areas).to(self.cosines)
-        return {
-            OWN: self.scale * self.cosines + self.numbers,
-            COSINE: self.cosines,
-            OWN_NUMBER: self.numbers,
-            LARGEST_COLOUR: areas,
-        }
+    both: Float[Tensor, " g"]
 
 
 class ColourJudge:
-    """One colour matcher at work, at a given speed."""
+    """One colour matcher at work, at a given speed, on the groups of some scenes at a time."""
 
     def __init__(self, net: ColourMatcher, speed: Speed) -> None:
         self.net, self.speed = speed.place(net).eval(), speed
@@ -60,23 +50,35 @@ class ColourJudge:
         return torch.cat(codes), torch.cat(numbers)
 
     @torch.no_grad()
-    def score(self, scenes: Scenes) -> Scored:
-        """Score all groups of all scenes in one row."""
-        net, groups = self.net, group_colours(scenes.images())
+    def score(self, pair: EncoderPair, crops: Crops, images: Int[np.ndarray, " g"], targets: Crops) -> Scores:
+        """Score groups, of which `images` names the scenes, for the targets of those scenes."""
         with self.speed.running():
-            images, numbers = groups.list_all()
-            codes, own = self.encode(net.group_encoder, crop_groups(groups, images, numbers, net.framing))
-            targets, _ = self.encode(net.target_encoder, crop_targets(scenes.targets(), net.framing))
-        cosines = (codes * targets[torch.from_numpy(images).to(targets.device)]).sum(1)
-        return Scored(groups, cosines, own, net.log_scale.exp().item())
+            codes, numbers = self.encode(pair.groups, crops)
+            target_codes, _ = self.encode(pair.targets, targets)
+        cosines = (codes * target_codes[torch.from_numpy(images).to(codes.device)]).sum(1)
+        return Scores(cosines.cpu(), numbers.cpu(), (pair.log_scale.exp() * cosines + numbers).cpu())
+
+    def glance(self, groups: Groups, crops: Crops, targets: Crops) -> Bool[np.ndarray, " g"]:
+        """Say which groups are among those of their scene that score best at a glance."""
+        images, numbers = groups.list_all()
+        table = tabulate(groups, self.score(self.net.glance, crops, images, targets).both)
+        order = np.argsort(-table, axis=1, kind="stable")[:, :N_LOOKED_AT]
+        chosen = np.zeros(table.shape, np.bool_)
+        np.put_along_axis(chosen, order, True, axis=1)
+        return chosen[images, numbers]
+
+
+def tabulate(groups: Groups, scores: Float[Tensor, " g"]) -> Float[np.ndarray, "n most_plus_1"]:
+    """Put scores into a row for every image, each at its group's number; minus infinity elsewhere."""
+    images, numbers = groups.list_all()
+    table = np.full((len(groups.maps), int(groups.counts.max(initial=0)) + 1), -np.inf, np.float32)
+    table[images, numbers] = scores.numpy()
+    return table
 
 
 def choose_groups(groups: Groups, scores: Float[Tensor, " g"]) -> Int[np.ndarray, " n"]:
     """Give the number of every image's group that scores best; 0 where there is none."""
-    images, numbers = groups.list_all()
-    table = np.full((len(groups.maps), int(groups.counts.max(initial=0)) + 1), -np.inf, np.float32)
-    table[images, numbers] = scores.cpu().numpy()
-    return table.argmax(1)
+    return tabulate(groups, scores).argmax(1)
 
 
 def mark(groups: Groups, numbers: Int[np.ndarray, " n"]) -> Bool[Tensor, "n h w"]:
@@ -85,14 +87,43 @@ def mark(groups: Groups, numbers: Int[np.ndarray, " n"]) -> Bool[Tensor, "n h w"
     return torch.from_numpy((groups.maps == wanted) & (wanted > 0))
 
 
-def scored_batches(
-    net: ColourMatcher, scenes: Scenes, batch_size: int, speed: Speed | None
-) -> Iterator[tuple[Scored, Bool[Tensor, "b h w"]]]:
-    """Score the groups of some scenes after those of others; also give the true masks."""
-    judge = ColourJudge(net, speed or Speed())
+def read_scenes(scenes: Scenes, framing: Framing) -> tuple[Groups, Crops, Crops]:
+    """Group the images by colour; crop all groups, and all targets."""
+    groups = group_colours(scenes.images())
+    crops = crop_groups(groups, *groups.list_all(), framing)
+    return groups, crops, crop_targets(scenes.targets(), framing)
+
+
+def answer_all(judge: ColourJudge, scenes: Scenes) -> dict[str, Bool[Tensor, "n h w"]]:
+    """Give the masks of all answers: the network's, those of parts of its score, two without a network."""
+    groups, crops, targets = read_scenes(scenes, judge.net.framing)
+    images, _ = groups.list_all()
+    looked_at = torch.from_numpy(judge.glance(groups, crops, targets))
+    scores = judge.score(judge.net.whole, crops, images, targets)
+    by_answer = {
+        OWN: scores.both.where(looked_at, -torch.inf),
+        COSINE: scores.cosines,
+        OWN_NUMBER: scores.numbers,
+        LARGEST_COLOUR: torch.from_numpy(groups.areas).float(),
+    }
+    masks = {name: mark(groups, choose_groups(groups, found)) for name, found in by_answer.items()}
+    return masks | {EVERY_CHARACTER: torch.from_numpy(groups.maps > 0)}
+
+
+def answer_quickly(judge: ColourJudge, scenes: Scenes) -> Bool[Tensor, "n h w"]:
+    """Give the network's own answer, for which few groups are looked at closely."""
+    groups, crops, targets = read_scenes(scenes, judge.net.framing)
+    images, _ = groups.list_all()
+    looked_at = judge.glance(groups, crops, targets)
+    some = Crops(crops.pixels[looked_at], crops.shapes[looked_at])
+    scores = torch.full((len(images),), -torch.inf)
+    scores[torch.from_numpy(looked_at)] = judge.score(judge.net.whole, some, images[looked_at], targets).both
+    return mark(groups, choose_groups(groups, scores))
+
+
+def in_batches(scenes: Scenes, batch_size: int) -> Iterator[Scenes]:
     for start in range(0, len(scenes), batch_size):
-        some = scenes[start : start + batch_size]
-        yield judge.score(some), torch.from_numpy(some.masks)
+        yield scenes[start : start + batch_size]
 
 
 def evaluate_matcher(
@@ -103,25 +134,19 @@ def evaluate_matcher(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> dict[str, Evaluation]:
-    """Score the answers of a colour matcher, those of its parts, and two that need no network.
-
-    It reads colours as they are: `statistics` are not used.
-    """
+    """Score all answers of a colour matcher. It reads colours as they are: `statistics` are not used."""
+    judge = ColourJudge(net, speed or Speed())
     parts: dict[str, list[Evaluation]] = {}
-    for scored, true in scored_batches(net, scenes, batch_size, speed):
-        groups = scored.groups
-        masks = {
-            name: mark(groups, choose_groups(groups, scores)) for name, scores in scored.by_answer().items()
-        }
-        masks[EVERY_CHARACTER] = torch.from_numpy(groups.maps > 0)
-        for name, predicted in masks.items():
+    for some in in_batches(scenes, batch_size):
+        true = torch.from_numpy(some.masks)
+        for name, predicted in answer_all(judge, some).items():
             found = Evaluation(iou(predicted, true).numpy(), localised(predicted, true).numpy())
             parts.setdefault(name, []).append(found)
     return {
         name: Evaluation(
-            *(np.concatenate([getattr(part, field) for part in some]) for field in ("iou", "hits"))
+            *(np.concatenate([getattr(part, field) for part in found]) for field in ("iou", "hits"))
         )
-        for name, some in parts.items()
+        for name, found in parts.items()
     }
 
 
@@ -133,9 +158,6 @@ def segment_matcher(
     batch_size: int = 50,
     speed: Speed | None = None,
 ) -> Bool[np.ndarray, "n h w"]:
-    """Mark the group that scores best in every scene."""
-    masks = [
-        mark(scored.groups, choose_groups(scored.groups, scored.by_answer()[OWN]))
-        for scored, _ in scored_batches(net, scenes, batch_size, speed)
-    ]
-    return torch.cat(masks).numpy()
+    """Mark the group that scores best in every scene; `statistics` are not used."""
+    judge = ColourJudge(net, speed or Speed())
+    return torch.cat([answer_quickly(judge, some) for some in in_batches(scenes, batch_size)]).numpy()

@@ -10,10 +10,11 @@ from torch import Tensor
 from oneshot.clutter.scenes import Scenes
 from oneshot.segment.coded import Coded
 from oneshot.segment.group_kernels import SAMPLES
-from oneshot.segment.groups import Framing, Groups, crop_groups, crop_targets, group_colours
+from oneshot.segment.groups import Crops, Framing, Groups, crop_groups, crop_targets, group_colours
 
-N_OTHERS = 3  # groups of a scene, besides the target's
-PICKING_SEED = 0  # of which: the same places in the draws of every job, which hold other groups
+N_OTHERS = 1  # groups of a scene, besides the target's
+N_TURNS = 8  # of a scene's crops: by quarters, and mirrored
+PICKING_SEED = 0  # of both: the same draws for every job, which holds other scenes
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class CodedGroups(Coded):
     """Some groups of every scene, cropped, the target's first; 8 or 14 kB a scene with 3 or 7 others.
 
     `characters`: the character that every group is of, -1 where there is no group, such as a target's that
-    lost all its ink.
+    lost all its ink. A character that is turned or mirrored is another one.
     """
 
     pixels: UInt8[Tensor, "n k 2 size size"]
@@ -48,19 +49,25 @@ class GroupBatch:
 
 
 def code_groups(scenes: Scenes, framing: Framing, n_others: int = N_OTHERS) -> CodedGroups:
-    """Group scenes by colour and crop the target's group and some others, on the CPU."""
+    """Group scenes by colour and crop the target's group and some others, on the CPU.
+
+    All crops of a scene are turned alike: what is learned of turned characters serves new ones.
+    """
+    generator = np.random.default_rng(PICKING_SEED)
+    turns = generator.integers(N_TURNS, size=len(scenes))
     groups = group_colours(scenes.images())
-    numbers = pick_groups(groups, target_groups(groups, scenes.masks), n_others)
+    numbers = pick_groups(groups, target_groups(groups, scenes.masks), n_others, generator)
     images = np.arange(len(scenes)).repeat(1 + n_others)
-    crops = crop_groups(groups, images, numbers.ravel(), framing)
-    targets = crop_targets(scenes.targets(), framing)
+    crops = turn_crops(crop_groups(groups, images, numbers.ravel(), framing), turns[images])
+    targets = turn_crops(crop_targets(scenes.targets(), framing), turns)
+    characters = characters_of(groups, numbers, scenes)
     arrays = {
         "pixels": crops.pixels.reshape(*numbers.shape, *crops.pixels.shape[1:]),
         "shapes": crops.shapes.reshape(*numbers.shape, -1),
-        "characters": characters_of(groups, numbers, scenes),
+        "characters": np.where(characters < 0, -1, N_TURNS * characters + turns[:, None]),
         "target_pixels": targets.pixels,
         "target_shapes": targets.shapes,
-        "target_characters": scenes.target_characters.astype(np.int16),
+        "target_characters": N_TURNS * scenes.target_characters.astype(np.int64) + turns,
     }
     return CodedGroups(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
@@ -73,10 +80,9 @@ def target_groups(groups: Groups, masks: Bool[np.ndarray, "n h w"]) -> Int[np.nd
 
 
 def pick_groups(
-    groups: Groups, targets: Int[np.ndarray, " n"], n_others: int
+    groups: Groups, targets: Int[np.ndarray, " n"], n_others: int, generator: np.random.Generator
 ) -> Int[np.ndarray, "n n_others_plus_1"]:
     """Pick other groups than the target's at random, none twice in a scene; 0 where there are too few."""
-    generator = np.random.default_rng(PICKING_SEED)
     n_scenes, width = len(targets), max(int(groups.counts.max()), n_others)
     draws = generator.random((n_scenes, width))
     numbers = np.arange(1, width + 1)
@@ -93,7 +99,19 @@ def characters_of(groups: Groups, numbers: Int[np.ndarray, "n k"], scenes: Scene
     labels[n, groups.maps[n, y, x]] = scenes.labels[n, y, x]
     found = np.take_along_axis(labels, numbers, axis=1)
     characters = np.take_along_axis(scenes.characters, np.maximum(found - 1, 0), axis=1)
-    return np.where(numbers > 0, characters.astype(np.int64), -1).astype(np.int16)
+    return np.where(numbers > 0, characters.astype(np.int64), -1)
+
+
+def turn_crops(crops: Crops, turns: Int[np.ndarray, " n"]) -> Crops:
+    """Turn every crop by so many quarters; from the fifth turn on, mirror it then."""
+    pixels, shapes = crops.pixels.copy(), crops.shapes.copy()
+    for turn in range(1, N_TURNS):
+        which = turns == turn
+        turned = np.rot90(crops.pixels[which], turn, axes=(-2, -1))
+        pixels[which] = turned[..., ::-1] if turn >= 4 else turned
+    lying = turns % 2 == 1
+    shapes[lying] = shapes[lying][:, [0, 2, 1, 3]]  # height and width change places
+    return Crops(pixels, shapes)
 
 
 def decode_groups(
@@ -103,10 +121,10 @@ def decode_groups(
     return GroupBatch(
         pixels=shares(coded.pixels[which].flatten(0, 1), memory_format),
         shapes=coded.shapes[which].flatten(0, 1),
-        characters=coded.characters[which].long(),
+        characters=coded.characters[which],
         target_pixels=shares(coded.target_pixels[which], memory_format),
         target_shapes=coded.target_shapes[which],
-        target_characters=coded.target_characters[which].long(),
+        target_characters=coded.target_characters[which],
     )
 
 

@@ -9,7 +9,7 @@ from oneshot.clutter.scenes import Scenes
 from oneshot.segment.batches import SceneStatistics
 from oneshot.segment.group_batches import CodedGroups, GroupBatch, code_groups, decode_groups
 from oneshot.segment.losses import Objective
-from oneshot.segment.nets.colour_matcher import ColourMatcher
+from oneshot.segment.nets.colour_matcher import ColourMatcher, EncoderPair
 
 ALL_LEVELS = 7
 NO_CHOICE = -1e9  # a score that leaves no probability; infinite ones would have no gradient
@@ -36,11 +36,15 @@ class MatcherLoss(Objective):
         return decode_groups(coded, which, memory_format)
 
     def forward(self, batch: GroupBatch) -> Float[Tensor, ""]:
-        target_codes, _ = self.net.target_encoder(batch.target_pixels, batch.target_shapes)
-        codes, numbers = self.net.group_encoder(batch.pixels, batch.shapes)
+        """Compute it for both looks at a group; they share no weights."""
+        return self.loss_of(self.net.whole, batch) + self.loss_of(self.net.glance, batch)
+
+    def loss_of(self, pair: EncoderPair, batch: GroupBatch) -> Float[Tensor, ""]:
+        target_codes, _ = pair.targets(batch.target_pixels, batch.target_shapes)
+        codes, numbers = pair.groups(batch.pixels, batch.shapes)
         # In float32 throughout: bfloat16 would round scores of some tens by more than what tells them apart.
         with torch.autocast(codes.device.type, enabled=False):
-            scores = self.net.log_scale.exp() * target_codes @ codes.T + numbers
+            scores = pair.log_scale.exp() * target_codes @ codes.T + numbers
         return choice_loss(scores, batch.characters, batch.target_characters)
 
 

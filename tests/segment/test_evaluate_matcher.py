@@ -6,6 +6,7 @@ import torch
 
 from oneshot.clutter.scenes import Scenes
 from oneshot.library import load_scenes
+from oneshot.segment import evaluate_matcher
 from oneshot.segment.answers import COSINE, EVERY_CHARACTER, LARGEST_COLOUR, OWN, OWN_NUMBER
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers, segment
@@ -33,23 +34,30 @@ def make_net(name: str = "colour_matcher") -> ColourMatcher:
 
 
 @torch.no_grad()
-def choose_obviously(net: ColourMatcher, scenes: Scenes) -> dict[str, np.ndarray]:
+def choose_obviously(net: ColourMatcher, scenes: Scenes, n_looked_at: int = 32) -> dict[str, np.ndarray]:
     """The masks of every answer, one scene and one group after another."""
     masks = {name: np.zeros(scenes.masks.shape, bool) for name in (OWN, COSINE, OWN_NUMBER, LARGEST_COLOUR)}
     groups = group_colours(scenes.images())
     targets = crop_targets(scenes.targets(), net.framing)
     for scene in range(len(scenes)):
         pixels, shapes = torch.from_numpy(targets.pixels), torch.from_numpy(targets.shapes)
-        target, _ = net.target_encoder(pixels[scene, None] / 4, shapes[scene, None])
+        target = [net.whole.targets, net.glance.targets]
+        codes = [encoder(pixels[scene, None] / 4, shapes[scene, None])[0] for encoder in target]
         scores: dict[str, list[float]] = {name: [] for name in masks}
+        glances = []
         for number in range(1, groups.counts[scene] + 1):
             crop = crop_groups(groups, np.array([scene]), np.array([number]), net.framing)
-            code, own = net.group_encoder(torch.from_numpy(crop.pixels) / 4, torch.from_numpy(crop.shapes))
-            cosine = torch.cosine_similarity(code, target).item()
-            scores[OWN].append(net.log_scale.exp().item() * cosine + own.item())
+            group = torch.from_numpy(crop.pixels) / 4, torch.from_numpy(crop.shapes)
+            (code, own), (coarse_code, coarse) = net.whole.groups(*group), net.glance.groups(*group)
+            glance = torch.cosine_similarity(coarse_code, codes[1]).item()
+            glances.append(net.glance.log_scale.exp().item() * glance + coarse.item())
+            cosine = torch.cosine_similarity(code, codes[0]).item()
+            scores[OWN].append(net.whole.log_scale.exp().item() * cosine + own.item())
             scores[COSINE].append(cosine)
             scores[OWN_NUMBER].append(own.item())
             scores[LARGEST_COLOUR].append((groups.maps[scene] == number).sum())
+        for place in np.argsort(glances)[:-n_looked_at]:
+            scores[OWN][place] = -np.inf
         for name, values in scores.items():
             if values:
                 masks[name][scene] = groups.maps[scene] == 1 + np.argmax(values)
@@ -73,11 +81,25 @@ def test_every_answer_is_the_group_that_scores_best(name: str, batch_size: int) 
     assert np.array_equal(segment(net, scenes, UNUSED, batch_size=batch_size), expected[OWN])
 
 
+@pytest.mark.parametrize("n_looked_at", [1, 3])
+def test_only_groups_that_score_well_at_a_glance_are_looked_at(
+    n_looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, scenes = make_net(), some_scenes()
+    monkeypatch.setattr(evaluate_matcher, "N_LOOKED_AT", n_looked_at)
+    expected = choose_obviously(net, scenes, n_looked_at)
+    assert not np.array_equal(expected[OWN], choose_obviously(net, scenes)[OWN])
+    assert np.array_equal(segment(net, scenes, UNUSED), expected[OWN])
+    found = evaluate_answers(net, scenes, UNUSED)
+    for answer in (OWN, COSINE, OWN_NUMBER):
+        assert found[answer].iou == pytest.approx(iou_of(expected[answer], scenes.masks), abs=1e-6)
+
+
 def test_answers_differ_and_the_networks_depends_on_the_target(synthetic_drawings) -> None:
     net, scenes = make_net(), load_scenes("test-one-shot", 9, 20, synthetic_drawings)
     masks = choose_obviously(net, scenes)
     assert len({found.tobytes() for found in masks.values()}) == len(masks)
-    torch.nn.init.constant_(net.log_scale, 8.0)  # before, the groups' own numbers decide, not learnt yet
+    torch.nn.init.constant_(net.whole.log_scale, 10.0)  # before, the groups' own numbers decide
     assert np.array_equal(segment(net, scenes, UNUSED), masks[COSINE])
     scenes.target_inks[:] = scenes.target_inks[::-1].copy()
     assert not np.array_equal(segment(net, scenes, UNUSED), masks[COSINE])
@@ -101,6 +123,6 @@ def test_variants_do_not_see_what_they_are_to_do_without() -> None:
     blind[:, 1] = 0
     with torch.no_grad():
         for name in NAMES:
-            encoder = make_net(name).group_encoder
-            equal = torch.equal(encoder(pixels, shapes)[0], encoder(blind, shapes)[0])
-            assert equal == (name == "colour_matcher_without_others")
+            for pair in (make_net(name).whole, make_net(name).glance):
+                equal = torch.equal(pair.groups(pixels, shapes)[0], pair.groups(blind, shapes)[0])
+                assert equal == (name == "colour_matcher_without_others")

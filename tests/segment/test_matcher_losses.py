@@ -68,7 +68,7 @@ def test_one_batch_is_overfitted(synthetic_drawings) -> None:
     batch = decode_groups(coded, torch.arange(16))
     adam = torch.optim.Adam(net.parameters(), lr=0.01)
     losses = []
-    for _ in range(100):
+    for _ in range(150):
         losses.append(loss(batch))
         losses[-1].backward()
         adam.step()

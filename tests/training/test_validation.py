@@ -31,7 +31,7 @@ def make_run(synthetic_drawings):
                 classes, seed=seed, n_way=6, n_query=1, n_epoch=8, n_epochs=3, within_alphabets=True,
                 distorted=True, displacement=0.1,
             )  # fmt: skip
-            cosines = CosineNet((4, 4), 16, 8, 8).initialise(generator)
+            cosines = CosineNet((4, 4), 16, 8).initialise(generator)
             return EpisodeLoss(cosines, synthetic_drawings.numbered(), 6, 1, True), episodes, RECIPES[name]
         net = KochSmall((2, 2, 2, 4), 8).initialise(generator)
         pairs = draw_set(koch_source(synthetic_drawings, "train"), 16, seed=0)

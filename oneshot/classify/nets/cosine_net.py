@@ -10,12 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from oneshot.classify.nets.ink_box import crop_to_ink, even_shares
-from oneshot.classify.nets.network import FIRST_SCALE, Network, one_channel
+from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
+
+FIRST_SCALE = 10.0  # of cosines, before training
+WITHIN_SHARE = 0.5  # of the mean variance, added to every direction's before it is divided by
 
 
 class CosineNet(Network):
-    """Blocks of 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pools between them, and two connected layers.
+    """Blocks of 3 x 3 convolution, batch norm, ReLU, 2 x 2 max pools between them, and a linear layer.
 
     side: of the input, to which drawings of 105 x 105 are resampled, if `normalised` from the box around
     their ink. Weights are NaN until initialised or loaded.
@@ -24,33 +27,28 @@ class CosineNet(Network):
     memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 
     def __init__(
-        self, channels: Sequence[int] = (24, 48, 96, 96), side: int = 32, n_hidden: int = 256,
-        n_code: int = 192, normalised: bool = True,
+        self, channels: Sequence[int] = (24, 48, 96, 96), side: int = 32, n_code: int = 192,
+        normalised: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         self.n_code, self.side, self.normalised = n_code, side, normalised
         self.settings: dict[str, Any] = {
-            "channels": list(channels), "side": side, "n_hidden": n_hidden, "n_code": n_code,
-            "normalised": normalised,
+            "channels": list(channels), "side": side, "n_code": n_code, "normalised": normalised,
         }  # fmt: skip
         ends = pairwise((1, *channels))
         self.convolutions = nn.ModuleList(nn.Conv2d(*two, 3, padding=1, bias=False) for two in ends)
         self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in channels)
-        n_flat = channels[-1] * (side // 2 ** (len(channels) - 1)) ** 2
-        self.hidden = nn.Linear(n_flat, n_hidden)
-        self.code = nn.Linear(n_hidden, n_code)
+        self.code = nn.Linear(channels[-1] * (side // 2 ** (len(channels) - 1)) ** 2, n_code)
         self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        for layer in (*self.convolutions, self.hidden, self.code):
-            for parameter in layer.parameters():
-                nn.init.constant_(parameter, torch.nan)
+        for parameter in (*self.convolutions.parameters(), *self.code.parameters()):
+            nn.init.constant_(parameter, torch.nan)
 
     def initialise(self, generator: torch.Generator) -> "CosineNet":
         """Draw He's normal weights, no biases."""
-        for layer in (*self.convolutions, self.hidden, self.code):
+        for layer in (*self.convolutions, self.code):
             assert isinstance(layer, nn.Conv2d | nn.Linear)
             nn.init.kaiming_normal_(layer.weight, generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.code.bias)
         return self
 
     @property
@@ -61,7 +59,7 @@ class CosineNet(Network):
         x = one_channel(self.resample(images), self.memory_format)
         for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = F.relu(norm(convolution(F.max_pool2d(x, 2) if place else x)))
-        return self.code(F.relu(self.hidden(x.flatten(1)))).float()
+        return self.code(x.flatten(1)).float()
 
     def resample(self, images: Float[Tensor, "b 105 105"]) -> Float[Tensor, "b side side"]:
         """Give the inputs of the first convolution."""
@@ -72,3 +70,17 @@ class CosineNet(Network):
 
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
         return self.log_scale.exp() * F.normalize(queries, dim=1) @ F.normalize(supports, dim=1).T
+
+    @torch.no_grad()
+    def whiten(self, within: Float[Tensor, "n_code n_code"]) -> None:
+        """Map codes so that those of one class vary alike in every direction.
+
+        within: the covariance of codes around the means of their classes. The map is folded into the layer.
+        Source: Hatch, Kajarekar, Stolcke, Within-class Covariance Normalization for SVM-based Speaker
+        Recognition (Interspeech 2006).
+        """
+        variances, directions = torch.linalg.eigh(within.double())
+        variances = variances.clamp(min=0) + WITHIN_SHARE * variances.mean()
+        whitening = directions @ torch.diag(variances.rsqrt()) @ directions.T
+        for parameter in (self.code.weight, self.code.bias):
+            parameter.copy_(whitening @ parameter.double())

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from oneshot.classify.nets.ink_box import crop_to_ink
-from oneshot.classify.nets.network import FIRST_SCALE, Network, one_channel
+from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
 
 KERNELS = (10, 7, 4, 4)
@@ -22,7 +22,6 @@ MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
 CONVOLUTION_SIGMA = 0.01
 CONNECTED_SIGMA = 0.2
 BIAS_MEAN, BIAS_SIGMA = 0.5, 0.01
-FIRST_BORDER = 0.5  # of cosines, before training
 SMALLEST = 1e-6  # a unit (or logit) that varies less is not scaled
 
 
@@ -34,38 +33,8 @@ class WeightedDistance(nn.Module):
         self.weight = nn.Parameter(torch.full((n_code,), torch.nan))
         self.bias = nn.Parameter(torch.full((1,), torch.nan))
 
-    def initialise(self, generator: torch.Generator) -> None:
-        initialise_layer(self, CONNECTED_SIGMA, generator)
-
-    def initialise_by(self, codes: Float[Tensor, "b c"]) -> None:
-        """Start as the nearest neighbour: over pairs of these codes the logit has mean 0 and deviation 1."""
-        distances = torch.stack([(codes - codes.roll(k, 0)).abs().sum(1) for k in range(1, len(codes))])
-        deviation = distances.std().item()
-        scale = 1 / deviation if deviation > SMALLEST else 1.0
-        nn.init.constant_(self.weight, -scale)
-        nn.init.constant_(self.bias, scale * distances.mean().item())
-
     def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
         return ((first - second).abs() * self.weight).sum(-1) + self.bias
-
-
-class CodesCosine(nn.Module):
-    """The cosine of what two codes differ from 1/2 by, less a border, times a scale; both are learned."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        self.border = nn.Parameter(torch.tensor(FIRST_BORDER))
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Leave both as they are: they are not drawn."""
-
-    def initialise_by(self, codes: Float[Tensor, "b c"]) -> None:
-        """Leave both as they are, whatever the codes."""
-
-    def forward(self, first: Float[Tensor, "*#b c"], second: Float[Tensor, "*#b c"]) -> Float[Tensor, "..."]:
-        cosine = (F.normalize(first - 0.5, dim=-1) * F.normalize(second - 0.5, dim=-1)).sum(-1)
-        return self.log_scale.exp() * (cosine - self.border)
 
 
 Layer = nn.Conv2d | nn.Linear | WeightedDistance
@@ -119,21 +88,20 @@ class KochBase(nn.Module):
 class SiamesePair(Network):
     """Any base twice, and the distance of its codes; a network is one with a base of its own.
 
-    A base turns drawings into codes; it has n_code and initialise(generator). cosine: codes are compared by
-    their cosine instead.
+    A base turns drawings into codes; it has n_code and initialise(generator).
     """
 
     judges_pairs = True
 
-    def __init__(self, base: Any, cosine: bool = False) -> None:
+    def __init__(self, base: Any) -> None:
         super().__init__()
         self.base = base
         self.n_code = base.n_code
-        self.output = CodesCosine() if cosine else WeightedDistance(base.n_code)
+        self.output = WeightedDistance(base.n_code)
 
     def initialise(self, generator: torch.Generator) -> "SiamesePair":
         self.base.initialise(generator)
-        self.output.initialise(generator)
+        initialise_layer(self.output, CONNECTED_SIGMA, generator)
         return self
 
     @property
@@ -153,26 +121,22 @@ class SiamesePair(Network):
 
 
 class Koch(SiamesePair):
-    """The published network: 38,951,745 parameters, as long as both switches are off."""
+    """The published network: 38,951,745 parameters; `normalised` is ours, see `KochBase`."""
 
     def __init__(
-        self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096, normalised: bool = False,
-        cosine: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(KochBase(channels, n_code, normalised), cosine)
-        self.settings = {
-            "channels": list(channels), "n_code": n_code, "normalised": normalised, "cosine": cosine,
-        }  # fmt: skip
+        self, channels: Sequence[int] = (64, 128, 128, 256), n_code: int = 4096, normalised: bool = False
+    ) -> None:
+        super().__init__(KochBase(channels, n_code, normalised))
+        self.settings = {"channels": list(channels), "n_code": n_code, "normalised": normalised}
 
 
 class KochSmall(Koch):
     """The same shape with few channels, for laptops and tests."""
 
     def __init__(
-        self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256, normalised: bool = False,
-        cosine: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__(channels, n_code, normalised, cosine)
+        self, channels: Sequence[int] = (16, 32, 32, 64), n_code: int = 256, normalised: bool = False
+    ) -> None:
+        super().__init__(channels, n_code, normalised)
 
 
 @torch.no_grad()
@@ -182,8 +146,8 @@ def initialise_scaled(
     """Scale every convolution's and linear unit's sum to mean 0 and deviation 1 over these images.
 
     With the published weights all codes are nearly alike, or at 0 and 1: learning starts late.
-    The output starts as the nearest neighbour in codes. Some hundred drawings do; without them it is not
-    defined.
+    The output starts as the nearest neighbour in codes: all weights the same and negative, so that over pairs
+    of images the logit has mean 0 and deviation 1. Some hundred drawings do; without them it is not defined.
 
     Source: Salimans, Kingma, Weight Normalization (NeurIPS 2016), section 3, without its normalised weights.
     """
@@ -196,7 +160,11 @@ def initialise_scaled(
     codes = net.base(images)
     for hook in hooks:
         hook.remove()
-    net.output.initialise_by(codes)
+    distances = torch.stack([(codes - codes.roll(k, 0)).abs().sum(1) for k in range(1, len(codes))])
+    deviation = distances.std().item()
+    scale = 1 / deviation if deviation > SMALLEST else 1.0
+    nn.init.constant_(net.output.weight, -scale)
+    nn.init.constant_(net.output.bias, scale * distances.mean().item())
     return net
 
 

@@ -6,8 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-FIRST_SCALE = 10.0  # of cosines, before training
-
 
 class Network(nn.Module):
     """Base of all networks: images to codes, and queries' codes against those of a support set.

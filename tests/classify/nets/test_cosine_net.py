@@ -4,21 +4,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from oneshot.classify.nets.cosine_net import CosineNet
+from oneshot.classify.nets.cosine_net import FIRST_SCALE, CosineNet
 from oneshot.classify.nets.ink_box import crop_to_ink, even_shares
-from oneshot.classify.nets.network import FIRST_SCALE, set_order
+from oneshot.classify.nets.network import set_order
 
 
 def make_net(**settings) -> CosineNet:
-    small = {"channels": (4, 6, 8), "side": 16, "n_hidden": 12, "n_code": 5} | settings
+    small = {"channels": (4, 6, 8), "side": 16, "n_code": 5} | settings
     return CosineNet(**small).initialise(torch.Generator().manual_seed(0))
 
 
 def test_sizes_and_weights_before_and_after_they_are_drawn():
-    net = CosineNet((4, 6, 8), 16, 12, 5)
+    net = CosineNet((4, 6, 8), 16, 5)
     convolutions, norms = 9 * (1 * 4 + 4 * 6 + 6 * 8), 2 * (4 + 6 + 8)
     assert sum(parameter.numel() for parameter in net.parameters()) == (
-        convolutions + norms + (8 * 4 * 4 + 1) * 12 + (12 + 1) * 5 + 1
+        convolutions + norms + (8 * 4 * 4 + 1) * 5 + 1
     )
     images = torch.zeros(2, 105, 105)
     assert net.eval()(images).isnan().all()
@@ -47,7 +47,7 @@ def test_blocks_are_those_written_out(synthetic_drawings):
         x = F.relu(x)
         if n < 2:
             x = F.max_pool2d(x, 2)
-    codes = net.code(F.relu(net.hidden(x.flatten(1))))
+    codes = net.code(x.flatten(1))
     torch.testing.assert_close(net(images), codes, atol=1e-5, rtol=1e-5)
     set_order(net, torch.channels_last)
     torch.testing.assert_close(net(images), codes, atol=1e-5, rtol=1e-5)
@@ -59,3 +59,22 @@ def test_whole_drawings_are_resampled_where_they_are_not_normalised():
     shares = even_shares(105, 16)
     torch.testing.assert_close(make_net(normalised=False).resample(image), shares @ image @ shares.T)
     assert make_net(normalised=False).resample(image).sum() < 0.2 * make_net().resample(image).sum()
+
+
+@torch.no_grad()
+def test_whitened_codes_of_a_class_vary_alike_in_every_direction(synthetic_drawings):
+    net = make_net().eval()
+    images = torch.from_numpy(synthetic_drawings.unpack()[:6, :10].reshape(60, 105, 105)).float()
+    within = within_classes(net(images))
+    before = torch.linalg.eigvalsh(within)
+    net.whiten(within)
+    after = torch.linalg.eigvalsh(within_classes(net(images)))
+    expected = before / (before + 0.5 * before.mean())
+    np.testing.assert_allclose(after, expected.sort().values, rtol=1e-3)
+    assert before[-1] / before[0] > 2 * after[-1] / after[0]
+
+
+def within_classes(codes):
+    deviations = codes.double().unflatten(0, (6, 10))
+    deviations = (deviations - deviations.mean(1, keepdim=True)).flatten(0, 1)
+    return deviations.T @ deviations / 60

@@ -97,18 +97,6 @@ def test_all_pairs_of_codes_score_as_every_pair_of_images_on_its_own(images, mon
 
 
 @torch.no_grad()
-def test_codes_are_compared_by_the_cosine_of_what_they_differ_from_one_half_by(images):
-    net = KochSmall((2, 3, 3, 4), 8, cosine=True).initialise(generator()).eval()
-    queries, supports = torch.rand(2, 8, generator=generator()), torch.rand(3, 8, generator=generator(1))
-    q, s = queries.double().numpy() - 0.5, supports.double().numpy() - 0.5
-    cosines = q @ s.T / np.outer(np.linalg.norm(q, axis=1), np.linalg.norm(s, axis=1))
-    np.testing.assert_allclose(net.compare(queries, supports), 10 * (cosines - 0.5), atol=1e-5)
-    np.testing.assert_allclose(net.judge(queries, supports[:2]), 10 * (cosines.diagonal() - 0.5), atol=1e-5)
-    net.output.border.fill_(0.25)
-    np.testing.assert_allclose(net.compare(queries, supports), 10 * (cosines - 0.25), atol=1e-5)
-
-
-@torch.no_grad()
 def test_normalised_drawings_are_cropped_to_their_ink(images):
     plain, normalised = small_pair(), KochSmall((2, 3, 3, 4), 8, normalised=True).eval()
     normalised.load_state_dict(plain.state_dict())

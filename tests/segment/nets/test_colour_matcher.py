@@ -1,8 +1,9 @@
 """The colour matcher alone: sizes, codes, initial weights."""
 
+import pytest
 import torch
 
-from oneshot.segment.nets.colour_matcher import N_CODE, ColourMatcher
+from oneshot.segment.nets.colour_matcher import ColourMatcher
 
 
 def make_net(seed: int = 0) -> ColourMatcher:
@@ -15,21 +16,22 @@ def test_initial_weights_come_from_the_generator_alone() -> None:
     torch.manual_seed(2)
     other = make_net()
     torch.testing.assert_close(one.state_dict(), other.state_dict(), atol=0, rtol=0)
-    assert not torch.equal(one.target_encoder.hidden.weight, make_net(1).target_encoder.hidden.weight)
-    assert not torch.equal(one.target_encoder.hidden.weight, one.group_encoder.hidden.weight)
+    assert not torch.equal(one.whole.targets.hidden.weight, make_net(1).whole.targets.hidden.weight)
+    assert not torch.equal(one.whole.targets.hidden.weight, one.whole.groups.hidden.weight)
 
 
-def test_codes_have_length_one_and_belong_to_their_crop_alone() -> None:
-    net = make_net().eval()
+@pytest.mark.parametrize(("pair", "n_code"), [("whole", 128), ("glance", 32)])
+def test_codes_have_length_one_and_belong_to_their_crop_alone(pair: str, n_code: int) -> None:
+    encoder = getattr(make_net().eval(), pair).groups
     pixels, shapes = torch.rand(5, 2, 28, 28), torch.randn(5, 4)
     with torch.no_grad():
-        codes, numbers = net.group_encoder(pixels, shapes)
-        alone, number = net.group_encoder(pixels[3:4], shapes[3:4])
-    assert codes.shape == (5, N_CODE)
+        codes, numbers = encoder(pixels, shapes)
+        alone, number = encoder(pixels[3:4], shapes[3:4])
+    assert codes.shape == (5, n_code)
     assert numbers.shape == (5,)
     torch.testing.assert_close(codes.norm(dim=1), torch.ones(5))
     torch.testing.assert_close((alone[0], number[0]), (codes[3], numbers[3]))
 
 
 def test_the_number_of_parameters_is_known() -> None:
-    assert sum(parameter.numel() for parameter in ColourMatcher().parameters()) == 815_619
+    assert sum(parameter.numel() for parameter in ColourMatcher().parameters()) == 853_734
