@@ -21,11 +21,14 @@ from stages.source import read_manifest
 if TYPE_CHECKING:
     from torch import nn
 
+    from oneshot.classify.protocols import Protocols
+    from oneshot.classify.scoring import Scorer
     from oneshot.clutter.scenes import Scenes
     from oneshot.segment.batches import PixelStatistics
     from oneshot.training.speed import Speed
 
 SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
+SHOWN_MISTAKES = 12  # of a classifier
 PLOTTED = ("euclidean", "guess")  # baselines with figures of rising N-way
 
 
@@ -82,6 +85,7 @@ def evaluate_classification(params: Params) -> None:
     outside, not_computed = read_outside(protocols)
     speed = choose_speed(params.device, "plain")
     networks: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, about in read_trained(params, CLASSIFICATION).items():
         scorer = NetworkScorer(load_network(weights_of(CLASSIFICATION, name), NETS)[0], speed)
         pairs = find_pairs(scorer, protocols, about["recipe"])
@@ -89,6 +93,7 @@ def evaluate_classification(params: Params) -> None:
         found = score_everything(scorer, protocols, outside, pairs, names)
         networks[name] = describe_classification(about)
         networks[name]["figures"] = to_json(summarise_classification(found))
+        arrays[f"{name}/mistakes"] = show_mistakes(scorer, protocols)
     baselines = {}
     for name, baseline in make_baselines(params.seed).items():
         chosen = choose_benchmarks(name, [*outside, *protocols.lists], params.scale.classification.hausdorff)
@@ -103,6 +108,17 @@ def evaluate_classification(params: Params) -> None:
         "baselines": baselines,
     }
     write_json(METRICS / f"{CLASSIFICATION}.json", metrics)
+    save_arrays(PREDICTIONS / f"{CLASSIFICATION}.npz", **arrays)
+
+
+def show_mistakes(scorer: "Scorer", protocols: "Protocols") -> np.ndarray:
+    """Choose wrong answers on the first benchmark for the pictures: query, answer and right class."""
+    from oneshot.classify.scoring import find_mistakes
+
+    (episodes,) = next(iter(protocols.lists.values()))()
+    numbers = episodes.needed()
+    images = protocols.unpack(numbers)
+    return find_mistakes(scorer, images, episodes.renumbered(numbers), SHOWN_MISTAKES)
 
 
 def read_trained(params: Params, task: str) -> dict[str, dict[str, Any]]:

@@ -179,6 +179,13 @@ def test_classifiers_and_baselines_have_figures_on_every_benchmark(classes: Path
     assert baselines["hausdorff"] == {"within-alphabet"}
     assert baselines["cosine"] == benchmarks
     assert baselines["euclidean"] > benchmarks | rising
-    first = Path("metrics/classification.json").read_bytes()
+    written = [Path("metrics/classification.json"), Path("predictions/classification.npz")]
+    first = [path.read_bytes() for path in written]
     stage.main("classification")
-    assert Path("metrics/classification.json").read_bytes() == first
+    assert [path.read_bytes() for path in written] == first
+    with np.load(written[1]) as mistakes:
+        assert set(mistakes) == {f"{name}/mistakes" for name in found["networks"]}
+        for images in mistakes.values():
+            assert 0 < len(images) <= stage.SHOWN_MISTAKES
+            assert images.shape[1:] == (3, 105, 105)
+            assert images.max() == 1
