@@ -63,9 +63,9 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
             rendered = read_sets_manifest(level)
             for one in of_level:
                 net, recorded = loaded[one.name]
-                scores, masks = score_level(net, level, sets, statistics, size=size, speed=speed)
+                scores, shown = score_level(net, level, sets, statistics, size=size, speed=speed)
                 networks[one.name]["figures"] |= to_json(summarise_segmentation(scores))
-                arrays |= keep_predictions(one.name, scores, masks)
+                arrays |= keep_predictions(one.name, scores, shown)
                 for key in scores.keys() & recorded.keys():
                     split = key.split("/")[-2]
                     if key.endswith("/iou") and are_published(one, f"{level}/{split}", rendered[split]):

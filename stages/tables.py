@@ -40,7 +40,7 @@ FACT_FILES: dict[Task, str] = {"segmentation": "segmentation", "classification":
 PAGE = Path("docs/results.md")
 SUMMARY = METRICS / "summary"
 EXAMPLES_A_LEVEL = 2
-GROUP_ARRAYS = ("crops", "scores", "is_target")  # of a level's first scene
+GROUP_ARRAYS = ("scene", "target", "crops", "scores", "is_target")
 MISTAKE_FILES = {Kind.RECORDED: "rechecked-classification", Kind.HERE: CLASSIFICATION}
 
 
@@ -140,20 +140,15 @@ def read_examples(clutter_level: int, shown: Mapping[str, Shown]) -> list[Exampl
 
 
 def read_groups(shown: Mapping[int, Mapping[str, Shown]]) -> list[RankedGroups]:
-    """Read the groups that the colour matcher ranked in the first scene of every level, if there is one."""
-    from oneshot.clutter.parts import read_set
-
+    """Read the groups that the colour matcher ranked in one scene of every level, if there is one."""
     ranked = []
     for level in CLUTTER_LEVELS:
         one = shown[level].get(NET_TITLES[COLOUR_MATCHER])
         if one is None:
             continue
+        key = f"{one.key.removesuffix(OWN_ANSWER)}groups/{SHOWN_SPLIT}"
         with np.load(PREDICTIONS / f"{one.file}.npz") as arrays:
-            key = f"{one.key.removesuffix(OWN_ANSWER)}groups/{SHOWN_SPLIT}"
-            crops, scores, is_target = (arrays[f"{key}/{name}"] for name in GROUP_ARRAYS)
-        scenes = read_set(SCENES, level, SHOWN_SPLIT, 1)
-        (scene,), (target,) = scenes.images(), scenes.targets()
-        ranked.append(RankedGroups(level, scene, target, crops, scores, is_target))
+            ranked.append(RankedGroups(level, *(arrays[f"{key}/{name}"] for name in GROUP_ARRAYS)))
     return ranked
 
 

@@ -14,6 +14,8 @@ PAPER, INK, FAINT = "#10131a", "#f2f0e8", "#8a90a0"
 TRUE_COLOUR, HIT_COLOUR, MISS_COLOUR = (255, 210, 63), (61, 220, 151), (255, 89, 100)
 HEX_HIT, HEX_MISS = "#3ddc97", "#ff5964"  # the same
 TIGHT = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)  # inches
+PANEL, TITLE = 1.15, 0.2  # of a small picture, and of the words above it, in inches
+GAP = 0.15  # between two blocks of pictures, in pictures
 DIMMED = 0.25  # brightness of what is not the target
 
 
@@ -73,16 +75,9 @@ def draw_task(examples: Sequence[Example]) -> Figure:
 def draw_predictions(examples: Sequence[Example], n_columns: int) -> Figure:
     """Draw a grid of examples: target, scene, true mask, and every network's answer in green and red."""
     names = [*dict.fromkeys(name for example in examples for name in example.answers)]
-    n_rows, n_panels = -(-len(examples) // n_columns), 3 + len(names)
-    size = (1.15 * n_panels * n_columns, 1.32 * n_rows)
-    figure = Figure(figsize=size, dpi=110, facecolor=PAPER, layout=TIGHT)
-    axes = figure.subplots(n_rows, n_panels * n_columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for number, example in enumerate(examples):
-        place, column = divmod(number, n_columns)
-        panels = axes[place, n_panels * column : n_panels * (column + 1)]
-        titles = ("scene", "truth", *names) if place == 0 else ("",) * (n_panels - 1)
+    figure, blocks = lay_blocks(len(examples), n_columns, 3 + len(names))
+    for number, (example, panels) in enumerate(zip(examples, blocks, strict=True)):
+        titles = ("scene", "truth", *names) if number < n_columns else ("",) * (2 + len(names))
         show(panels[0], example.target, f"{example.clutter_level} characters")
         show(panels[1], example.scene, titles[0])
         show(panels[2], spotlight(example.scene, example.mask), titles[1])
@@ -97,43 +92,49 @@ def draw_predictions(examples: Sequence[Example], n_columns: int) -> Figure:
 def draw_groups(ranked: Sequence[RankedGroups]) -> Figure:
     """Draw for every scene its target, the scene, and the best groups with scores, the target's framed."""
     n_groups = max((len(one.scores) for one in ranked), default=0)
-    size = (1.15 * (2 + n_groups), 1.4 * max(1, len(ranked)))
-    figure = Figure(figsize=size, dpi=110, facecolor=PAPER, layout=TIGHT)
-    axes = figure.subplots(max(1, len(ranked)), 2 + n_groups, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for line, one in zip(axes, ranked, strict=False):
-        show(line[0], one.target, f"{one.clutter_level} characters")
-        show(line[1], one.scene)
-        for axis, crop, score, is_target in zip(line[2:], one.crops, one.scores, one.is_target, strict=False):
+    figure, blocks = lay_blocks(len(ranked), 1, 2 + n_groups)
+    for one, panels in zip(ranked, blocks, strict=True):
+        show(panels[0], one.target, f"{one.clutter_level} characters")
+        show(panels[1], one.scene)
+        of_groups = zip(one.crops, one.scores, one.is_target, strict=True)
+        for axis, (crop, score, is_target) in zip(panels[2:], of_groups, strict=False):
             show(axis, tint(crop), f"target: {score:.1f}" if is_target else f"{score:.1f}")
             if is_target:
-                axis.spines[:].set(color=HEX_HIT, linewidth=3)
+                axis.spines[:].set(color=HEX_HIT, linewidth=2)
     return figure
 
 
 def draw_mistakes(mistakes: UInt8[np.ndarray, "n 3 h w"], n_columns: int = 3) -> Figure:
     """Draw wrong answers of a classifier: the drawing that was asked, the class answered, the right class."""
-    n_rows = max(1, -(-len(mistakes) // n_columns))
-    figure = Figure(figsize=(3.5 * n_columns, 1.35 * n_rows), dpi=110, facecolor=PAPER, layout=TIGHT)
-    axes = figure.subplots(n_rows, 3 * n_columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for number, images in enumerate(mistakes):
-        place, column = divmod(number, n_columns)
-        panels = axes[place, 3 * column : 3 * (column + 1)]
+    figure, blocks = lay_blocks(len(mistakes), n_columns, 3)
+    for number, (images, panels) in enumerate(zip(mistakes, blocks, strict=True)):
         for axis, image, title in zip(panels, images, ("query", "answer", "right"), strict=True):
-            show(axis, np.repeat(255 - 255 * image[:, :, None], 3, axis=2), title if place == 0 else "")
+            picture = np.repeat(255 - 255 * image[:, :, None], 3, axis=2)
+            show(axis, picture, title if number < n_columns else "")
         panels[1].spines[:].set(color=HEX_MISS, linewidth=2)
         panels[2].spines[:].set(color=HEX_HIT, linewidth=2)
     return figure
+
+
+def lay_blocks(n_blocks: int, n_columns: int, n_panels: int) -> tuple[Figure, list[list[Axes]]]:
+    """Lay out blocks of panels side by side, row after row, with gaps between columns."""
+    n_rows = max(1, -(-n_blocks // n_columns))
+    widths = (([1.0] * n_panels + [GAP]) * n_columns)[:-1]
+    size = (PANEL * sum(widths), (PANEL + TITLE) * n_rows)
+    figure = Figure(figsize=size, dpi=110, facecolor=PAPER, layout=TIGHT)
+    axes = figure.subplots(n_rows, len(widths), squeeze=False, width_ratios=widths)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    places = [divmod(number, n_columns) for number in range(n_blocks)]
+    starts = [(row, (n_panels + 1) * column) for row, column in places]
+    return figure, [[*axes[row, start : start + n_panels]] for row, start in starts]
 
 
 def show(axis: Axes, image: np.ndarray, title: str = "") -> None:
     axis.imshow(image, interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     axis.set_axis_on()
-    axis.set_title(title, color=FAINT, fontsize=8, pad=2)
+    axis.set_title(title, color=FAINT, fontsize=8, pad=3)
     axis.spines[:].set_color("#2a2f3a")
 
 

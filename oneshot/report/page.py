@@ -7,7 +7,7 @@ from oneshot.report.tables import NOTHING
 
 GROUPS_WORDS = (
     "*Target, scene, and the groups of pixels of one colour that the colour matcher ranks first, with their "
-    "scores: the group's ink white, other characters' ink grey, the target's group framed. The first scene "
+    "scores: the group's ink white, other characters' ink grey, the target's group framed. The second scene "
     "of each test set with one-shot characters.*"
 )
 MISTAKES_WORDS = (

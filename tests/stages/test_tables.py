@@ -34,6 +34,7 @@ old
 """
 
 GROUPS = {
+    "scene": SETS["test-one-shot"].images()[1], "target": SETS["test-one-shot"].targets()[1],
     "crops": np.full((2, 2, 28, 28), 128, np.uint8), "scores": np.array([2.0, 1.0], np.float32),
     "is_target": np.array([True, False]),
 }  # fmt: skip
@@ -129,7 +130,7 @@ def test_groups_are_those_of_the_colour_matcher_that_is_shown(checkout: Path) ->
     shown = {level: matcher if level == 4 else {} for level in tables.CLUTTER_LEVELS}
     (ranked,) = tables.read_groups(shown)
     assert ranked.clutter_level == 4
-    assert np.array_equal(ranked.target, SETS["test-one-shot"].targets()[0])
+    assert np.array_equal(ranked.target, SETS["test-one-shot"].targets()[1])
     assert ranked.scores.tolist() == [2.0, 1.0]
 
 
