@@ -21,11 +21,16 @@ from stages.source import read_manifest
 if TYPE_CHECKING:
     from torch import nn
 
+    from oneshot.classify.protocols import Protocols
+    from oneshot.classify.scoring import Scorer
     from oneshot.clutter.scenes import Scenes
     from oneshot.segment.batches import PixelStatistics
     from oneshot.training.speed import Speed
 
 SHOWN_SCENES = 8  # whose predicted masks are kept for the pictures
+SHOWN_GROUPS = 8  # of a scene, as a colour matcher ranks them
+GROUPED = 1  # that scene: at all levels the first one has the same target
+SHOWN_MISTAKES = 12  # of a classifier
 PLOTTED = ("euclidean", "guess")  # baselines with figures of rising N-way
 
 
@@ -60,9 +65,9 @@ def evaluate_segmentation(params: Params) -> None:
         ink |= to_json(summarise_segmentation(scores))
         for name, net in loaded.items():
             if level in list_levels(name):
-                found, masks = score_level(net, level, sets, statistics, size=size, speed=speed)
+                found, shown = score_level(net, level, sets, statistics, size=size, speed=speed)
                 networks[name]["figures"] |= to_json(summarise_segmentation(found))
-                arrays |= keep_predictions(name, found, masks)
+                arrays |= keep_predictions(name, found, shown)
     metrics = {"scale": params.scale_name, "networks": networks, "all_ink": {"figures": ink}}
     write_json(METRICS / f"{SEGMENTATION}.json", metrics)
     save_arrays(PREDICTIONS / f"{SEGMENTATION}.npz", **arrays)
@@ -82,6 +87,7 @@ def evaluate_classification(params: Params) -> None:
     outside, not_computed = read_outside(protocols)
     speed = choose_speed(params.device, "plain")
     networks: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, about in read_trained(params, CLASSIFICATION).items():
         scorer = NetworkScorer(load_network(weights_of(CLASSIFICATION, name), NETS)[0], speed)
         pairs = find_pairs(scorer, protocols, about["recipe"])
@@ -89,6 +95,7 @@ def evaluate_classification(params: Params) -> None:
         found = score_everything(scorer, protocols, outside, pairs, names)
         networks[name] = describe_classification(about)
         networks[name]["figures"] = to_json(summarise_classification(found))
+        arrays[f"{name}/mistakes"] = show_mistakes(scorer, protocols)
     baselines = {}
     for name, baseline in make_baselines(params.seed).items():
         chosen = choose_benchmarks(name, [*outside, *protocols.lists], params.scale.classification.hausdorff)
@@ -103,6 +110,17 @@ def evaluate_classification(params: Params) -> None:
         "baselines": baselines,
     }
     write_json(METRICS / f"{CLASSIFICATION}.json", metrics)
+    save_arrays(PREDICTIONS / f"{CLASSIFICATION}.npz", **arrays)
+
+
+def show_mistakes(scorer: "Scorer", protocols: "Protocols") -> np.ndarray:
+    """Choose wrong answers on the first benchmark for the pictures: query, answer and right class."""
+    from oneshot.classify.scoring import find_mistakes
+
+    (episodes,) = next(iter(protocols.lists.values()))()
+    numbers = episodes.needed()
+    images = protocols.unpack(numbers)
+    return find_mistakes(scorer, images, episodes.renumbered(numbers), SHOWN_MISTAKES)
 
 
 def read_trained(params: Params, task: str) -> dict[str, dict[str, Any]]:
@@ -192,18 +210,21 @@ def score_level(
     size: Evaluate,
     speed: "Speed",
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Score every answer of a network on every test set, and predict the masks of their first scenes.
+    """Score every answer of a network on every test set, and give what the pictures show of the first scenes.
 
-    Scores as `oneshot.records.results` keeps them; masks, by <level>/answer/<split>, are of its own answer. A
-    MaskNet, which decodes every scene 144 times, is scored on fewer scenes.
+    Scores as `oneshot.records.results` keeps them. Shown are <level>/answer/<split>/masks, of its own answer,
+    and <level>/groups/<split>/..., the groups of one scene as a colour matcher ranks them. A MaskNet, which
+    decodes every scene 144 times, is scored on fewer scenes.
     """
     from oneshot.segment.evaluate import evaluate_answers, segment
+    from oneshot.segment.evaluate_matcher import rank_groups
     from oneshot.segment.metrics import has_same_class_distractor
+    from oneshot.segment.nets.colour_matcher import ColourMatcher
     from oneshot.segment.nets.masknet import MaskNet
 
     n_scenes = size.n_masknet_scenes if isinstance(net, MaskNet) else size.n_scenes
     scores: dict[str, np.ndarray] = {}
-    masks: dict[str, np.ndarray] = {}
+    shown: dict[str, np.ndarray] = {}
     for split, whole in sets.items():
         scenes = whole[:n_scenes]
         scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes)
@@ -211,14 +232,18 @@ def score_level(
         for answer, result in answers.items():
             place = f"{level}/{answer}/{split}"
             scores[f"{place}/iou"], scores[f"{place}/hits"] = result.iou, result.hits
-        masks[f"{level}/{OWN_ANSWER}/{split}"] = segment(net, scenes[:SHOWN_SCENES], statistics, speed=speed)
-    return scores, masks
+        some = scenes[:SHOWN_SCENES]
+        shown[f"{level}/{OWN_ANSWER}/{split}/masks"] = segment(net, some, statistics, speed=speed)
+        if isinstance(net, ColourMatcher):
+            ranked = rank_groups(net, scenes[GROUPED : GROUPED + 1], SHOWN_GROUPS, speed=speed)
+            shown |= {f"{level}/groups/{split}/{name}": array for name, array in ranked.items()}
+    return scores, shown
 
 
-def keep_predictions(name: str, scores: Scores, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Name every scene's scores and the first masks by their network."""
-    kept = {f"{name}/{key}": array for key, array in scores.items() if not key.endswith("/same_class")}
-    return kept | {f"{name}/{place}/masks": found for place, found in masks.items()}
+def keep_predictions(name: str, scores: Scores, shown: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Name every scene's scores, and what the pictures show, by their network."""
+    kept = {key: array for key, array in scores.items() if not key.endswith("/same_class")}
+    return {f"{name}/{key}": array for key, array in (kept | dict(shown)).items()}
 
 
 def to_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:

@@ -14,9 +14,18 @@ from oneshot.records.recheck import compare_answers, compare_scenes, is_choice
 from oneshot.records.results import summarise_classification, summarise_segmentation
 from oneshot.records.run import WEIGHTS, Run, Task, read_runs
 from stages.command import run
-from stages.evaluate import keep_predictions, read_sets_manifest, read_test_sets, score_level, to_json
+from stages.evaluate import (
+    keep_predictions,
+    read_sets_manifest,
+    read_test_sets,
+    score_level,
+    show_mistakes,
+    to_json,
+)
 from stages.places import METRICS, PREDICTIONS, RECORDED
 from stages.source import find_source
+
+MISTAKES = PREDICTIONS / "rechecked-classification.npz"
 
 
 def main(task: Task) -> None:
@@ -52,9 +61,9 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
             rendered = read_sets_manifest(level)
             for one in of_level:
                 net, recorded = loaded[one.name]
-                scores, masks = score_level(net, level, sets, statistics, size=size, speed=speed)
+                scores, shown = score_level(net, level, sets, statistics, size=size, speed=speed)
                 networks[one.name]["figures"] |= to_json(summarise_segmentation(scores))
-                arrays |= keep_predictions(one.name, scores, masks)
+                arrays |= keep_predictions(one.name, scores, shown)
                 for key in scores.keys() & recorded.keys():
                     split = key.split("/")[-2]
                     if key.endswith("/iou") and are_published(one, f"{level}/{split}", rendered[split]):
@@ -78,6 +87,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
     if not runs or (source := find_source(params)) != "omniglot":
         if runs:
             print(f"{source} says nothing of recorded networks")
+        save_arrays(MISTAKES)
         return {}
     # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
     from oneshot.classify.protocols import draw_once
@@ -89,6 +99,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
     outside, _ = read_outside(protocols)
     speed = choose_speed(params.device, "plain")
     networks: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
     for one in runs:
         net, recorded = load_recorded(one)
         scorer = NetworkScorer(net, speed)
@@ -102,6 +113,8 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
                 if name in recorded  # MNIST may not have been there when it was recorded
             },
         }
+        arrays[f"{one.name}/mistakes"] = show_mistakes(scorer, protocols)
+    save_arrays(MISTAKES, **arrays)
     return networks
 
 

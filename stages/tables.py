@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,23 @@ import pandas as pd
 from oneshot.files import write_json, write_text
 from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
-from oneshot.records.run import Run, Task, read_runs
+from oneshot.records.run import OWN_ANSWER, Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
 from oneshot.report.curves import draw_iou_over_clutter, draw_oracles, draw_rising_ways
-from oneshot.report.figures import Example, draw_predictions, draw_task, list_examples, save_figure
-from oneshot.report.headlines import head_classification, head_segmentation
+from oneshot.report.figures import (
+    Answer,
+    Example,
+    RankedGroups,
+    draw_groups,
+    draw_mistakes,
+    draw_predictions,
+    draw_task,
+    save_figure,
+)
+from oneshot.report.headlines import head_classification, head_segmentation, rank_networks
 from oneshot.report.page import replace_block, write_results
+from oneshot.report.published_rows import COLOUR_MATCHER, NET_TITLES
 from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_ablation, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
@@ -28,7 +39,9 @@ from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, SCENE
 FACT_FILES: dict[Task, str] = {"segmentation": "segmentation", "classification": "koch"}
 PAGE = Path("docs/results.md")
 SUMMARY = METRICS / "summary"
-EXAMPLES_A_LEVEL = 4
+EXAMPLES_A_LEVEL = 2
+GROUP_ARRAYS = ("scene", "target", "crops", "scores", "is_target")
+MISTAKE_FILES = {Kind.RECORDED: "rechecked-classification", Kind.HERE: CLASSIFICATION}
 
 
 def main() -> None:
@@ -98,28 +111,55 @@ def to_csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def draw(rows: dict[str, pd.DataFrame], shown: dict[int, Shown | None]) -> None:
+def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]]) -> None:
     """Draw all pictures into figures/."""
     examples = {level: read_examples(level, shown[level]) for level in CLUTTER_LEVELS}
     save_figure(draw_task([examples[level][0] for level in (4, 16, 64, 256)]), FIGURES / "task.png")
     pictures = [example for of_level in examples.values() for example in of_level]
-    save_figure(draw_predictions(pictures, EXAMPLES_A_LEVEL // 2), FIGURES / "predictions.png")
+    save_figure(draw_predictions(pictures, EXAMPLES_A_LEVEL), FIGURES / "predictions.png")
+    save_figure(draw_groups(read_groups(shown)), FIGURES / "groups.png")
     save_figure(draw_iou_over_clutter(rows[SEGMENTATION]), FIGURES / "iou_over_clutter.png")
     save_figure(draw_oracles(rows[SEGMENTATION]), FIGURES / "oracles.png")
     save_figure(draw_rising_ways(rows[CLASSIFICATION]), FIGURES / "rising_ways.png")
+    save_figure(draw_mistakes(read_mistakes(rows[CLASSIFICATION])), FIGURES / "mistakes.png")
 
 
-def read_examples(clutter_level: int, shown: Shown | None) -> list[Example]:
-    """Read the first scenes of a level with the answers of the chosen network, if there is one."""
+def read_examples(clutter_level: int, shown: Mapping[str, Shown]) -> list[Example]:
+    """Read the first scenes of a level with the answers of the chosen networks."""
     from oneshot.clutter.parts import read_set  # loads numba, which takes a second
 
     scenes = read_set(SCENES, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
-    found = (scenes.images(), scenes.targets(), scenes.masks)
-    if shown is None:
-        return list_examples(clutter_level, *found)
-    with np.load(PREDICTIONS / f"{shown.file}.npz") as arrays:
-        masks, ious = (arrays[f"{shown.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
-        return list_examples(clutter_level, *found, masks, ious.tolist())
+    answers: list[dict[str, Answer]] = [{} for _ in range(len(scenes))]
+    for title, one in shown.items():
+        with np.load(PREDICTIONS / f"{one.file}.npz") as arrays:
+            masks, ious = (arrays[f"{one.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
+        for place, of_scene in enumerate(answers):
+            of_scene[title] = Answer(masks[place], float(ious[place]))
+    found = zip(scenes.images(), scenes.targets(), scenes.masks, answers, strict=True)
+    return [Example(clutter_level, *of_scene) for of_scene in found]
+
+
+def read_groups(shown: Mapping[int, Mapping[str, Shown]]) -> list[RankedGroups]:
+    """Read the groups that the colour matcher ranked in one scene of every level, if there is one."""
+    ranked = []
+    for level in CLUTTER_LEVELS:
+        one = shown[level].get(NET_TITLES[COLOUR_MATCHER])
+        if one is None:
+            continue
+        key = f"{one.key.removesuffix(OWN_ANSWER)}groups/{SHOWN_SPLIT}"
+        with np.load(PREDICTIONS / f"{one.file}.npz") as arrays:
+            ranked.append(RankedGroups(level, *(arrays[f"{key}/{name}"] for name in GROUP_ARRAYS)))
+    return ranked
+
+
+def read_mistakes(rows: pd.DataFrame) -> np.ndarray:
+    """Read wrong answers of the classifier that is best on the trials that select, recorded ones first."""
+    for kind, file in MISTAKE_FILES.items():
+        with np.load(PREDICTIONS / f"{file}.npz") as arrays:
+            for name in rank_networks(choose(rows, kind=kind, further=False)):
+                if f"{name}/mistakes" in arrays:
+                    return np.asarray(arrays[f"{name}/mistakes"])
+    return np.zeros((0, 3, 1, 1), np.uint8)
 
 
 if __name__ == "__main__":

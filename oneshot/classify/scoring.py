@@ -104,9 +104,38 @@ def score_lists(
 ) -> Hits:
     """Score several lists as `score_episodes` does one, each image encoded once for all of them."""
     numbers = np.unique(np.concatenate([episodes.needed() for episodes in lists]))
+    codes = _encode(scorer, images, numbers, batch_size)
+    of_codes = [episodes.renumbered(numbers) for episodes in lists]
+    return [_answer_list(scorer, codes, episodes) == episodes.answers for episodes in of_codes]
+
+
+@torch.no_grad()
+def find_mistakes(
+    scorer: Scorer, images: UInt8[np.ndarray, "n h w"], episodes: Episodes, n_most: int
+) -> UInt8[np.ndarray, "mistakes 3 h w"]:
+    """Show wrong answers, spread over the list: the query, the class that was answered and the right one.
+
+    images: what the episodes' image numbers count. Of classes with several shots the first is shown.
+    """
+    numbers = episodes.needed()
+    codes = _encode(scorer, images, numbers, BATCH_SIZE)
+    answers = _answer_list(scorer, codes, episodes.renumbered(numbers))
+    wrong = np.argwhere(answers != episodes.answers)
+    places = np.linspace(0, len(wrong) - 1, min(n_most, len(wrong))).round().astype(int)
+    episode, query = wrong[places].T
+    shown = episodes.support[:, :: episodes.n_shot]
+    right = episodes.answers[episode, query]
+    found = [episodes.queries[episode, query]]
+    found += [shown[episode, classes] for classes in (answers[episode, query], right)]
+    return images[np.stack(found, 1)]
+
+
+def _encode(
+    scorer: Scorer, images: UInt8[np.ndarray, "n h w"], numbers: Int32[np.ndarray, " m"], batch_size: int
+) -> Tensor:
+    """Encode the images of these numbers, in their order."""
     starts = range(0, len(numbers), batch_size)
-    codes = torch.cat([scorer.encode(images[numbers[start : start + batch_size]]) for start in starts])
-    return [_score_list(scorer, codes, episodes.renumbered(numbers)) for episodes in lists]
+    return torch.cat([scorer.encode(images[numbers[start : start + batch_size]]) for start in starts])
 
 
 def score_queries(
@@ -123,14 +152,15 @@ def score_queries(
     return scorer.compare(queries, classes.flatten(0, 1)).unflatten(1, classes.shape[:2]).mean(2)
 
 
-def _score_list(scorer: Scorer, codes: Tensor, episodes: Episodes) -> Bool[np.ndarray, "episodes queries"]:
+def _answer_list(scorer: Scorer, codes: Tensor, episodes: Episodes) -> Int[np.ndarray, "episodes queries"]:
+    """Give the class that is answered to every query."""
     answers = []
     for support, queries in zip(episodes.support, episodes.queries, strict=True):
         shown, asked = codes[_index(support, codes)], codes[_index(queries, codes)]
         scores = score_queries(scorer, asked, shown, episodes.n_way, episodes.n_shot)
         answers.append(scores.argmax(1))  # the first of several maxima
     # One transfer for all episodes: reading each back would make a GPU wait.
-    return torch.stack(answers).cpu().numpy() == episodes.answers
+    return torch.stack(answers).cpu().numpy()
 
 
 def _index(numbers: Int32[np.ndarray, " n"], codes: Tensor) -> Int[Tensor, " n"]:

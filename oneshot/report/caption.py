@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from oneshot.records.run import OWN_ANSWER
-from oneshot.report.published_rows import NET_TITLES
+from oneshot.report.published_rows import NET_TITLES, VARIANTS
 from oneshot.report.rows import ALL, Kind, choose, find_place
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
 
@@ -23,35 +23,41 @@ class Shown:
     who: str
 
 
-def choose_shown(rows: pd.DataFrame, level: int) -> Shown | None:
-    """Choose a rechecked network of the usual seed, else one trained here, if there is any.
+def choose_shown(rows: pd.DataFrame, level: int) -> dict[str, Shown]:
+    """Choose a network of every kind, by its title: a rechecked one of the usual seed, else one trained here.
 
-    Siamese-U-Net goes before MaskNet, recipe fast before published, a level's own network before a joint one.
+    Recipe fast goes before published, a level's own network before a joint one.
     """
     found = choose(rows, clutter_level=level, split=SHOWN_SPLIT, metric="iou", subset=ALL, answer=OWN_ANSWER)
     found = choose(found, kind=[*FILES], further=False)
-    if found.empty:
-        return None
+    found = found[found["net"].notna() & ~found["net"].isin([*VARIANTS])]
 
     def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
         recipe = find_place(("fast", "published"), str(row["recipe"]))
-        return row["kind"] == Kind.HERE, find_place(NET_TITLES, str(row["net"])), recipe, row["joint"]
+        return row["kind"] == Kind.HERE, recipe, row["joint"]
 
-    first = min(found.to_dict("records"), key=key)
-    whose = f"{title_net(first['net'])}, {first['title']}"
-    kind, place = first["kind"], f"{level}/{OWN_ANSWER}"
+    nets = sorted(dict.fromkeys(found["net"]), key=lambda net: find_place(NET_TITLES, net))
+    return {title_net(net): show_row(min(choose(found, net=net).to_dict("records"), key=key)) for net in nets}
+
+
+def show_row(row: Mapping[Any, Any]) -> Shown:
+    kind, place = row["kind"], f"{row['clutter_level']}/{OWN_ANSWER}"
     if kind == Kind.RECHECKED:
-        return Shown(FILES[kind], f"{first['run']}/{place}", f"recorded networks ({whose})")
-    return Shown(FILES[kind], f"{first['network']}/{place}", f"the network trained here ({whose})")
+        return Shown(FILES[kind], f"{row['run']}/{place}", f"{row['title']}, recorded")
+    return Shown(FILES[kind], f"{row['network']}/{place}", f"{row['title']}, trained here")
 
 
-def render_caption(shown: Mapping[int, Shown | None]) -> str:
-    """Write whose answers the picture of predictions shows, level by level."""
-    levels: dict[str, list[str]] = {}
-    for level, one in shown.items():
-        levels.setdefault(one.who if one else "no network", []).append(str(level))
-    answers = "; ".join(f"at {', '.join(of_who)} characters of {who}" for who, of_who in levels.items())
+def render_caption(shown: Mapping[int, Mapping[str, Shown]]) -> str:
+    """Write whose answers the picture of predictions shows, network by network."""
+    levels: dict[str, dict[str, list[str]]] = {}
+    for level, of_level in shown.items():
+        for title, one in of_level.items():
+            levels.setdefault(title, {}).setdefault(one.who, []).append(str(level))
+    answers = "; ".join(
+        f"{title}: " + ", ".join(f"{who}, at {', '.join(of_who)} characters" for who, of_who in whose.items())
+        for title, whose in levels.items()
+    )
     return (
-        "*Target, scene, truth, answer: green pixels are right, red ones wrong, yellow ones missed. One-shot "
-        f"characters, the first scenes of each test set. Answers {answers}.*"
+        "*Target, scene, truth, answers: green pixels are right, red ones wrong, yellow ones missed. "
+        f"One-shot characters, the first scenes of each test set. {answers or 'No network answers'}.*"
     )

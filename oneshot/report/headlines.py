@@ -102,7 +102,6 @@ def head_classification(rows: pd.DataFrame) -> str:
     """
     rows = choose(rows, further=False)
     rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
-    rows = rows.assign(who=rows["run"].where(rows["run"].notna(), rows["network"]))
     known = BENCHMARKS
     if choose(rows, kind=Kind.PUBLISHED).empty:
         names = [name for name in dict.fromkeys(rows["benchmark"]) if name not in SELECTING_TRIALS]
@@ -143,7 +142,8 @@ def write_published(
 
 
 def rank_networks(rows: pd.DataFrame) -> list[str]:
-    """Rank runs and networks, which `who` names, by the trials that select; those without any come last."""
+    """Rank networks, recorded ones by their runs, by the trials that select; those without any come last."""
+    rows = rows.assign(who=name_owners(rows))
     names = [*dict.fromkeys(rows["who"])]
     scores = {
         trials: choose(rows, benchmark=trials).set_index("who")["value"].to_dict()
@@ -155,9 +155,15 @@ def rank_networks(rows: pd.DataFrame) -> list[str]:
     return sorted(names, key=lambda name: -float(scores[trials].get(name, -1.0)))
 
 
+def name_owners(rows: pd.DataFrame) -> pd.Series:
+    """Name whose every figure is: the run that was recorded, or the network."""
+    return rows["run"].where(rows["run"].notna(), rows["network"])
+
+
 def choose_first(rows: pd.DataFrame, ranked: Sequence[str]) -> pd.DataFrame:
     """Choose the row of the first of some runs or networks that has one."""
-    found = [of_name for name in ranked if not (of_name := choose(rows, who=name)).empty]
+    owners = name_owners(rows)
+    found = [of_name for name in ranked if not (of_name := rows[owners == name]).empty]
     return found[0] if found else rows.iloc[:0]
 
 

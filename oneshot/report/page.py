@@ -5,6 +5,16 @@ from typing import Any
 
 from oneshot.report.tables import NOTHING
 
+GROUPS_WORDS = (
+    "*Target, scene, and the groups of pixels of one colour that the colour matcher ranks first, with their "
+    "scores: the group's ink white, other characters' ink grey, the target's group framed. The second scene "
+    "of each test set with one-shot characters.*"
+)
+MISTAKES_WORDS = (
+    "*Wrong answers, 20-way within an alphabet, of the classifier that is best on the trials that select: "
+    "the drawing that was asked, the class that was answered (red), the right one (green).*"
+)
+
 
 def write_results(
     segmentation: list[str],
@@ -28,11 +38,16 @@ def write_results(
         "## Segmentation",
         "![Targets, scenes, true masks, and the answers of networks](../figures/predictions.png)",
         caption,
+        "![Targets, scenes, and the groups of one colour that the colour matcher ranks first, with their "
+        "scores](../figures/groups.png)",
+        GROUPS_WORDS,
         "![IoU over clutter level](../figures/iou_over_clutter.png)",
         "![IoU over clutter level of both networks, and of the oracles](../figures/oracles.png)",
         *segmentation,
         "## Classification",
         "![Accuracy over the number of characters to choose from](../figures/rising_ways.png)",
+        "![Wrong answers of a classifier: query, answer, right class](../figures/mistakes.png)",
+        MISTAKES_WORDS,
         *classification,
     ]
     return "\n\n".join(paragraphs) + "\n"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from oneshot.segment.answers import SNAPPED
+from oneshot.segment.answers import COSINE, EVERY_CHARACTER, LARGEST_COLOUR, OWN_NUMBER, SNAPPED
 
 # Table 1's columns, and ends of networks' names.
 DISTORTED_ENDS = {"no distortions": "", "affine x 8": "_affine"}
@@ -16,10 +16,10 @@ COLOUR_MATCHER = "colour_matcher"
 NET_TITLES = {"siamese_unet": "Siamese-U-Net", "masknet": "MaskNet", COLOUR_MATCHER: "colour matcher"}
 # Answers of a colour matcher to which only a part of it contributes, or nothing of it.
 MATCHER_PARTS = {
-    "cosine": "cosine alone",
-    "own_number": "own number alone",
-    "largest_colour": "largest colour",
-    "every_character": "every character",
+    COSINE: "cosine alone",
+    OWN_NUMBER: "own number alone",
+    LARGEST_COLOUR: "largest colour",
+    EVERY_CHARACTER: "every character",
 }
 # Colour matchers that were trained without one of its inputs, by their kind.
 VARIANTS = {

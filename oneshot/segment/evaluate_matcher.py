@@ -12,6 +12,7 @@ from oneshot.clutter.scenes import Scenes
 from oneshot.segment.answers import COSINE, EVERY_CHARACTER, LARGEST_COLOUR, OWN, OWN_NUMBER
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.group_batches import shares
+from oneshot.segment.group_kernels import SAMPLES
 from oneshot.segment.groups import Crops, Framing, Groups, crop_groups, crop_targets, group_colours
 from oneshot.segment.metrics import Evaluation, iou, localised
 from oneshot.segment.nets.colour_matcher import ColourMatcher, EncoderPair, GroupEncoder
@@ -161,3 +162,26 @@ def segment_matcher(
     """Mark the group that scores best in every scene; `statistics` are not used."""
     judge = ColourJudge(net, speed or Speed())
     return torch.cat([answer_quickly(judge, some) for some in in_batches(scenes, batch_size)]).numpy()
+
+
+def rank_groups(
+    net: ColourMatcher, scene: Scenes, n_most: int, *, speed: Speed | None = None
+) -> dict[str, np.ndarray]:
+    """Rank the groups of a single scene, best first, as pictures show them: by name what they need.
+
+    `scene` and `target`: images; `crops` (groups x 2 x size x size, 0 to 255: its own ink, other ink);
+    `scores`; `is_target`: which is the target's. One that does not come among the n_most takes the place of
+    the last.
+    """
+    judge = ColourJudge(net, speed or Speed())
+    groups, every_crop, targets = read_scenes(scene, net.framing)
+    looked_at = judge.glance(groups, every_crop, targets)
+    scores = judge.score(net.whole, every_crop, groups.list_all()[0], targets).both.numpy()
+    numbers = 1 + np.lexsort((-scores, ~looked_at))[:n_most]  # those at a glance behind all others
+    target = np.bincount(groups.maps[0][scene.masks[0]], minlength=1).argmax()
+    if target and target not in numbers:
+        numbers[-1] = target
+    pixels = crop_groups(groups, np.zeros_like(numbers), numbers).pixels
+    crops = (pixels.astype(np.int64) * 255 // SAMPLES**2).astype(np.uint8)
+    images = {"scene": scene.images()[0], "target": scene.targets()[0]}
+    return images | {"crops": crops, "scores": scores[numbers - 1], "is_target": numbers == target}

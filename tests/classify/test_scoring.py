@@ -17,6 +17,7 @@ from oneshot.classify.scoring import (
     NetworkScorer,
     Outside,
     describe_everything,
+    find_mistakes,
     find_pairs,
     find_threshold,
     judge_pairs,
@@ -115,6 +116,30 @@ def test_each_image_is_encoded_once_in_batches(images, batch_size):
     assert max(scorer.batches) <= batch_size
     for found, episodes in zip(hits, lists, strict=True):
         np.testing.assert_array_equal(found, score_episodes(Projection(), images, episodes))
+
+
+def test_mistakes_show_the_query_the_class_answered_and_the_right_one(images):
+    class Alike(Projection):
+        def compare(self, queries: Tensor, supports: Tensor) -> Tensor:
+            return torch.zeros(len(queries), len(supports))  # always the first class
+
+    episodes = draw(2)
+    found = find_mistakes(Alike(), images, episodes, 7)
+    assert found.shape == (7, 3, 3, 3)
+    wrong = [(e, q) for e in range(len(episodes)) for q in range(5) if episodes.answers[e, q] != 0]
+    expected = [
+        images[
+            [episodes.queries[e, q], episodes.support[e, 0], episodes.support[e, 2 * episodes.answers[e, q]]]
+        ]
+        for e, q in wrong
+    ]
+    places = [next(n for n, some in enumerate(expected) if np.array_equal(some, one)) for one in found]
+    assert places[0] == 0
+    assert places == sorted(set(places))
+    assert places[-1] > len(wrong) * 3 // 4
+    assert len(find_mistakes(Alike(), images, episodes, 10_000)) == len(wrong)
+    perfect = replace(episodes, answers=np.zeros_like(episodes.answers))
+    assert find_mistakes(Alike(), images, perfect, 7).shape == (0, 3, 3, 3)
 
 
 def test_a_tie_goes_to_the_first_class(images):

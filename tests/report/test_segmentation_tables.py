@@ -3,14 +3,18 @@
 import pytest
 
 from oneshot.report.published_rows import DEFINITIONS, ORACLES, title_answer
+from oneshot.report.rows import collect_rows
 from oneshot.report.segmentation_tables import write_segmentation
 from tests.report.fakes import (
     ORACLE_ANSWERS,
     PUBLISHED,
     cells,
     find_table,
+    make_figures,
+    rechecked_scenes,
     scene_figures,
     scene_network,
+    scene_run,
     segmentation,
     segmentation_rows,
     titles_of,
@@ -118,6 +122,28 @@ def test_covered_targets_stand_beside_uncovered_ones_of_the_networks_that_have_b
         "computed here: `siamese_unet-joint`: covered, n = 900",
     ]  # fmt: skip
     assert [*cells(table, 4).values()] == ["4", "50.0 (48.8 to 52.5)", "25.0 (23.8 to 27.5)"]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_of_a_record_without_covered_targets_the_rechecked_weights_are_shown(recorded: bool) -> None:
+    covered = scene_figures((4,), 90, ("covered-one-shot", "covered-train"), answer=0.25)
+    run = scene_run("siamese_unet-4-fast", (4,), 0.875)
+    if recorded:
+        run = run.model_copy(update={"figures": run.figures | make_figures(covered)})
+    rechecked = rechecked_scenes()
+    rechecked["networks"]["siamese_unet-4-fast"]["figures"] |= covered
+    rows = collect_rows("segmentation", PUBLISHED, segmentation(), rechecked, [run])
+    table = find_table(write_segmentation(rows, PUBLISHED), "Covered targets: IoU in %, one-shot characters")
+    kind = "recorded" if recorded else "recorded weights, evaluated here"
+    (never, covered_title) = titles_of(table)[1:]
+    assert never.startswith(f"{kind}: `siamese_unet-N-fast`, 24 feature maps: never covered")
+    assert cells(table, 4)[covered_title] == "25.0 (23.8 to 27.5)"
+
+
+def test_what_covered_targets_are_is_explained() -> None:
+    networks = segmentation()["networks"]
+    networks["masknet-joint"]["figures"] |= scene_figures((4,), 90, ("covered-train",), answer=0.25)
+    paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
     assert any("visible pixels" in text for text in paragraphs)
 
 

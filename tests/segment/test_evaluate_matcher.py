@@ -10,6 +10,7 @@ from oneshot.segment import evaluate_matcher
 from oneshot.segment.answers import COSINE, EVERY_CHARACTER, LARGEST_COLOUR, OWN, OWN_NUMBER
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers, segment
+from oneshot.segment.evaluate_matcher import rank_groups
 from oneshot.segment.groups import crop_groups, crop_targets, group_colours
 from oneshot.segment.nets import NETS
 from oneshot.segment.nets.colour_matcher import ColourMatcher
@@ -126,3 +127,28 @@ def test_variants_do_not_see_what_they_are_to_do_without() -> None:
             for pair in (make_net(name).whole, make_net(name).glance):
                 equal = torch.equal(pair.groups(pixels, shapes)[0], pair.groups(blind, shapes)[0])
                 assert equal == (name == "colour_matcher_without_others")
+
+
+@pytest.mark.parametrize("scene", [0, 3, 7])
+def test_ranked_groups_are_those_that_score_best_and_the_targets(scene: int) -> None:
+    net, scenes = make_net(), some_scenes()[scene : scene + 1]
+    groups = group_colours(scenes.images())
+    n_groups = int(groups.counts[0])
+    ranked = rank_groups(net, scenes, n_most=100)
+    assert len(ranked["scores"]) == len(ranked["crops"]) == n_groups
+    assert (np.diff(ranked["scores"]) <= 0).all()
+    if scene == 7:  # an empty one
+        assert n_groups == 0
+        return
+    answer = segment(net, scenes, UNUSED)[0]
+    every = np.arange(1, n_groups + 1)
+    crops = crop_groups(groups, np.zeros_like(every), every).pixels
+    same = (ranked["crops"][:, None] == crops.astype(int)[None] * 255 // 4).all((2, 3, 4))
+    assert same.any(1).all()  # small groups may look the same
+    assert any(np.array_equal(groups.maps[0] == number, answer) for number in every[same[0]])
+    (place,) = np.flatnonzero(ranked["is_target"])
+    target = max(every, key=lambda number: (groups.maps[0][scenes.masks[0]] == number).sum())
+    assert target in every[same[place]]
+    few = rank_groups(net, scenes, n_most=2)
+    assert few["scores"].tolist() == [ranked["scores"][0], ranked["scores"][max(1, place)]]
+    assert few["is_target"].tolist() == [place == 0, place > 0]

@@ -18,6 +18,7 @@ from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate_answers, segment
 from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
+from oneshot.segment.nets.colour_matcher import ColourMatcher
 from oneshot.training.tensors import NetworkInfo, save_network
 from stages import evaluate as stage
 from tests.stages.conftest import N_COVERED, N_RENDERED, SETS, covered_scenes, unet
@@ -82,6 +83,21 @@ def test_a_network_is_evaluated_at_the_levels_in_its_name_with_masks_for_the_pic
             np.testing.assert_allclose(arrays[f"{place}/iou"], result.iou, atol=1e-6)
             masks = segment(unet(), whole[: stage.SHOWN_SCENES], statistics)
             assert np.array_equal(arrays[f"{place}/masks"], masks)
+
+
+def test_a_colour_matcher_leaves_the_groups_of_a_scene_for_the_pictures(scenes: Path) -> None:
+    net = ColourMatcher(2).initialise(torch.Generator().manual_seed(0))
+    keep_scene_network("colour_matcher-4", net)
+    found = evaluate_scenes("colour_matcher-4")["networks"]["colour_matcher-4"]["figures"]
+    assert {"4/answer/test-train/iou", "4/largest_colour/test-train/iou"} <= found.keys()
+    with np.load("predictions/segmentation.npz") as arrays:
+        place = "colour_matcher-4/4/groups/test-one-shot"
+        crops, scores, is_target = (arrays[f"{place}/{name}"] for name in ("crops", "scores", "is_target"))
+        np.testing.assert_array_equal(arrays[f"{place}/scene"], SETS["test-one-shot"].images()[1])
+        np.testing.assert_array_equal(arrays[f"{place}/target"], SETS["test-one-shot"].targets()[1])
+    assert 2 <= len(crops) == len(scores) == len(is_target) <= stage.SHOWN_GROUPS
+    assert is_target.sum() == 1
+    assert crops.shape[1:] == (2, 28, 28)
 
 
 def test_marking_every_character_needs_no_network_and_is_split_by_same_class(
@@ -179,6 +195,13 @@ def test_classifiers_and_baselines_have_figures_on_every_benchmark(classes: Path
     assert baselines["hausdorff"] == {"within-alphabet"}
     assert baselines["cosine"] == benchmarks
     assert baselines["euclidean"] > benchmarks | rising
-    first = Path("metrics/classification.json").read_bytes()
+    written = [Path("metrics/classification.json"), Path("predictions/classification.npz")]
+    first = [path.read_bytes() for path in written]
     stage.main("classification")
-    assert Path("metrics/classification.json").read_bytes() == first
+    assert [path.read_bytes() for path in written] == first
+    with np.load(written[1]) as mistakes:
+        assert set(mistakes) == {f"{name}/mistakes" for name in found["networks"]}
+        for images in mistakes.values():
+            assert 0 < len(images) <= stage.SHOWN_MISTAKES
+            assert images.shape[1:] == (3, 105, 105)
+            assert images.max() == 1

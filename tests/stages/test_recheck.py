@@ -212,6 +212,8 @@ def test_a_recorded_classifier_agrees_on_the_protocols_of_this_scale(classes, pr
         assert found["figures"][name]["value"] == pytest.approx(mean)
         agreement = found["agreement"][name]
         assert (agreement["agrees"], agreement["recorded"], agreement["n"]) == (True, pytest.approx(mean), n)
+    with np.load("predictions/rechecked-classification.npz") as mistakes:
+        assert [images.shape[1:] for images in mistakes.values()] == [(3, 105, 105)]
 
 
 def test_other_answers_show_and_what_was_not_recorded_is_not_compared(classes, protocols):
@@ -226,3 +228,5 @@ def test_other_images_say_nothing_of_a_record(classes, protocols, monkeypatch):
     set_params(monkeypatch, source="synthetic")
     record_classifier(protocols)
     assert run_stage("classification") == {}
+    with np.load("predictions/rechecked-classification.npz") as mistakes:
+        assert len(mistakes.files) == 0

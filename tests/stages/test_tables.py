@@ -13,7 +13,16 @@ import pytest
 from oneshot.report.page import replace_block
 from stages import tables
 from tests.conftest import ROOT
-from tests.report.fakes import classification, rechecked_scenes, segmentation, small_runs
+from tests.report.fakes import (
+    class_run,
+    classification,
+    classification_rows,
+    rechecked_scenes,
+    scene_figures,
+    scene_network,
+    segmentation,
+    small_runs,
+)
 from tests.stages.conftest import SETS
 
 BLOCKS = """# Title
@@ -23,6 +32,13 @@ old
 <!-- classification -->
 <!-- /classification -->
 """
+
+GROUPS = {
+    "scene": SETS["test-one-shot"].images()[1], "target": SETS["test-one-shot"].targets()[1],
+    "crops": np.full((2, 2, 28, 28), 128, np.uint8), "scores": np.array([2.0, 1.0], np.float32),
+    "is_target": np.array([True, False]),
+}  # fmt: skip
+MISTAKES = {name: np.full((2, 3, 105, 105), n, np.uint8) for n, name in enumerate(("own", "protonet"))}
 
 
 def write_metrics(**metrics: Any) -> None:
@@ -42,7 +58,11 @@ def checkout(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runs = {"segmentation": small_runs(), "classification": []}
     monkeypatch.setattr(tables, "read_runs", lambda folder, task: runs[task])
     answers = {"masks": SETS["test-one-shot"].masks[:8], "iou": np.full(12, 0.5, np.float32)}
-    places = {"rechecked": ["siamese_unet-4-fast/4"], "segmentation": ["siamese_unet-joint/32"]}
+    matcher = scene_network("colour_matcher", scene_figures((4,), answer=0.875))
+    networks = segmentation()["networks"] | {"colour_matcher": matcher}
+    write_metrics(segmentation=segmentation(networks=networks))
+    here = ["siamese_unet-joint/32", "masknet-joint/4", "masknet-joint/32", "colour_matcher/4"]
+    places = {"rechecked": ["siamese_unet-4-fast/4"], "segmentation": here}
     Path("predictions").mkdir()
     for name, networks in places.items():
         arrays = {
@@ -50,7 +70,11 @@ def checkout(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for network in networks
             for key, array in answers.items()
         }
+        arrays |= {f"colour_matcher/4/groups/test-one-shot/{key}": array for key, array in GROUPS.items()}
         np.savez(f"predictions/{name}.npz", **arrays)
+    np.savez("predictions/rechecked-classification.npz")
+    mistakes = {f"{network}/mistakes": value for network, value in MISTAKES.items()}
+    np.savez("predictions/classification.npz", **mistakes)
     return scenes
 
 
@@ -70,11 +94,12 @@ def test_the_stage_writes_tables_pages_pictures_and_the_summary(checkout: Path) 
     for title in ("## Recorded runs", "## Segmentation", "## Classification", "Koch et al., table 2"):
         assert title in page
     readme = Path("README.md").read_text()
-    assert "| characters | Siamese-U-Net, published |" in readme
+    assert "| characters | Siamese-U-Net (paper) |" in readme
     assert "| benchmark | Koch's network, published |" in readme
     assert "old" not in readme
     assert {path.name for path in Path("figures").iterdir()} == {
-        "task.png", "predictions.png", "iou_over_clutter.png", "oracles.png", "rising_ways.png",
+        "task.png", "predictions.png", "iou_over_clutter.png", "oracles.png", "rising_ways.png", "groups.png",
+        "mistakes.png",
     }  # fmt: skip
     assert not Path("metrics/summary/gone").exists()
     summary = json.loads(Path("metrics/summary/siamese_unet-joint/032.json").read_text())
@@ -90,13 +115,36 @@ def test_a_second_run_writes_the_same_bytes(checkout: Path, monkeypatch: pytest.
     assert [path.read_bytes() for path in written] == first
 
 
-def test_pictures_show_the_chosen_network_and_the_truth_where_there_is_none(checkout: Path) -> None:
-    shown = tables.Shown("segmentation", "siamese_unet-joint/32/answer", "a network")
+def test_pictures_show_the_chosen_networks_and_the_truth_where_there_is_none(checkout: Path) -> None:
+    shown = {"a network": tables.Shown("segmentation", "siamese_unet-joint/32/answer", "somebody")}
     examples = tables.read_examples(32, shown)
     assert len(examples) == tables.EXAMPLES_A_LEVEL
-    assert examples[0].iou == 0.5
-    assert np.array_equal(examples[1].predicted, SETS["test-one-shot"].masks[1])
-    assert tables.read_examples(4, None)[0].predicted is None
+    answer = examples[1].answers["a network"]
+    assert answer.iou == 0.5
+    assert np.array_equal(answer.mask, SETS["test-one-shot"].masks[1])
+    assert tables.read_examples(4, {})[0].answers == {}
+
+
+def test_groups_are_those_of_the_colour_matcher_that_is_shown(checkout: Path) -> None:
+    matcher = {"colour matcher": tables.Shown("segmentation", "colour_matcher/4/answer", "somebody")}
+    shown = {level: matcher if level == 4 else {} for level in tables.CLUTTER_LEVELS}
+    (ranked,) = tables.read_groups(shown)
+    assert ranked.clutter_level == 4
+    assert np.array_equal(ranked.target, SETS["test-one-shot"].targets()[1])
+    assert ranked.scores.tolist() == [2.0, 1.0]
+
+
+def test_mistakes_are_those_of_the_classifier_that_trials_select(checkout: Path) -> None:
+    rows = classification_rows()
+    assert (tables.read_mistakes(rows) == MISTAKES["protonet"]).all()
+    np.savez("predictions/classification.npz", **{"own/mistakes": MISTAKES["own"]})
+    assert (tables.read_mistakes(rows) == MISTAKES["own"]).all()
+    np.savez("predictions/rechecked-classification.npz", **{"x/mistakes": MISTAKES["own"] + 5})
+    recorded = classification_rows(class_run("x", 0.1))
+    assert (tables.read_mistakes(recorded) == MISTAKES["own"] + 5).all()
+    Path("predictions/classification.npz").unlink()
+    np.savez("predictions/classification.npz")
+    assert len(tables.read_mistakes(rows)) == 0
 
 
 def test_the_stage_starts_without_torch_and_numba() -> None:
