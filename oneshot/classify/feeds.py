@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Int, Int32, Num, UInt8
 from torch import Tensor, nn
 
 from oneshot.classify.distortions import GRID, distort, draw_distortions
@@ -188,7 +188,7 @@ def list_turns(turned: bool, mirrored: bool) -> Int[np.ndarray, " n"]:
     return (np.arange(n_quarters) + N_TURNS * np.arange(n_sides)[:, None]).ravel()
 
 
-def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tensor, "b h h"]:
+def turn(images: Num[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Num[Tensor, "b h h"]:
     """Turn each image by its number of quarters, counter-clockwise; from 4 on its mirror image, by 4 less."""
     quarters = turns[:, None, None]
     images = torch.where(quarters >= N_TURNS, images.flip(2), images)
@@ -210,10 +210,15 @@ class PackedImages(nn.Module):
         self.register_buffer("bits", torch.from_numpy(np.ascontiguousarray(bits)), persistent=False)
         self.register_buffer("places", torch.arange(8, dtype=torch.uint8), persistent=False)
 
-    def forward(self, numbers: Int[Tensor, " b"]) -> Float[Tensor, "b 105 105"]:
-        """Unpack the images of these numbers, ink 1, paper 0."""
+    def forward(
+        self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b 105 105"]:
+        """Unpack the images of these numbers, ink 1, paper 0, each turned by its own number (see `turn`)."""
         bits = self.bits[numbers][..., None] >> self.places & 1  # the first pixel is in the lowest bit
-        return bits.flatten(2)[..., :SIDE].float()
+        images = bits.flatten(2)[..., :SIDE]
+        return (
+            images if turns is None else turn(images, turns)
+        ).float()  # a byte turns in a third of the time
 
 
 class NetworkLoss(nn.Module):
@@ -267,7 +272,7 @@ class EpisodeLoss(NetworkLoss):
         self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"],
         inverses: Float[Tensor, "b 2 3"] | None = None, moves: Float[Tensor, "b 2 n n"] | None = None,
     ) -> Float[Tensor, ""]:  # fmt: skip
-        images = turn(self.images(numbers), turns)
+        images = self.images(numbers, turns)
         if inverses is not None:
             images = distort(images, inverses, moves)
         codes = self.net.encoder(images).unflatten(0, (self.n_way, -1))
