@@ -145,6 +145,7 @@ class OwnEpisodes(EpisodeNumbers):
 
 
 class ContrastiveEpisodes(OwnEpisodes):
+    mirrored: bool
     displacement: float = Field(ge=0, lt=1)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, Int32, UInt8
+from jaxtyping import Bool, Float, Int, Int32, Num, UInt8
 from torch import Tensor, nn
 
 from oneshot.classify.distortions import GRID, distort, draw_distortions
@@ -102,6 +102,7 @@ class EpisodeFeed(EpochFeed):
 
     within_alphabets: the classes are of one alphabet; where it has too few, all of it and some of a next one.
     turned: each class by 0 to 3 quarters is four classes; an alphabet by its quarters is four alphabets.
+    mirrored: with its mirror image, each of these is two.
     distorted: each image has an affine distortion of its own. displacement: the reach of a smooth one, see
     `distort`; 0: none. An epoch is `n_epoch` episodes.
 
@@ -114,12 +115,13 @@ class EpisodeFeed(EpochFeed):
     def __init__(
         self, classes: Classes, *, seed: int, n_way: int, n_shot: int = 1, n_query: int = 5,
         n_epoch: int = 100, n_epochs: int = 1, within_alphabets: bool = False, turned: bool = True,
-        distorted: bool = False, displacement: float = 0.0,
+        mirrored: bool = False, distorted: bool = False, displacement: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(n_epoch, 1, n_epochs)
-        self.n_turns = N_TURNS if turned else 1
+        self.turns = list_turns(turned, mirrored)
+        self.n_turns = len(self.turns)
         if not 2 <= n_way <= self.n_turns * len(classes):
-            each = f", each turned {N_TURNS} ways" if turned else ""
+            each = f", each turned or mirrored {self.n_turns} ways" if self.n_turns > 1 else ""
             raise ParameterError(f"{n_way} ways need 2 or more, of {len(classes)} classes{each}.")
         fewest = min(len(images) for images in classes.images)
         if n_shot < 1 or n_query < 1 or n_shot + n_query > fewest:
@@ -128,7 +130,7 @@ class EpisodeFeed(EpochFeed):
             )
         self.classes, self.seed = classes, seed
         self.n_way, self.n_shot, self.n_query = n_way, n_shot, n_query
-        self.within_alphabets, self.turned = within_alphabets, turned
+        self.within_alphabets = within_alphabets
         self.distorted, self.displacement = distorted, displacement
         names = np.array(classes.alphabets)
         self.alphabets = [np.flatnonzero(names == name) for name in dict.fromkeys(classes.alphabets)]
@@ -137,11 +139,11 @@ class EpisodeFeed(EpochFeed):
         return {
             "classes": self.classes.sha256(), "seed": self.seed, "n_way": self.n_way, "n_shot": self.n_shot,
             "n_query": self.n_query, "n_epoch": self.n_epoch, "within_alphabets": self.within_alphabets,
-            "turned": self.turned, "distorted": self.distorted, "displacement": self.displacement,
+            "turns": self.turns.tolist(), "distorted": self.distorted, "displacement": self.displacement,
         }  # fmt: skip
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        """Give images by number, the quarters each is turned, and, if distorted, how (see `distort`).
+        """Give images by number, how each is turned (see `turn`), and, if distorted, how (see `distort`).
 
         Smooth distortions come beside affine ones, which are the identity where none are asked for.
         """
@@ -165,11 +167,11 @@ class EpisodeFeed(EpochFeed):
     def draw_classes(
         self, rng: np.random.Generator
     ) -> tuple[Int[np.ndarray, " n_way"], Int[np.ndarray, " n_way"]]:
-        """Draw n_way different ones: their places in `classes`, and quarters turned."""
+        """Draw n_way different ones: their places in `classes`, and how each is turned."""
         if not self.within_alphabets:
             drawn = rng.choice(self.n_turns * len(self.classes), self.n_way, replace=False)
             places, turns = np.divmod(drawn, self.n_turns)
-            return places, turns
+            return places, self.turns[turns]
         chosen: list[tuple[int, int]] = []
         for drawn in rng.permutation(self.n_turns * len(self.alphabets)).tolist():
             alphabet, turns = divmod(drawn, self.n_turns)
@@ -177,14 +179,21 @@ class EpisodeFeed(EpochFeed):
             if len(chosen) >= self.n_way:
                 break
         places, turns = np.array(chosen[: self.n_way]).T
-        return places, turns
+        return places, self.turns[turns]
 
 
-def turn(images: Float[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Float[Tensor, "b h h"]:
-    """Turn each image by its own number of quarters, counter-clockwise."""
+def list_turns(turned: bool, mirrored: bool) -> Int[np.ndarray, " n"]:
+    """List the numbers that `turn` takes: of quarters, if turned, and of mirror images, if mirrored."""
+    n_quarters, n_sides = N_TURNS if turned else 1, 2 if mirrored else 1
+    return (np.arange(n_quarters) + N_TURNS * np.arange(n_sides)[:, None]).ravel()
+
+
+def turn(images: Num[Tensor, "b h h"], turns: Int[Tensor, " b"]) -> Num[Tensor, "b h h"]:
+    """Turn each image by its number of quarters, counter-clockwise; from 4 on its mirror image, by 4 less."""
     quarters = turns[:, None, None]
+    images = torch.where(quarters >= N_TURNS, images.flip(2), images)
     images = torch.where(quarters % 2 == 1, images.rot90(1, (1, 2)), images)
-    return torch.where(quarters >= 2, images.flip(1, 2), images)
+    return torch.where(quarters % N_TURNS >= 2, images.flip(1, 2), images)
 
 
 class PackedImages(nn.Module):
@@ -201,10 +210,15 @@ class PackedImages(nn.Module):
         self.register_buffer("bits", torch.from_numpy(np.ascontiguousarray(bits)), persistent=False)
         self.register_buffer("places", torch.arange(8, dtype=torch.uint8), persistent=False)
 
-    def forward(self, numbers: Int[Tensor, " b"]) -> Float[Tensor, "b 105 105"]:
-        """Unpack the images of these numbers, ink 1, paper 0."""
+    def forward(
+        self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"] | None = None
+    ) -> Float[Tensor, "b 105 105"]:
+        """Unpack the images of these numbers, ink 1, paper 0, each turned by its own number (see `turn`)."""
         bits = self.bits[numbers][..., None] >> self.places & 1  # the first pixel is in the lowest bit
-        return bits.flatten(2)[..., :SIDE].float()
+        images = bits.flatten(2)[..., :SIDE]
+        return (
+            images if turns is None else turn(images, turns)
+        ).float()  # a byte turns in a third of the time
 
 
 class NetworkLoss(nn.Module):
@@ -258,7 +272,7 @@ class EpisodeLoss(NetworkLoss):
         self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"],
         inverses: Float[Tensor, "b 2 3"] | None = None, moves: Float[Tensor, "b 2 n n"] | None = None,
     ) -> Float[Tensor, ""]:  # fmt: skip
-        images = turn(self.images(numbers), turns)
+        images = self.images(numbers, turns)
         if inverses is not None:
             images = distort(images, inverses, moves)
         codes = self.net.encoder(images).unflatten(0, (self.n_way, -1))

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 
 from oneshot.classify.episodes import Episodes
 from oneshot.classify.feeds import (
-    N_TURNS,
     EpisodeFeed,
     EpisodeLoss,
     EpochFeed,
     NetworkLoss,
     PairFeed,
     PairLoss,
+    list_turns,
 )
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.cosine_net import CosineNet
@@ -212,7 +212,7 @@ def fit_episodes(numbers: EpisodeNumbers, protocols: Protocols) -> EpisodeNumber
     if protocols.source == "omniglot":
         return numbers
     classes = protocols.training
-    n_ways = len(classes) * (N_TURNS if numbers.turned else 1)
+    n_ways = len(classes) * len(list_turns(numbers.turned, getattr(numbers, "mirrored", False)))
     fewest = min((len(images) for images in classes.images), default=0)
     changes = {
         "n_way": min(numbers.n_way, n_ways),

@@ -72,6 +72,19 @@ def test_classes_of_mixed_episodes_turn_each_on_its_own():
     assert {row[:2] for row in rows} == {(place, quarters) for place in range(7) for quarters in range(4)}
 
 
+@pytest.mark.parametrize("within_alphabets", [False, True])
+@pytest.mark.parametrize(("turned", "expected"), [(False, {0, 4}), (True, set(range(8)))])
+def test_mirror_images_are_classes_of_their_own(within_alphabets, turned, expected):
+    feed = EpisodeFeed(
+        OWN, seed=0, n_way=12, n_query=1, within_alphabets=within_alphabets, turned=turned, mirrored=True
+    )
+    rows = [row for step in range(40) for row in read_batch(feed, step)]
+    assert {row[1] for row in rows} == expected
+    assert all(len({row[:2] for row in rows[start : start + 12]}) == 12 for start in range(0, 480, 12))
+    with pytest.raises(ParameterError, match=f"of 7 classes, each turned or mirrored {len(expected)} ways"):
+        EpisodeFeed(OWN, seed=0, n_way=7 * len(expected) + 1, turned=turned, mirrored=True)
+
+
 def test_batches_depend_on_seed_and_step_alone():
     def make(seed):
         return EpisodeFeed(OWN, seed=seed, n_way=3, n_query=2, within_alphabets=True, distorted=True)
@@ -120,7 +133,13 @@ def test_feeds_are_told_apart():
     settings = {"seed": 0, "n_way": 3, "n_shot": 1, "n_query": 1, "n_epoch": 100}
     about = EpisodeFeed(OWN, **settings).about()
     changes = [{key: value + 1} for key, value in settings.items()]
-    changes += [{"within_alphabets": True}, {"turned": False}, {"distorted": True}, {"displacement": 0.1}]
+    changes += [
+        {"within_alphabets": True},
+        {"turned": False},
+        {"mirrored": True},
+        {"distorted": True},
+        {"displacement": 0.1},
+    ]
     others = [EpisodeFeed(OWN, **settings | change).about() for change in changes]
     regrouped = replace(OWN, alphabets=("a", "a", "a", "b", "b", "b", "c"))
     renumbered = replace(OWN, images=(*OWN.images[:-1], OWN.images[-1] + 1))
@@ -131,7 +150,9 @@ def test_feeds_are_told_apart():
 
 def test_too_few_classes_or_images_are_one_sentence(synthetic_drawings):
     few = omniglot_classes(synthetic_drawings, np.arange(42) < 3)
-    with pytest.raises(ParameterError, match="13 ways need 2 or more, of 3 classes, each turned 4 ways"):
+    with pytest.raises(
+        ParameterError, match="13 ways need 2 or more, of 3 classes, each turned or mirrored 4 ways"
+    ):
         EpisodeFeed(few, seed=0, n_way=13)
     with pytest.raises(ParameterError, match="4 ways need 2 or more, of 3 classes"):
         EpisodeFeed(few, seed=0, n_way=4, turned=False)
@@ -146,8 +167,10 @@ def test_too_few_classes_or_images_are_one_sentence(synthetic_drawings):
 def test_quarter_turns():
     image = torch.arange(4.0).view(1, 2, 2)
     turned = turn(image.expand(4, 2, 2), torch.arange(4))
+    mirrored = turn(image.expand(4, 2, 2), torch.arange(4, 8))
     for n in range(4):
         np.testing.assert_array_equal(turned[n], np.rot90(image[0].numpy(), n))
+        np.testing.assert_array_equal(mirrored[n], np.rot90(np.fliplr(image[0].numpy()), n))
 
 
 def test_images_are_turned_before_they_are_distorted():
