@@ -22,7 +22,7 @@ CROPS_AT_ONCE = {"cpu": 256, "cuda": 16384}  # what stays in a CPU's cache
 
 
 @dataclass(frozen=True)
-class Scores:
+class GroupScores:
     """Scores of groups: the cosine with the target's code, the groups' own number, and both together."""
 
     cosines: Float[Tensor, " g"]
@@ -50,13 +50,15 @@ class ColourJudge:
         return torch.cat(codes), torch.cat(numbers)
 
     @torch.no_grad()
-    def score(self, pair: EncoderPair, crops: Crops, images: Int[np.ndarray, " g"], targets: Crops) -> Scores:
+    def score(
+        self, pair: EncoderPair, crops: Crops, images: Int[np.ndarray, " g"], targets: Crops
+    ) -> GroupScores:
         """Score groups, of which `images` names the scenes, for the targets of those scenes."""
         with self.speed.running():
             codes, numbers = self.encode(pair.groups, crops)
             target_codes, _ = self.encode(pair.targets, targets)
         cosines = (codes * target_codes[torch.from_numpy(images).to(codes.device)]).sum(1)
-        return Scores(cosines.cpu(), numbers.cpu(), (pair.log_scale.exp() * cosines + numbers).cpu())
+        return GroupScores(cosines.cpu(), numbers.cpu(), (pair.log_scale.exp() * cosines + numbers).cpu())
 
     def glance(self, groups: Groups, crops: Crops, targets: Crops) -> Bool[np.ndarray, " g"]:
         """Say which groups are among those of their scene that score best at a glance."""
