@@ -20,7 +20,7 @@ from oneshot.segment.batches import PixelStatistics, SceneStatistics, pixel_stat
 from oneshot.segment.coded import join_coded
 from oneshot.segment.evaluate import segment
 from oneshot.segment.group_batches import N_OTHERS, CodedGroups, code_groups
-from oneshot.segment.groups import CROP_SIZE, BOX_MARGIN
+from oneshot.segment.groups import BOX_MARGIN, CROP_SIZE
 from oneshot.segment.matcher_losses import MatcherLoss
 from oneshot.segment.nets.colour_matcher import ColourMatcher
 from oneshot.segment.nets.masknet import MaskNet
