@@ -80,8 +80,8 @@ class SegmentationRecipe:
     """Training of a network, but for the data.
 
     `lr` is Adam's, at the schedule's top; Muon's is ten times as much; `weight_decay` is recipe own's.
-    `n_epochs` places the published halvings; `n_views` is of oneshot.segment.group_batches. A network that was
-    trained before needs no preparation: it would overwrite what it has learnt.
+    `n_epochs` places the published halvings; `n_views` is of oneshot.segment.group_batches. A network that
+    was trained before needs no preparation: it would overwrite what it has learnt.
     """
 
     name: str
