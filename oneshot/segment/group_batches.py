@@ -19,7 +19,7 @@ PICKING_SEED = 0  # of both: the same draws for every job, which holds other sce
 
 @dataclass(frozen=True)
 class CodedGroups(Coded):
-    """Some groups of every scene, cropped, the target's first; 8 or 14 kB a scene with 3 or 7 others.
+    """Some groups of every scene, cropped, the target's first: 5 kB a scene with one other.
 
     `characters`: the character that every group is of, -1 where there is no group, such as a target's that
     lost all its ink. A character that is turned or mirrored is another one.
