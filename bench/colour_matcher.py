@@ -20,7 +20,7 @@ from oneshot.segment.batches import PixelStatistics, SceneStatistics, pixel_stat
 from oneshot.segment.coded import join_coded
 from oneshot.segment.evaluate import segment
 from oneshot.segment.group_batches import N_OTHERS, CodedGroups, code_groups
-from oneshot.segment.groups import CROP_SIZE, MARGIN
+from oneshot.segment.groups import BOX_MARGIN, CROP_SIZE
 from oneshot.segment.matcher_losses import MatcherLoss
 from oneshot.segment.nets.colour_matcher import ColourMatcher
 from oneshot.segment.nets.masknet import MaskNet
@@ -100,8 +100,8 @@ def code_obviously(scenes: Scenes) -> int:
             places = []
             for found, size in ((rows, own.shape[0]), (columns, own.shape[1])):
                 span = found[-1] + 1 - found[0]
-                steps = (np.arange(2 * CROP_SIZE) + 0.5) / (2 * CROP_SIZE) * (1 + 2 * MARGIN) * span
-                places.append(np.floor(found[0] - MARGIN * span + steps).astype(int).clip(0, size - 1))
+                steps = (np.arange(2 * CROP_SIZE) + 0.5) / (2 * CROP_SIZE) * (1 + 2 * BOX_MARGIN) * span
+                places.append(np.floor(found[0] - BOX_MARGIN * span + steps).astype(int).clip(0, size - 1))
             np.stack(
                 [ink[np.ix_(*places)].reshape(CROP_SIZE, 2, CROP_SIZE, 2).sum((1, 3)) for ink in (own, other)]
             )

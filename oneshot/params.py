@@ -56,10 +56,12 @@ class PhaseNumbers(Section):
 class SegmentationAmount(Section):
     """Scenes that each training of a network gets at a scale; n_epochs places the published halvings.
 
-    `feature_maps`: of this network, where it has not as many as the scale says.
+    `feature_maps`: of this network, where it has not as many as the scale says. `n_views`: ways, of eight, in
+    which a colour matcher's scenes are turned and mirrored.
     """
 
     feature_maps: int | None = Field(None, ge=1)
+    n_views: int = Field(1, ge=1, le=8)
     n_epochs: int | None = Field(ge=1)
     phases: dict[str, Annotated[tuple[PhaseNumbers, ...], Field(min_length=1)]]
 

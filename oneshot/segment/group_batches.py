@@ -13,13 +13,13 @@ from oneshot.segment.group_kernels import SAMPLES
 from oneshot.segment.groups import Crops, Framing, Groups, crop_groups, crop_targets, group_colours
 
 N_OTHERS = 1  # groups of a scene, besides the target's
-N_TURNS = 8  # of a scene's crops: by quarters, and mirrored
+ALL_VIEWS = 8  # of a scene's crops: turned by no to three quarters, then mirrored
 PICKING_SEED = 0  # of both: the same draws for every job, which holds other scenes
 
 
 @dataclass(frozen=True)
 class CodedGroups(Coded):
-    """Some groups of every scene, cropped, the target's first; 8 or 14 kB a scene with 3 or 7 others.
+    """Some groups of every scene, cropped, the target's first: 5 kB a scene with one other.
 
     `characters`: the character that every group is of, -1 where there is no group, such as a target's that
     lost all its ink. A character that is turned or mirrored is another one.
@@ -48,13 +48,16 @@ class GroupBatch:
         return len(self.characters)
 
 
-def code_groups(scenes: Scenes, framing: Framing, n_others: int = N_OTHERS) -> CodedGroups:
+def code_groups(
+    scenes: Scenes, framing: Framing, *, n_others: int = N_OTHERS, n_views: int = 1
+) -> CodedGroups:
     """Group scenes by colour and crop the target's group and some others, on the CPU.
 
-    All crops of a scene are turned alike: what is learned of turned characters serves new ones.
+    All crops of a scene are turned alike, in one of the first `n_views` ways: what is learned of turned
+    characters serves new ones, and takes longer.
     """
     generator = np.random.default_rng(PICKING_SEED)
-    turns = generator.integers(N_TURNS, size=len(scenes))
+    turns = generator.integers(n_views, size=len(scenes))
     groups = group_colours(scenes.images())
     numbers = pick_groups(groups, target_groups(groups, scenes.masks), n_others, generator)
     images = np.arange(len(scenes)).repeat(1 + n_others)
@@ -64,10 +67,10 @@ def code_groups(scenes: Scenes, framing: Framing, n_others: int = N_OTHERS) -> C
     arrays = {
         "pixels": crops.pixels.reshape(*numbers.shape, *crops.pixels.shape[1:]),
         "shapes": crops.shapes.reshape(*numbers.shape, -1),
-        "characters": np.where(characters < 0, -1, N_TURNS * characters + turns[:, None]),
+        "characters": np.where(characters < 0, -1, ALL_VIEWS * characters + turns[:, None]),
         "target_pixels": targets.pixels,
         "target_shapes": targets.shapes,
-        "target_characters": N_TURNS * scenes.target_characters.astype(np.int64) + turns,
+        "target_characters": ALL_VIEWS * scenes.target_characters.astype(np.int64) + turns,
     }
     return CodedGroups(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
@@ -105,7 +108,7 @@ def characters_of(groups: Groups, numbers: Int[np.ndarray, "n k"], scenes: Scene
 def turn_crops(crops: Crops, turns: Int[np.ndarray, " n"]) -> Crops:
     """Turn every crop by so many quarters; from the fifth turn on, mirror it then."""
     pixels, shapes = crops.pixels.copy(), crops.shapes.copy()
-    for turn in range(1, N_TURNS):
+    for turn in range(1, ALL_VIEWS):
         which = turns == turn
         turned = np.rot90(crops.pixels[which], turn, axes=(-2, -1))
         pixels[which] = turned[..., ::-1] if turn >= 4 else turned

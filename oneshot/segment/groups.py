@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Int, UInt8, UInt16
 from oneshot.segment import group_kernels
 
 CROP_SIZE = 28  # pixels, each way
-MARGIN = 0.1  # of the height and width of a group's box, on every side of it
+BOX_MARGIN = 0.1  # of the height and width of a group's box, on every side of it
 WINDOW = 56.0  # pixels of the scene, each way, that a crop of one size for all groups shows
 N_SHAPE = 4
 # What a crop shows: the group's box with a margin, made square, or a window around the centre of the box.
@@ -84,7 +84,7 @@ def frame(boxes: Int[np.ndarray, "n 4"], framing: Framing) -> Float[np.ndarray, 
     corners, sizes = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
     if framing == "window":
         return np.column_stack([corners + (sizes - WINDOW) / 2, np.full(sizes.shape, WINDOW)])
-    return np.column_stack([corners - MARGIN * sizes, (1 + 2 * MARGIN) * sizes])
+    return np.column_stack([corners - BOX_MARGIN * sizes, (1 + 2 * BOX_MARGIN) * sizes])
 
 
 def describe_shapes(

@@ -73,15 +73,17 @@ class Objective(nn.Module):
     `n_window_jobs`: jobs whose scenes are shuffled together. `n_locations`: random locations that it wants of
     every scene. With `matching`, batches must bring target
     images of distractors. Parameters that it does not train want no gradient. `corrected`: MaskNet's
-    labels are mended.
+    labels are mended. `n_views`: ways in which a colour matcher's scenes are turned.
     """
 
     n_locations = 0
     n_window_jobs = N_WINDOW_JOBS
 
-    def __init__(self, net: nn.Module, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
+    def __init__(
+        self, net: nn.Module, matching_weight: float = 0.0, *, corrected: bool = False, n_views: int = 1
+    ) -> None:
         super().__init__()
-        self.net, self.corrected = net, corrected
+        self.net, self.corrected, self.n_views = net, corrected, n_views
         net.requires_grad_(False)
         self.trained().requires_grad_(True)
         self.matching_weight = matching_weight

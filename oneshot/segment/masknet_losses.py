@@ -3,6 +3,8 @@
 Source: Michaelis, Bethge, Ecker 2018, section 4; github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -74,8 +76,8 @@ class DiscriminatorLoss(Objective):
     n_locations = 3
     net: MaskNet
 
-    def __init__(self, net: MaskNet, matching_weight: float = 0.0, *, corrected: bool = False) -> None:
-        super().__init__(net, corrected=corrected)  # codes do not learn: they are not matched
+    def __init__(self, net: MaskNet, matching_weight: float = 0.0, **settings: Any) -> None:
+        super().__init__(net, **settings)  # codes do not learn: they are not matched
         net.score_weights.requires_grad_(True)
 
     def begin(self) -> None:

@@ -26,7 +26,7 @@ class MatcherLoss(Objective):
     net: ColourMatcher
 
     def code(self, scenes: Scenes) -> CodedGroups:
-        return code_groups(scenes, self.net.framing)
+        return code_groups(scenes, self.net.framing, n_views=self.n_views)
 
     def decode(
         self, coded: CodedGroups, which: Int[Tensor, " b"], statistics: SceneStatistics,

@@ -80,8 +80,8 @@ class SegmentationRecipe:
     """Training of a network, but for the data.
 
     `lr` is Adam's, at the schedule's top; Muon's is ten times as much; `weight_decay` is recipe own's.
-    `n_epochs` places the published halvings. A network that was trained before needs no preparation: it would
-    overwrite what it has learnt.
+    `n_epochs` places the published halvings; `n_views` is of oneshot.segment.group_batches. A network that
+    was trained before needs no preparation: it would overwrite what it has learnt.
     """
 
     name: str
@@ -91,6 +91,7 @@ class SegmentationRecipe:
     n_epochs: int | None = None
     trained_before: bool = False
     weight_decay: float = 0.0
+    n_views: int = 1
     patience: int | None = None  # it is not validated
 
     @property

@@ -108,6 +108,7 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Segment
         recipe = SegmentationRecipe(
             recipe_name, lr, numbers.batch_size, numbers.matching_weight, amount.n_epochs,
             trained_before=network.starts_from is not None, weight_decay=numbers.weight_decay,
+            n_views=amount.n_views,
         )  # fmt: skip
         phases = tuple(Phase(phase.clutter_levels, phase.n_scenes) for phase in amount.phases[training])
         if len(phases) == 1:
@@ -147,6 +148,7 @@ def describe_numbers(recipe: SegmentationRecipe, phases: tuple[Phase, ...]) -> d
         "matching_weight": recipe.matching_weight,
         "weight_decay": recipe.weight_decay,
         "n_epochs": recipe.n_epochs,
+        "n_views": recipe.n_views,
         "phases": [
             {"clutter_levels": list(phase.clutter_levels), "n_scenes": phase.n_scenes} for phase in phases
         ],
@@ -182,7 +184,7 @@ def build_net(plan: SegmentationPlan, start: Path | None = None) -> tuple[nn.Mod
 def make_objective(name: str, net: nn.Module, recipe: SegmentationRecipe) -> Objective:
     """Make the loss of a training; making it settles which of the network's parameters learn."""
     objective: type[Objective] = resolve_name(cast(Any, net).trainings[name])
-    return objective(cast(Any, net), recipe.matching_weight, corrected=recipe.method.corrected)
+    return objective(net, recipe.matching_weight, corrected=recipe.method.corrected, n_views=recipe.n_views)
 
 
 def train(

@@ -6,7 +6,7 @@ import torch
 from oneshot.clutter.scenes import Scenes
 from oneshot.segment.coded import join_coded
 from oneshot.segment.group_batches import (
-    N_TURNS,
+    ALL_VIEWS,
     PICKING_SEED,
     code_groups,
     decode_groups,
@@ -50,7 +50,7 @@ def test_others_are_picked_once_and_never_the_target() -> None:
 
 def test_where_there_are_too_few_groups_none_is_in_their_place() -> None:
     scenes = fake_scenes(4, 3, seed=2)
-    coded = code_groups(scenes, "box", 7)
+    coded = code_groups(scenes, "box", n_others=7)
     n_groups = group_colours(scenes.images()).counts
     assert ((coded.characters >= 0).sum(1).numpy() == n_groups).all()
     assert not coded.pixels[coded.characters < 0].any()
@@ -59,13 +59,13 @@ def test_where_there_are_too_few_groups_none_is_in_their_place() -> None:
 def draws_of(scenes: Scenes, groups: Groups, n_others: int) -> tuple[np.ndarray, np.ndarray]:
     """Turns and groups as they are drawn for a job."""
     generator = np.random.default_rng(PICKING_SEED)
-    turns = generator.integers(N_TURNS, size=len(scenes))
+    turns = generator.integers(ALL_VIEWS, size=len(scenes))
     return turns, pick_groups(groups, target_groups(groups, scenes.masks), n_others, generator)
 
 
 def test_coded_groups_are_turned_crops_with_the_characters_behind_them() -> None:
     scenes = scenes_with_a_hidden_target()
-    coded = code_groups(scenes, "window", 3)
+    coded = code_groups(scenes, "window", n_others=3, n_views=ALL_VIEWS)
     groups = group_colours(scenes.images())
     turns, numbers = draws_of(scenes, groups, 3)
     for scene in range(len(scenes)):
@@ -76,31 +76,32 @@ def test_coded_groups_are_turned_crops_with_the_characters_behind_them() -> None
             assert np.array_equal(coded.shapes[scene, place], turned.shapes[0])
             labels = np.unique(scenes.labels[scene][groups.maps[scene] == number]) if number else []
             characters = [scenes.characters[scene, label - 1] for label in labels]
-            expected = [N_TURNS * int(one) + turns[scene] for one in characters] or [-1]
+            expected = [ALL_VIEWS * int(one) + turns[scene] for one in characters] or [-1]
             assert coded.characters[scene, place] in expected
     assert coded.characters[2, 0] == -1
     targets = turn_crops(crop_targets(scenes.targets(), "window"), turns)
     assert np.array_equal(coded.target_pixels, targets.pixels)
     assert (
-        coded.target_characters.tolist() == (N_TURNS * scenes.target_characters.astype(int) + turns).tolist()
+        coded.target_characters.tolist()
+        == (ALL_VIEWS * scenes.target_characters.astype(int) + turns).tolist()
     )
 
 
 def test_crops_turn_as_their_images_do() -> None:
     """The crop of a turned image is the turned crop: in all eight ways, and its shape, too."""
-    images = np.zeros((N_TURNS, 40, 40, 3), np.uint8)
+    images = np.zeros((ALL_VIEWS, 40, 40, 3), np.uint8)
     images[:, 7:19, 20:30] = 200 * (np.random.default_rng(0).random((12, 10, 1)) < 0.5)
     images[:, [7, 18], 20:30] = images[:, 7:19, [20, 29]] = 200
     ways = [np.rot90(image, turn)[:, :: -1 if turn >= 4 else 1] for turn, image in enumerate(images)]
-    turned = turn_crops(crop_targets(images), np.arange(N_TURNS))
+    turned = turn_crops(crop_targets(images), np.arange(ALL_VIEWS))
     expected = crop_targets(np.stack(ways))
     assert np.array_equal(turned.pixels, expected.pixels)
     np.testing.assert_allclose(turned.shapes, expected.shapes, rtol=1e-6)
-    assert len({crop.tobytes() for crop in turned.pixels}) == N_TURNS
+    assert len({crop.tobytes() for crop in turned.pixels}) == ALL_VIEWS
 
 
 def test_batches_hold_the_chosen_scenes_and_parts_can_be_joined() -> None:
-    parts = [code_groups(fake_scenes(5, level, seed=level), "box", 3) for level in (4, 9)]
+    parts = [code_groups(fake_scenes(5, level, seed=level), "box", n_others=3) for level in (4, 9)]
     coded = join_coded(parts)
     batch = decode_groups(coded, torch.tensor([7, 0]))
     assert len(coded) == 10
