@@ -59,9 +59,8 @@ class Teaching:
     pairs: where training pairs come from; None: it learns from episodes. validation: the trials that select
     weights and stop training; None: the last weights are kept. scaled: initial weights are fitted to the
     drawings, where a network can be. both_ways: of the loss, see `EpisodeLoss`. whitened: codes are, after
-    training, see `whiten`. exact: on a GPU 10 bits where
-    bfloat16 takes 7: with published initial weights the last convolution's numbers differ by 0.003 between
-    drawings around 0.5, where its steps are 0.004.
+    training, see `whiten`. exact: on a GPU 10 bits where bfloat16 takes 7: with published initial weights the
+    last convolution's numbers differ by 0.003 between drawings around 0.5, where its steps are 0.004.
     """
 
     make_recipe: Callable[[Any], ClassificationRecipe]
