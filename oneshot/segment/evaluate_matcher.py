@@ -18,7 +18,7 @@ from oneshot.segment.metrics import Evaluation, iou, localised
 from oneshot.segment.nets.colour_matcher import ColourMatcher, EncoderPair, GroupEncoder
 from oneshot.training.speed import Speed
 
-N_LOOKED_AT = 32  # groups of a scene, after the glance
+N_LOOKED_AT = 48  # groups of a scene, after the glance: as good as all (docs/log.md)
 CROPS_AT_ONCE = {"cpu": 128, "cuda": 16384}  # what stays in a CPU's cache
 
 

@@ -35,7 +35,7 @@ def make_net(name: str = "colour_matcher") -> ColourMatcher:
 
 
 @torch.no_grad()
-def choose_obviously(net: ColourMatcher, scenes: Scenes, n_looked_at: int = 32) -> dict[str, np.ndarray]:
+def choose_obviously(net: ColourMatcher, scenes: Scenes, n_looked_at: int = 48) -> dict[str, np.ndarray]:
     """The masks of every answer, one scene and one group after another."""
     masks = {name: np.zeros(scenes.masks.shape, bool) for name in (OWN, COSINE, OWN_NUMBER, LARGEST_COLOUR)}
     groups = group_colours(scenes.images())
