@@ -10,7 +10,7 @@ import numpy as np
 from oneshot.files import save_arrays, write_json
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
-from oneshot.records.recheck import compare_answers, compare_scenes, is_choice
+from oneshot.records.recheck import compare_answers, compare_scenes
 from oneshot.records.results import summarise_classification, summarise_segmentation
 from oneshot.records.run import WEIGHTS, Run, Task, read_runs
 from stages.command import run
@@ -49,6 +49,7 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
     arrays: dict[str, np.ndarray] = {}
     if runs:
         # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
+        from oneshot.records.segmentation_evaluator import is_choice
         from oneshot.training.speed import choose_speed
 
         size, speed = params.scale.recheck, choose_speed(params.device, "plain")

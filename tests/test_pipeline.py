@@ -284,7 +284,7 @@ def test_the_run_writes_tables_and_pictures(reproduced: Path) -> None:
     lines = pd.read_csv(reproduced / "tables/rising_ways.csv")
     plotted = next(plot["N-way accuracy"] for plot in PIPELINE["plots"] if "N-way accuracy" in plot)
     assert {plotted["x"], *plotted["y"]["tables/rising_ways.csv"]} <= set(lines.columns)
-    for name in ("task", "predictions", "iou_over_clutter", "oracles", "rising_ways"):
+    for name in ("task", "predictions", "groups", "iou_over_clutter", "oracles", "rising_ways", "mistakes"):
         with Image.open(reproduced / f"figures/{name}.png") as picture:
             assert min(picture.size) > 200
 

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from oneshot.records.run import RecordError
-from oneshot.segment.answers import SNAPPED
 
 # Both sides are plain float32 evaluations of the same file. What is left is that another machine's
 # convolutions round otherwise, which flips single pixels near the threshold; batches' size moves nothing.
@@ -44,19 +43,12 @@ class Agreement:
     mean_absolute_difference_points: float
 
 
-def is_choice(net: str, key: str) -> bool:
-    """Tell whether the answer of a key is chosen among proposals or colours, which rounding can turn."""
-    from oneshot.segment.nets import is_choosing  # torch takes seconds to load
-
-    return is_choosing(net) or f"/{SNAPPED}/" in key
-
-
 def compare_scenes(
     iou: Float[np.ndarray, " n"], recorded: Float[np.ndarray, " m"], *, chooses: bool = False
 ) -> Agreement:
     """Compare the IoU of the scenes that both have: the shorter one's, since both begin with the set's first.
 
-    chooses: the answer is a choice (see `is_choice`).
+    chooses: the answer is a choice (see `oneshot.records.segmentation_evaluator.is_choice`).
     """
     n = min(len(iou), len(recorded))
 

@@ -11,10 +11,11 @@ from torch import nn
 from oneshot.clutter.scenes import Scenes
 from oneshot.records.results import Scores
 from oneshot.records.run import OWN_ANSWER
+from oneshot.segment.answers import SNAPPED
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.metrics import has_same_class_distractor
-from oneshot.segment.nets import NETS
+from oneshot.segment.nets import NETS, is_choosing
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import Precision, load_network
 
@@ -122,3 +123,8 @@ def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: 
 
 def count_scenes(test_sets: TestSets) -> int:
     return sum(len(scenes) for sets in test_sets.values() for scenes in sets.scenes.values())
+
+
+def is_choice(net: str, key: str) -> bool:
+    """Tell whether the answer of a key is chosen among proposals or colours, which rounding can turn."""
+    return is_choosing(net) or f"/{SNAPPED}/" in key

@@ -12,10 +12,10 @@ import torch
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import SEGMENTATION, load_params
 from oneshot.records.check import check_published, load_checked
-from oneshot.records.recheck import compare_scenes, is_choice
+from oneshot.records.recheck import compare_scenes
 from oneshot.records.results import save_scores, summarise_segmentation
 from oneshot.records.run import RUN, SCORES, WEIGHTS, LaterScores, RecordError, Run, save_run
-from oneshot.records.segmentation_evaluator import score_sets
+from oneshot.records.segmentation_evaluator import is_choice, score_sets
 from oneshot.segment.nets import NETS
 from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import load_network

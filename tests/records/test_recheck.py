@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from oneshot.records.recheck import compare_answers, compare_scenes, is_choice
+from oneshot.records.recheck import compare_answers, compare_scenes
 from oneshot.records.run import RecordError
+from oneshot.records.segmentation_evaluator import is_choice
 
 RECORDED = np.linspace(0.1, 0.9, 200, dtype=np.float32)
 
