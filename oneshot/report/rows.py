@@ -142,8 +142,11 @@ def find_place(names: Iterable[str], name: str) -> tuple[int, str]:
 
 
 def is_further(name: str) -> bool:
-    """Return whether a run is named after its seed, as all but those of the usual one are, or an ablation."""
-    return "-seed-" in name or "-ablation-" in name
+    """Return whether a run is named after its seed, as all but those of the usual one are, or as short.
+
+    Short runs are those of an ablation, which has a table of its own.
+    """
+    return "-seed-" in name or "-short" in name
 
 
 def get_base(run: Run) -> str:

@@ -71,9 +71,9 @@ def test_an_ablation_shows_the_settings_that_differ_and_the_trials_that_select()
         )  # fmt: skip
 
     runs = [
-        recorded("contrastive-ablation-plain", 0.5, distorted=False),
+        recorded("contrastive-short-plain", 0.5, distorted=False),
         recorded("contrastive", 0.75),
-        recorded("contrastive-ablation-bare", 0.625, normalised=False),
+        recorded("contrastive-short-bare", 0.625, normalised=False),
         class_run("own", 0.9),
     ]
     paragraphs = write_ablation(runs)
@@ -82,9 +82,9 @@ def test_an_ablation_shows_the_settings_that_differ_and_the_trials_that_select()
         "run", "distorted", "normalised", "seed", "episodes seen", "minutes of training", "accuracy in %",
     ]  # fmt: skip
     assert lines_of(table) == [
-        "`contrastive`", "`contrastive-ablation-bare`", "`contrastive-ablation-plain`",
+        "`contrastive`", "`contrastive-short-bare`", "`contrastive-short-plain`",
     ]  # fmt: skip
-    assert [*cells(table, "`contrastive-ablation-bare`").values()][1:] == [
+    assert [*cells(table, "`contrastive-short-bare`").values()][1:] == [
         "True", "False", "1803", "20,000", "25.0", "62.5 (61.2 to 65.0)",
     ]  # fmt: skip
     assert "`selection`, n = 400" in paragraphs[0]
