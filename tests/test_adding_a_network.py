@@ -60,7 +60,7 @@ def add(folder: Path, task: str) -> None:
     file, code, imported, line, section = find_blocks(task)
     (folder / file).write_text(code)
     registry = (folder / file).with_name("__init__.py")
-    replace_once(registry, r"^from oneshot\.\w+\.nets\.\w+ import .*\n", f"{imported}\n")
+    replace_once(registry, r"^from oneshot\.\w+\.nets\.\w+ import [^(\n]+\n", f"{imported}\n")
     replace_once(registry, r"^NETS: .* = \{\n", f"{line}\n")
     params = folder / "params.yaml"
     start, rest = params.read_text().split(f"\n{task}:\n")
