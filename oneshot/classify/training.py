@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from oneshot.classify.episodes import Episodes
 from oneshot.classify.feeds import (
@@ -47,8 +50,9 @@ from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpo
 from oneshot.training.speed import Speed, choose_speed
 
 SCALED_TO = 256  # drawings
-WHITENED_BY = 5  # drawings of every class at most: with 4 to 20 it gains as much, and takes less time
+WHITENED_BY = 5  # drawings of every class at most: 4 to 20 were as good
 MEASURED_AT_MOST = 3.0  # seconds
+WITHIN_SHARES = (0.3, 1.0, 3.0)  # see CosineNet.whiten
 STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
 
@@ -278,23 +282,38 @@ def train(
         log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
         on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world,
     )  # fmt: skip
-    if plan.teaching.whitened and isinstance(net, CosineNet):
-        whiten(net, protocols, speed)
+    if plan.teaching.whitened and isinstance(net, CosineNet) and validate is not None:
+        with speed.running():
+            whiten(net, measure_within(net, protocols, speed), validate)
     report = TrainingReport.of(plan.training, plan.settings, progress)
     info = plan.describe_weights(progress.n_seen, net.settings)
     return Trained(net, info, [report], progress.complete)
 
 
-def whiten(net: CosineNet, protocols: Protocols, speed: Speed) -> None:
-    """Map codes so that those of one training class vary alike in every direction.
+@torch.no_grad()
+def measure_within(net: CosineNet, protocols: Protocols, speed: Speed) -> Float[Tensor, "n_code n_code"]:
+    """Measure the covariance of codes within training classes, of drawings as they are.
 
-    Training sees distorted drawings; how drawers differ is measured here, on the drawings as they are.
+    Training sees distorted ones; this is how drawers differ.
     """
     drawings = [images[:WHITENED_BY] for images in protocols.training.images]
-    codes = encode_packed(NetworkScorer(net, speed), protocols.bits, np.concatenate(drawings)).cpu()
+    codes = encode_packed(NetworkScorer(net, speed), protocols.bits, np.concatenate(drawings))
     parts = torch.split(F.normalize(codes, dim=1), [len(part) for part in drawings])
     deviations = torch.cat([part - part.mean(0) for part in parts])
-    net.whiten(deviations.T @ deviations / len(deviations))
+    return deviations.T @ deviations / len(deviations)
+
+
+def whiten(net: CosineNet, within: Float[Tensor, "n_code n_code"], validate: Callable[[], float]) -> None:
+    """Whiten codes by the share of `WITHIN_SHARES` that validates best; leave them if none helps."""
+    plain, best = deepcopy(net.code.state_dict()), deepcopy(net.code.state_dict())
+    least = validate()
+    for share in WITHIN_SHARES:
+        net.code.load_state_dict(plain)
+        net.whiten(within, share)
+        error = validate()
+        if error < least:
+            least, best = error, deepcopy(net.code.state_dict())
+    net.code.load_state_dict(best)
 
 
 def make_validation(

@@ -25,6 +25,7 @@ from oneshot.classify.training import (
     measure_step,
     plan_training,
     train,
+    whiten,
 )
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings, unpack_rows
@@ -227,3 +228,23 @@ def test_the_default_numbers_train_on_small_folders(n_images):
         of_name = plan(name)
         loss, feed, _ = make_training(of_name, build_net(of_name, of_own), of_own)
         assert torch.isfinite(loss(*feed.batch(0)))
+
+
+def test_codes_are_whitened_as_it_validates_best_or_not_at_all(synthetic_drawings):
+    def whitened_by(errors):
+        net = CosineNet((4, 4), 16, 8).initialise(torch.Generator().manual_seed(0))
+        before = net.code.weight.clone()
+        left = iter(errors)
+        whiten(net, within, lambda: next(left))
+        assert next(left, None) is None
+        return before, net
+
+    spread = torch.rand(8, 8, generator=torch.Generator().manual_seed(1))
+    within = spread @ spread.T
+    before, net = whitened_by([0.2, 0.3, 0.2, 0.25])
+    assert torch.equal(net.code.weight, before)
+    before, net = whitened_by([0.2, 0.15, 0.1, 0.25])
+    expected = CosineNet((4, 4), 16, 8).initialise(torch.Generator().manual_seed(0))
+    expected.whiten(within, 1.0)
+    assert torch.equal(net.code.weight, expected.code.weight)
+    assert not torch.equal(net.code.weight, before)

@@ -14,7 +14,6 @@ from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
 
 FIRST_SCALE = 10.0  # of cosines, before training
-WITHIN_SHARE = 0.5  # of the mean variance, added to every direction's before it is divided by
 
 
 class CosineNet(Network):
@@ -72,15 +71,16 @@ class CosineNet(Network):
         return self.log_scale.exp() * F.normalize(queries, dim=1) @ F.normalize(supports, dim=1).T
 
     @torch.no_grad()
-    def whiten(self, within: Float[Tensor, "n_code n_code"]) -> None:
+    def whiten(self, within: Float[Tensor, "n_code n_code"], share: float) -> None:
         """Map codes so that those of one class vary alike in every direction.
 
-        within: the covariance of codes around the means of their classes. The map is folded into the layer.
+        within: the covariance of codes around the means of their classes, to whose variances `share` of their
+        mean is added: the more, the less is whitened. The map is folded into the layer.
         Source: Hatch, Kajarekar, Stolcke, Within-class Covariance Normalization for SVM-based Speaker
         Recognition (Interspeech 2006).
         """
-        variances, directions = torch.linalg.eigh(within.double())
-        variances = variances.clamp(min=0) + WITHIN_SHARE * variances.mean()
+        variances, directions = torch.linalg.eigh(within.to(self.code.weight.device).double())
+        variances = variances.clamp(min=0) + share * variances.mean()
         whitening = directions @ torch.diag(variances.rsqrt()) @ directions.T
         for parameter in (self.code.weight, self.code.bias):
             parameter.copy_(whitening @ parameter.double())

@@ -67,7 +67,7 @@ def test_whitened_codes_of_a_class_vary_alike_in_every_direction(synthetic_drawi
     images = torch.from_numpy(synthetic_drawings.unpack()[:6, :10].reshape(60, 105, 105)).float()
     within = within_classes(net(images))
     before = torch.linalg.eigvalsh(within)
-    net.whiten(within)
+    net.whiten(within, 0.5)
     after = torch.linalg.eigvalsh(within_classes(net(images)))
     expected = before / (before + 0.5 * before.mean())
     np.testing.assert_allclose(after, expected.sort().values, rtol=1e-3)
