@@ -53,3 +53,11 @@ def test_ends_of_ink_are_those_of_pixels_and_blank_images_are_taken_whole():
     assert (begins.tolist(), ends.tolist()) == ([1, 0, 0], [4, 5, 5])
     blank = crop_to_ink(torch.zeros(1, 105, 105), 8)
     assert blank.abs().max() == 0
+
+
+def test_the_box_is_a_fifth_wider_than_the_ink():
+    image = torch.zeros(1, 105, 105)
+    image[0, 20:70, 30:80] = 1
+    expected = torch.zeros(60, 60)
+    expected[5:55, 5:55] = 1
+    torch.testing.assert_close(crop_to_ink(image, 60)[0], expected, atol=1e-4, rtol=0)
