@@ -124,7 +124,7 @@ def measure_training(training_set: TrainingSet, speed: Speed) -> None:
             "obvious": lambda: sum(code_obviously(scenes) for scenes in jobs),
         }
     )
-    loss = MatcherLoss(ColourMatcher().initialise(torch.Generator().manual_seed(0)))
+    loss = MatcherLoss(ColourMatcher().initialise(np.random.default_rng(0)))
     recipe = SegmentationRecipe("own", numbers.lr, numbers.batch_size, 0.0, weight_decay=numbers.weight_decay)
     optimizers = recipe.optimizers(loss, speed.fused)
     coded, order = code_all(jobs), torch.randperm(n_scenes, generator=torch.Generator().manual_seed(0))

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench import obvious
@@ -96,7 +97,7 @@ class Bench:
         return self.new_net()
 
     def new_net(self) -> SiameseUNet:
-        return SiameseUNet(self.feature_maps).initialise(torch.Generator().manual_seed(0))
+        return SiameseUNet(self.feature_maps).initialise(np.random.default_rng(0))
 
     def recipe(self, name: str) -> SegmentationRecipe:
         numbers: Any = load_params().segmentation.recipes["siamese_unet"][name]["segmentation"]  # type: ignore[index]

@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parse()
     speed = choose_speed(arguments.device, arguments.speed)
     drawings = find_drawings(arguments.drawings)
-    net = NETS[arguments.base]().initialise(torch.Generator().manual_seed(0))
+    net = NETS[arguments.base]().initialise(np.random.default_rng(0))
     theirs = obvious_koch.with_weights_of(net).to(speed.device)
     print(
         f"{arguments.base} on {speed.device}, {', '.join(speed.parts) or 'plain'}; "

@@ -42,8 +42,8 @@ def find_net(bench: Bench, path: Path | None) -> MaskNet:
     return net if isinstance(net, MaskNet) else MaskNet(net.feature_maps).start_from(net, generator())
 
 
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 def batch_of(bench: Bench, n: int, n_locations: int = 4) -> Batch:

@@ -11,7 +11,7 @@ from oneshot.params import CLASSIFICATION, SEGMENTATION
 from stages.places import MANIFESTS
 
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
-SHARED = ("errors.py", "files.py", "params.py", "intervals.py", "published", "omniglot", "training")
+SHARED = ("errors.py", "files.py", "params", "intervals.py", "published", "omniglot", "training")
 # What a training of each task uses; an edit of anything else does not strand a paused run.
 USED = {SEGMENTATION: (*SHARED, "clutter", "segment"), CLASSIFICATION: (*SHARED, "classify")}
 IMAGES = {SEGMENTATION: MANIFESTS / "drawings.json", CLASSIFICATION: MANIFESTS / "classes.json"}

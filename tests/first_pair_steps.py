@@ -24,6 +24,7 @@ from oneshot.classify.scoring import NetworkScorer
 from oneshot.omniglot.classes import omniglot_classes
 from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.training.fit import fit
+from oneshot.training.initial_weights import fill_he
 from oneshot.training.speed import Speed, choose_speed
 from tests.first_steps import tracing_only
 
@@ -48,9 +49,9 @@ class DistortedPairs(EpochFeed):
 def pair_figures(speed: Speed, kind: str) -> dict[str, Any]:
     """From the same start on the same batches: every step's loss, then scores of two drawings against all."""
     drawings = draw_alphabets(np.random.default_rng(7), {"train": 1}, 4)
-    net = KochSmall((4, 4, 4, 8), 16).initialise(torch.Generator().manual_seed(0))
+    net = KochSmall((4, 4, 4, 8), 16).initialise(np.random.default_rng(0))
     for convolution in net.base.convolutions:
-        torch.nn.init.kaiming_normal_(convolution.weight, generator=torch.Generator().manual_seed(1))
+        fill_he(convolution.weight, np.random.default_rng(1))
     everything = np.ones(4, bool)
     feed: EpochFeed
     if kind == "pairs":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch._dynamo.utils import counters
 
@@ -40,7 +41,7 @@ STATISTICS = pixel_statistics(SCENES)
 
 def train(name: str, speed: Speed, feature_maps: int, n_steps: int) -> tuple[SiameseUNet, list[float]]:
     """From the same start on the same batches: the network, and every step's loss."""
-    net = SiameseUNet(feature_maps).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(feature_maps).initialise(np.random.default_rng(0))
     with (
         tempfile.TemporaryDirectory() as folder,
         Stock(lambda level, job: SCENES, memory_bytes=10**9, n_ahead=1, n_threads=1) as stock,

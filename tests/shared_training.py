@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from oneshot.segment.batches import PixelStatistics
@@ -22,7 +23,7 @@ RECIPE = SegmentationRecipe("published", 5e-4, 4, 0.0)
 
 
 def make_net() -> SiameseUNet:
-    return SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    return SiameseUNet(2).initialise(np.random.default_rng(0))
 
 
 def make_feed(stock: Stock, world: World) -> SceneFeed:

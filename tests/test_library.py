@@ -57,7 +57,7 @@ def test_a_released_network_is_loaded_by_its_name_and_others_are_refused_with_th
 ) -> None:
     with pytest.raises(WeightsError, match=r"no network siamese_unet-4-fast is released .* has none yet"):
         load_network()
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     for name in ("siamese_unet-32", "siamese_unet-joint"):
         put_run(recorded, fake_run(name), fake_scores([32], 0.6), net, {"feature_maps": 2})
     assert list_networks() == ["siamese_unet-32-fast", "siamese_unet-joint-fast"]
@@ -72,7 +72,7 @@ def test_a_released_network_is_loaded_by_its_name_and_others_are_refused_with_th
 def test_a_released_classifier_is_loaded_ready_to_score(recorded: Path, synthetic_drawings: Drawings) -> None:
     with pytest.raises(WeightsError, match=r"is released for classification: .* has none yet"):
         load_classifier()
-    net = ProtoNet(4).initialise(torch.Generator().manual_seed(0)).eval()
+    net = ProtoNet(4).initialise(np.random.default_rng(0)).eval()
     scores = fake_answers(0.9, ["validation"])
     run = fake_classification_run("protonet", "protonet", scores, recipe="protonet")
     put_run(recorded, run, scores, net, {"n_filters": 4})
@@ -87,7 +87,7 @@ def test_a_released_classifier_is_loaded_ready_to_score(recorded: Path, syntheti
 
 
 def test_weights_too_large_for_the_package_are_named_with_their_checksum(recorded: Path) -> None:
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     run = put_run(recorded, fake_run(), fake_scores([32], 0.6), net, {"feature_maps": 2})
     (recorded / "segmentation" / run.name / WEIGHTS).unlink()
     assert run.weights is not None

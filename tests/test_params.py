@@ -99,13 +99,29 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
         ("classification.networks.own.recipe", "mine"),
         ("classification.recipes.own.lr", 1),
         ("classification.recipes.background.lr", 0),
+        ("render.n_workers", 0),
+        ("render.n_workers", -99),
+        ("render.n_workers", 100_000),
+        ("lr", True),
+        ("seed", True),
+        ("segmentation.recipes.siamese_unet.fast.segmentation.batch_size", 1_000_000),
+        ("segmentation.recipes.siamese_unet.fast.segmentation.matching_weight", 1e30),
+        ("segmentation.networks.siamese_unet-4.paper.n_epochs", 10**9),
+        ("scales.laptop.segmentation.feature_maps", 3000),
+        ("segmentation.networks.colour_matcher.laptop.feature_maps", 10**12),
+        ("scales.smoke.synthetic.n_alphabets.train", 10**9),
+        ("scales.laptop.evaluate.n_scenes", 10_001),
+        ("classification.recipes.published.momenta", [True] * 6),
     ],
 )
 def test_a_bad_value_is_quoted_with_its_place(place: str, value: Any) -> None:
     assert_refused(change(place, value), f"{place} is {value!r}, but ")
 
 
-@pytest.mark.parametrize(("levels", "message"), [([4, 5], ".1 is 5, but "), ([], " is")])
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [([4, 5], ".1 is 5, but "), ([], " is"), ([4, 4, 4], " is [4, 4, 4], but every level stands once")],
+)
 def test_an_unknown_clutter_level_of_a_phase_is_quoted(levels: list[int], message: str) -> None:
     place = "segmentation.networks.siamese_unet-joint.smoke.phases.segmentation"
     values = change(place, [{"clutter_levels": levels, "n_scenes": 10}])
@@ -145,10 +161,26 @@ def test_synthetic_alphabets_need_their_sizes() -> None:
             "{proposals: [{clutter_levels: [4], n_scenes: 8}]}",
             "siamese_unet-4.smoke.phases are of proposals, but recipe published of siamese_unet trains segm",
         ),
+        (
+            "segmentation.networks.siamese_unet-4.smoke.phases="
+            "{segmentation: [{clutter_levels: [256], n_scenes: 8}]}",
+            "siamese_unet-4.smoke ends its training at clutter levels [256], but is evaluated at 4 alone",
+        ),
+        (
+            "segmentation.recipes.siamese_unet={}",
+            "segmentation.recipes.siamese_unet lacks 'fast', by which scale smoke trains siamese_unet-4",
+        ),
     ],
 )
 def test_a_network_is_checked_by_its_kind(override: str, message: str) -> None:
     assert_refused(apply_overrides(read_values(PARAMS), [override]), message)
+
+
+def test_the_end_of_a_networks_name_is_a_clutter_level() -> None:
+    values = change("seed", 1)
+    networks = values["segmentation"]["networks"]
+    networks["siamese_unet-levl_4"] = networks["siamese_unet-4"]
+    assert_refused(values, "networks.siamese_unet-levl_4: after - a name has a clutter level, or joint")
 
 
 def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 USE = """
 import sys
 from pathlib import Path
+import numpy as np
 import torch
 import oneshot
 assert oneshot.__file__.startswith(sys.argv[1]), oneshot.__file__
@@ -30,7 +31,7 @@ print(segment(net, scenes, pixel_statistics(scenes)).shape, info.training["name"
 sizes = OtherImages(least_images=2, validation_share=0.2, test_share=0.2, n_way=5, n_episodes=4,
                     n_verification_pairs=4)
 protocols = find_protocols(drawings, sizes)
-untrained = NetworkScorer(ProtoNet().initialise(torch.Generator()))
+untrained = NetworkScorer(ProtoNet().initialise(np.random.default_rng(0)))
 scorer = load_classifier()[0] if list_classifiers() else untrained
 print(score_list(scorer, protocols, protocols.validation).shape)
 """

@@ -22,7 +22,7 @@ def make_masknet(seed: int = 0) -> MaskNet:
     From NumPy's numbers, since those of PyTorch's generators change with its version.
     """
     generator = np.random.default_rng(seed)
-    net = MaskNet(2).start_from(SiameseUNet(2).initialise(torch.Generator()), torch.Generator())
+    net = MaskNet(2).start_from(SiameseUNet(2).initialise(np.random.default_rng(0)), np.random.default_rng(0))
     with torch.no_grad():
         for block in net.blocks():
             block.weight *= 0

@@ -172,7 +172,7 @@ def make_net(plan: ClassificationPlan) -> Network:
 
 def build_net(plan: ClassificationPlan, protocols: Protocols) -> Network:
     """Build the network with initial weights from the seed, by some recipes scaled to the drawings."""
-    generator = torch.Generator().manual_seed(plan.seed)
+    generator = np.random.default_rng(plan.seed)
     net = make_net(plan)
     if not plan.teaching.scaled or not isinstance(net, SiamesePair):
         return net.initialise(generator)

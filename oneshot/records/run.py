@@ -141,7 +141,8 @@ class Run(Section):
 
     `network`: the section of params.yaml; `net`: what it builds; `settings`: every number in force.
     `figures`: empty while the run is not evaluated; `weights`: None until then. `scored_later`: what
-    stages.record.rescore has added since.
+    stages.record.rescore has added since. `initial_weights`: whose random numbers they are; PyTorch's differ
+    between its versions.
     """
 
     task: Task
@@ -169,6 +170,7 @@ class Run(Section):
     figures: dict[str, Figure]
     body: SegmentationBody | ClassificationBody
     scored_later: tuple[LaterScores, ...] = ()
+    initial_weights: Literal["torch", "numpy"] = "torch"
 
     @model_validator(mode="after")
     def check_body(self) -> "Run":

@@ -12,7 +12,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, cast
 
-import torch
+import numpy as np
 from torch import nn
 
 from oneshot.errors import ParameterError, TrainingError
@@ -163,7 +163,7 @@ def build_net(plan: SegmentationPlan, start: Path | None = None) -> tuple[nn.Mod
         WeightsError: the file is damaged, or of a network of another size.
     """
     net: Any = NETS[plan.net](plan.feature_maps)
-    generator = torch.Generator().manual_seed(plan.seed)
+    generator = np.random.default_rng(plan.seed)
     if plan.starts_from is None and start is None:
         return net.initialise(generator), 0
     if start is None or not start.is_file():

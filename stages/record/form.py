@@ -13,6 +13,7 @@ from oneshot.records.release import Release
 from oneshot.records.results import SUMMARISE, save_scores
 from oneshot.records.run import CURVE, SCORES, WEIGHTS, Released, Run, Seconds, Training, save_run
 from oneshot.training.distributed import World
+from oneshot.training.initial_weights import DRAWN_BY
 from oneshot.training.progress import LogPoint, TrainingReport
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import file_sha256
@@ -47,6 +48,7 @@ def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
             "cuda": torch.version.cuda,
             **{package: installed_version(package) for package in ("numpy", "numba")},
         },
+        "initial_weights": DRAWN_BY,
         "date": datetime.now(UTC).date().isoformat(),
     }
 

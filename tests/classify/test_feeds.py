@@ -15,6 +15,7 @@ from oneshot.classify.recipes import Own
 from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes, omniglot_classes
 from oneshot.training.fit import fit
+from oneshot.training.initial_weights import fill_he
 from tests.oracle import koch_numpy as oracle
 
 # Images 0 to 23: alphabet a has 4 classes of 3 images, b has 2 of 4, c 1 of 4; not in the order of numbers.
@@ -222,7 +223,7 @@ def test_siamese_loss_is_that_written_out_pair_by_pair(synthetic_drawings):
 
 def test_prototypes_are_means_and_queries_are_chosen_by_distance(synthetic_drawings):
     n_way, n_shot, n_query = 3, 2, 2
-    net = ProtoNet(3).initialise(torch.Generator().manual_seed(0))
+    net = ProtoNet(3).initialise(np.random.default_rng(0))
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 5)
     numbers, turns, inverses = EpisodeFeed(
         classes, seed=3, n_way=n_way, n_shot=n_shot, n_query=n_query, distorted=True
@@ -242,7 +243,7 @@ def test_prototypes_are_means_and_queries_are_chosen_by_distance(synthetic_drawi
 
 
 def test_both_ways_classes_look_for_their_queries_as_well(synthetic_drawings):
-    net = ProtoNet(3).initialise(torch.Generator().manual_seed(0)).eval()
+    net = ProtoNet(3).initialise(np.random.default_rng(0)).eval()
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 5)
     numbers, turns = EpisodeFeed(classes, seed=3, n_way=3, n_shot=1, n_query=2).batch(0)
     with torch.no_grad():
@@ -257,7 +258,7 @@ def test_both_ways_classes_look_for_their_queries_as_well(synthetic_drawings):
 
 
 def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path):
-    net = ProtoNet(16).initialise(torch.Generator().manual_seed(0))
+    net = ProtoNet(16).initialise(np.random.default_rng(0))
     classes = omniglot_classes(synthetic_drawings, np.arange(42) < 18)
     feed = EpisodeFeed(classes, seed=0, n_way=10, n_query=2, n_epoch=10, n_epochs=10)
     loss = EpisodeLoss(net, synthetic_drawings.numbered(), 10, 1)
@@ -267,7 +268,7 @@ def test_prototypical_networks_learn_from_episodes(synthetic_drawings, tmp_path)
 
 
 def test_siamese_networks_learn_from_episodes(synthetic_drawings, tmp_path):
-    net = KochSmall((8, 8, 8, 16), 32).initialise(torch.Generator().manual_seed(0))
+    net = KochSmall((8, 8, 8, 16), 32).initialise(np.random.default_rng(0))
     few = omniglot_classes(synthetic_drawings, np.arange(42) < 4, (0, 2))
     feed = EpisodeFeed(few, seed=0, n_way=4, n_query=1, turned=False, n_epoch=50, n_epochs=3)
     loss = EpisodeLoss(net, synthetic_drawings.numbered(), 4, 1)
@@ -322,9 +323,9 @@ def test_batches_of_pairs_depend_on_the_step_alone(source):
 
 
 def test_loss_is_the_cross_entropy_of_distorted_pairs(source, synthetic_drawings):
-    net = KochSmall((1, 2, 2, 2), 4).initialise(torch.Generator().manual_seed(0))
+    net = KochSmall((1, 2, 2, 2), 4).initialise(np.random.default_rng(0))
     for convolution in net.base.convolutions:
-        torch.nn.init.kaiming_normal_(convolution.weight, generator=torch.Generator().manual_seed(0))
+        fill_he(convolution.weight, np.random.default_rng(0))
     feed = PairFeed(draw_set(source, 2, seed=1), batch_size=2, seed=1, n_copies=8)
     drawings, same, inverses = feed.batch(1)
     images = synthetic_drawings.unpack().reshape(-1, 105, 105)

@@ -166,7 +166,7 @@ def outside(synthetic_drawings: Drawings) -> Outside:
 
 
 def make_net() -> KochSmall:
-    return KochSmall((2, 2, 2, 4), 8).initialise(torch.Generator().manual_seed(0))
+    return KochSmall((2, 2, 2, 4), 8).initialise(np.random.default_rng(0))
 
 
 def test_lists_scored_together_are_scored_as_each_alone(protocols):
@@ -257,7 +257,7 @@ def test_turned_images_are_scored_as_they_are_shown(protocols):
 
 def test_a_prototypical_network_is_scored_by_prototypes(synthetic_drawings):
     """Not by the mean of the squared distances from the shots, which is something else."""
-    scorer = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
+    scorer = NetworkScorer(ProtoNet(4).initialise(np.random.default_rng(0)))
     codes = scorer.encode(synthetic_drawings.unpack()[:8, 0])
     supports, queries = codes[:6], codes[6:]
     found = score_queries(scorer, queries, supports, n_way=2, n_shot=3)
@@ -288,7 +288,7 @@ def test_everything_is_scored_and_described_under_the_same_names(protocols, outs
 
 
 def test_pairs_are_judged_by_networks_that_can_and_background_ones_are_of_their_drawers(protocols):
-    proto = NetworkScorer(ProtoNet(4).initialise(torch.Generator().manual_seed(0)))
+    proto = NetworkScorer(ProtoNet(4).initialise(np.random.default_rng(0)))
     assert find_pairs(proto, protocols, "protonet") == find_pairs(NearestNeighbour("cosine"), protocols) == {}
     scorer = NetworkScorer(make_net())
     assert list(find_pairs(scorer, protocols, "own")) == ["verification", "verification/best-threshold"]

@@ -232,7 +232,7 @@ def test_the_default_numbers_train_on_small_folders(n_images):
 
 def test_codes_are_whitened_as_it_validates_best_or_not_at_all(synthetic_drawings):
     def whitened_by(errors):
-        net = CosineNet((4, 4), 16, 8).initialise(torch.Generator().manual_seed(0))
+        net = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
         before = net.code.weight.clone()
         left = iter(errors)
         whiten(net, within, lambda: next(left))
@@ -244,7 +244,7 @@ def test_codes_are_whitened_as_it_validates_best_or_not_at_all(synthetic_drawing
     before, net = whitened_by([0.2, 0.3, 0.2, 0.25])
     assert torch.equal(net.code.weight, before)
     before, net = whitened_by([0.2, 0.15, 0.1, 0.25])
-    expected = CosineNet((4, 4), 16, 8).initialise(torch.Generator().manual_seed(0))
+    expected = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
     expected.whiten(within, 1.0)
     assert torch.equal(net.code.weight, expected.code.weight)
     assert not torch.equal(net.code.weight, before)

@@ -31,7 +31,7 @@ def some_scenes() -> Scenes:
 def make_net(name: str = "colour_matcher") -> ColourMatcher:
     net = NETS[name](4)
     assert isinstance(net, ColourMatcher)
-    return net.initialise(torch.Generator().manual_seed(1)).eval()
+    return net.initialise(np.random.default_rng(1)).eval()
 
 
 @torch.no_grad()

@@ -52,14 +52,14 @@ def test_matching_loss_of_hidden_characters_alone_is_zero():
 
 
 def test_published_loss_is_cross_entropy_and_weight_decay():
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     batch = make_batch(3, matched=False)
     expected = pixel_loss(net(batch.images, batch.targets), batch.masks) + weight_decay_loss(net)
     torch.testing.assert_close(SegmentationLoss(net)(batch), expected)
 
 
 def test_matching_loss_is_added_with_its_weight():
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     batch = make_batch(3, matched=True)
     assert batch.others is not None
     codes = torch.stack(
@@ -76,6 +76,6 @@ def test_matching_loss_is_added_with_its_weight():
 
 
 def test_matching_loss_without_its_data_is_refused():
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     with pytest.raises(ValueError, match="render_targets"):
         SegmentationLoss(net, 0.1)(make_batch(2, matched=False))

@@ -4,8 +4,8 @@ import json
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 import yaml
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
@@ -32,7 +32,7 @@ def covered_scenes(clutter_level: int, split: str) -> Scenes:
 
 
 def unet() -> SiameseUNet:
-    return SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    return SiameseUNet(2).initialise(np.random.default_rng(0))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from torch import nn
 
@@ -86,7 +85,7 @@ def test_a_network_is_evaluated_at_the_levels_in_its_name_with_masks_for_the_pic
 
 
 def test_a_colour_matcher_leaves_the_groups_of_a_scene_for_the_pictures(scenes: Path) -> None:
-    net = ColourMatcher(2).initialise(torch.Generator().manual_seed(0))
+    net = ColourMatcher(2).initialise(np.random.default_rng(0))
     keep_scene_network("colour_matcher-4", net)
     found = evaluate_scenes("colour_matcher-4")["networks"]["colour_matcher-4"]["figures"]
     assert {"4/answer/test-train/iou", "4/largest_colour/test-train/iou"} <= found.keys()
@@ -167,7 +166,7 @@ def keep_classifiers(names: Callable[[str], str | None]) -> None:
         registered = names(name)
         net = None if registered is None else CLASSIFIERS[registered]()
         if net is not None:
-            net.initialise(torch.Generator().manual_seed(0))
+            net.initialise(np.random.default_rng(0))
         info = NetworkInfo("classification", registered or "")
         keep_network("classification", name, info, net, recipe=name, settings={"base": registered})
 

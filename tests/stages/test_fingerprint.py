@@ -34,7 +34,7 @@ def test_only_an_edit_of_what_a_training_uses_strands_a_paused_run(task: str, co
 
 def test_the_sources_of_this_project_are_found() -> None:
     found = {path.relative_to(CODE).as_posix() for path in list_sources("classification")}
-    assert {"params.py", "training/fit.py", "classify/nets/koch.py", "published/koch.json"} <= found
+    assert {"params/__init__.py", "training/fit.py", "classify/nets/koch.py", "published/koch.json"} <= found
     assert not any(path.startswith(("clutter/", "segment/", "report/", "records/")) for path in found)
 
 

@@ -43,7 +43,7 @@ def make_run(open_stock):
 
 def prepare_run(open_stock, name: str, lr: float | None = None, n_scenes: int = 4 * N_STEPS):
     recipe = SegmentationRecipe(name, lr or RATES[name], 4, MATCHING_WEIGHTS[name])
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     feed = SceneFeed(
         open_stock(lambda level, job: fake_scenes(20, level, seed=job)), [Phase((4,), n_scenes)], STATISTICS,
         batch_size=recipe.batch_size, seed=1, n_jobs=3, n_job_scenes=20, n_window_jobs=1,
@@ -251,7 +251,7 @@ def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path, open_stock):
     recipe = SegmentationRecipe(name, lr, 2, MATCHING_WEIGHTS[name])
     scenes = fake_scenes(2, 4, seed=0)
     statistics = pixel_statistics(scenes)
-    net = SiameseUNet(4).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(4).initialise(np.random.default_rng(0))
     feed = SceneFeed(
         open_stock(lambda level, job: scenes), [Phase((4,), 2 * n_steps)], statistics, batch_size=2, seed=0,
         n_jobs=1, n_job_scenes=2, render_targets=fake_targets if recipe.matching_weight else None,
@@ -264,7 +264,7 @@ def test_one_batch_is_overfitted(name, lr, n_steps, tmp_path, open_stock):
 
 def test_evaluation_scores_every_scene_in_order_whatever_the_batch_size():
     scenes = fake_scenes(7, 4, seed=3)
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     batch = decode(code(scenes), slice(0, 7), STATISTICS)
     predicted = foreground(net(batch.images, batch.targets))
     for batch_size in (7, 3):

@@ -200,7 +200,7 @@ def test_channels_stay_side_by_side_through_all_layers_and_back(matching_weight,
 
     monkeypatch.setattr(siamese_unet, "layer_norm", layer_norm_of_gpus)
     batch = decode(coded_with_others(), torch.arange(2), STATISTICS, torch.channels_last)
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     convolutions = Convolutions()
     with convolutions:
         SegmentationLoss(net, matching_weight)(batch).backward()
@@ -251,7 +251,7 @@ def test_convolutions_in_float32_keep_its_digits_on_a_gpu():
 def test_a_step_reads_nothing_back_from_a_gpu(name):
     speed = choose_speed("cuda", "bf16,channels_last,fused")
     recipe = SegmentationRecipe(name, RATES[name], 8, MATCHING_WEIGHTS[name])
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     loss = speed.place(SegmentationLoss(net, recipe.matching_weight))
     optimizers = recipe.optimizers(loss, speed.fused)
     coded, which = coded_with_others().to("cuda"), torch.arange(8, device="cuda")
@@ -308,6 +308,6 @@ def test_a_network_can_be_trained_after_it_was_evaluated_elsewhere(monkeypatch):
         return module
 
     monkeypatch.setattr(Speed, "place", move)
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     evaluate_answers(net, fake_scenes(3, 4, seed=0), PixelStatistics(20.0, 50.0))
     assert not any(parameter.is_inference() for parameter in net.parameters())

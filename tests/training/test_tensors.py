@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -28,7 +29,7 @@ INFO = NetworkInfo(
 
 @pytest.fixture
 def saved(tmp_path):
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(0))
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     save_network(tmp_path / "net.safetensors", net, INFO)
     return tmp_path / "net.safetensors", net
 
@@ -44,7 +45,7 @@ def test_weights_come_back_with_what_is_known_of_them(saved):
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_network_is_rebuilt_from_its_settings(name, tmp_path):
-    net = CLASSIFIERS[name]().initialise(torch.Generator().manual_seed(0))
+    net = CLASSIFIERS[name]().initialise(np.random.default_rng(0))
     save_network(tmp_path / "net", net, NetworkInfo("classification", name, net.settings))
     loaded, _ = load_network(tmp_path / "net", CLASSIFIERS)
     assert type(loaded) is type(net)
@@ -89,7 +90,7 @@ def test_half_precision_halves_the_file_and_comes_back_in_single_precision(saved
 
 def test_eight_bits_are_off_by_half_a_step_of_their_channel_at_most(tmp_path):
     """Half of 1/127 of the channel's largest weight: 0.4 %."""
-    net = CLASSIFIERS["koch_small"]().initialise(torch.Generator().manual_seed(0))
+    net = CLASSIFIERS["koch_small"]().initialise(np.random.default_rng(0))
     info = NetworkInfo("classification", "koch_small")
     save_network(tmp_path / "whole", net, info)
     save_network(tmp_path / "net", net, info, "int8")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from oneshot.classify.nets.ink_box import crop_to_ink, even_shares
 from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
+from oneshot.training.initial_weights import fill_he
 
 FIRST_SCALE = 10.0  # of cosines, before training
 
@@ -42,11 +44,11 @@ class CosineNet(Network):
         for parameter in (*self.convolutions.parameters(), *self.code.parameters()):
             nn.init.constant_(parameter, torch.nan)
 
-    def initialise(self, generator: torch.Generator) -> "CosineNet":
+    def initialise(self, generator: np.random.Generator) -> "CosineNet":
         """Draw He's normal weights, no biases."""
         for layer in (*self.convolutions, self.code):
             assert isinstance(layer, nn.Conv2d | nn.Linear)
-            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            fill_he(layer.weight, generator)
         nn.init.zeros_(self.code.bias)
         return self
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from oneshot.classify.nets.ink_box import crop_to_ink
 from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
+from oneshot.training.initial_weights import fill_he, fill_normal
 
 KERNELS = (10, 7, 4, 4)
 MAP_SIDE = 6  # of the last convolution's maps, for drawings of 105 x 105
@@ -40,10 +42,10 @@ class WeightedDistance(nn.Module):
 Layer = nn.Conv2d | nn.Linear | WeightedDistance
 
 
-def initialise_layer(layer: Layer, sigma: float, generator: torch.Generator) -> None:
-    nn.init.normal_(layer.weight, 0.0, sigma, generator)
+def initialise_layer(layer: Layer, sigma: float, generator: np.random.Generator) -> None:
+    fill_normal(layer.weight, sigma, generator)
     assert layer.bias is not None
-    nn.init.normal_(layer.bias, BIAS_MEAN, BIAS_SIGMA, generator)
+    fill_normal(layer.bias, BIAS_SIGMA, generator, BIAS_MEAN)
 
 
 class KochBase(nn.Module):
@@ -65,7 +67,7 @@ class KochBase(nn.Module):
         for parameter in self.parameters():
             nn.init.constant_(parameter, torch.nan)
 
-    def initialise(self, generator: torch.Generator) -> "KochBase":
+    def initialise(self, generator: np.random.Generator) -> "KochBase":
         """Draw convolutions from N(0, 0.01), the connected layer from N(0, 0.2), biases from N(0.5, 0.01)."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
@@ -99,7 +101,7 @@ class SiamesePair(Network):
         self.n_code = base.n_code
         self.output = WeightedDistance(base.n_code)
 
-    def initialise(self, generator: torch.Generator) -> "SiamesePair":
+    def initialise(self, generator: np.random.Generator) -> "SiamesePair":
         self.base.initialise(generator)
         initialise_layer(self.output, CONNECTED_SIGMA, generator)
         return self
@@ -141,7 +143,7 @@ class KochSmall(Koch):
 
 @torch.no_grad()
 def initialise_scaled(
-    net: SiamesePair, images: Float[Tensor, "b h w"], generator: torch.Generator
+    net: SiamesePair, images: Float[Tensor, "b h w"], generator: np.random.Generator
 ) -> SiamesePair:
     """Scale every convolution's and linear unit's sum to mean 0 and deviation 1 over these images.
 
@@ -155,7 +157,7 @@ def initialise_scaled(
     hooks = []
     for layer in net.base.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, generator=generator)
+            fill_he(layer.weight, generator)
             hooks.append(layer.register_forward_hook(standardise))
     codes = net.base(images)
     for hook in hooks:

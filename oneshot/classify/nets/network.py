@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ class Network(nn.Module):
     settings: dict[str, Any]
     judges_pairs = False
 
-    def initialise(self, generator: torch.Generator) -> "Network":
+    def initialise(self, generator: np.random.Generator) -> "Network":
         """Draw the initial weights."""
         raise NotImplementedError
 

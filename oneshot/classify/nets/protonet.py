@@ -6,6 +6,7 @@ Source: Snell, Swersky, Zemel, Prototypical Networks for Few-shot Learning (Neur
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from oneshot.classify.nets.ink_box import even_shares
 from oneshot.classify.nets.network import Network, one_channel
 from oneshot.omniglot.drawings import SIDE
+from oneshot.training.initial_weights import fill_he
 
 INPUT_SIDE = 28
 N_BLOCKS = 4
@@ -40,12 +42,12 @@ class ProtoNet(Network):
         self.norms = nn.ModuleList([nn.BatchNorm2d(n_filters) for _ in range(N_BLOCKS)])
         self.register_buffer("shares", even_shares(SIDE, INPUT_SIDE), persistent=False)
 
-    def initialise(self, generator: torch.Generator) -> "ProtoNet":
+    def initialise(self, generator: np.random.Generator) -> "ProtoNet":
         """Draw He's normal weights, no biases: the paper says nothing of it."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
             assert convolution.bias is not None
-            nn.init.kaiming_normal_(convolution.weight, generator=generator)
+            fill_he(convolution.weight, generator)
             nn.init.zeros_(convolution.bias)
         return self
 

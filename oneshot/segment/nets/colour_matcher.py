@@ -6,12 +6,14 @@ that MaskNet's discriminator makes, among the scene's colours in place of 144 le
 
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from oneshot.segment.groups import CROP_SIZE, N_SHAPE, Framing
+from oneshot.training.initial_weights import fill_he
 
 FIRST_LOG_SCALE = 2.3
 
@@ -104,16 +106,16 @@ class ColourMatcher(nn.Module):
         self.glance = EncoderPair(build_coarse_encoder(n), build_coarse_encoder(n))
         self.whole = EncoderPair(build_encoder(feature_maps, n), build_encoder(feature_maps, n))
 
-    def initialise(self, generator: torch.Generator) -> "ColourMatcher":
+    def initialise(self, generator: np.random.Generator) -> "ColourMatcher":
         """Draw the initial weights; all randomness comes from the generator."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+                fill_he(module.weight, generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         return self
 
-    def start_from(self, other: "ColourMatcher", generator: torch.Generator) -> "ColourMatcher":
+    def start_from(self, other: "ColourMatcher", generator: np.random.Generator) -> "ColourMatcher":
         """Take over the weights of another one of the same size; nothing is drawn."""
         self.load_state_dict(other.state_dict())
         return self

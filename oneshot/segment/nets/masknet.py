@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -24,6 +25,7 @@ from oneshot.segment.nets.siamese_unet import (
     correlate,
     layer_norm,
 )
+from oneshot.training.initial_weights import fill_uniform
 
 # Results of a convolution, up to which it is done phase by phase: a transposed one writes every pixel in its
 # place, but with two results takes 2.5 times as long (two CPU cores, 24 feature maps).
@@ -52,14 +54,14 @@ class MaskNet(Blocks):
         self.discriminator = Encoder(feature_maps, n_pools=5, dilation=1)
         self.score_weights = nn.Parameter(torch.full((16 * feature_maps,), torch.nan))
 
-    def start_from(self, siamese: SiameseUNet, generator: torch.Generator) -> "MaskNet":
+    def start_from(self, siamese: SiameseUNet, generator: np.random.Generator) -> "MaskNet":
         """Take over the weights of a trained Siamese-U-Net of the same size; draw those of the score.
 
         Source: TensorFlow 1, contrib.layers.fully_connected: uniform within sqrt(6 / (fan-in + fan-out)).
         """
         self.siamese.load_state_dict(siamese.state_dict())
         reach = math.sqrt(6 / (len(self.score_weights) + 1))
-        nn.init.uniform_(self.score_weights, -reach, reach, generator)
+        fill_uniform(self.score_weights, reach, generator)
         self.discriminator.load_state_dict(self.siamese.target_encoder.state_dict())
         return self
 

@@ -7,10 +7,13 @@ github.com/michaelisc/cluttered-omniglot at 0cd38ba.
 import math
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from oneshot.training.initial_weights import fill_truncated_normal
 
 NORM_EPSILON = 1e-12
 WEIGHT_DECAY = 1e-9
@@ -66,7 +69,7 @@ class Block(nn.Module):
         self.padding = reach // 2
         self.extra = reach % 2
 
-    def initialise(self, generator: torch.Generator) -> None:
+    def initialise(self, generator: np.random.Generator) -> None:
         """Draw weights from a normal cut at two sigma = sqrt(1.3 * 2 / mean of fan-in and fan-out).
 
         Source: TensorFlow 1, contrib.layers.variance_scaling_initializer(mode="FAN_AVG").
@@ -74,7 +77,7 @@ class Block(nn.Module):
         """
         n_out, n_in, height, width = self.weight.shape
         sigma = math.sqrt(1.3 * 2 / (height * width * (n_in + n_out) / 2))
-        nn.init.trunc_normal_(self.weight, 0.0, sigma, -2 * sigma, 2 * sigma, generator)
+        fill_truncated_normal(self.weight, sigma, generator)
         nn.init.zeros_(self.shift)
 
     def convolve(self, x: Float[Tensor, "b n_in h w"]) -> Float[Tensor, "b n_out h w"]:
@@ -189,12 +192,12 @@ class SiameseUNet(Blocks):
         self.scene_encoder = Encoder(feature_maps, n_pools=3, dilation=2)
         self.decoder = Decoder(feature_maps)
 
-    def initialise(self, generator: torch.Generator) -> "SiameseUNet":
+    def initialise(self, generator: np.random.Generator) -> "SiameseUNet":
         for block in self.blocks():
             block.initialise(generator)
         return self
 
-    def start_from(self, other: "SiameseUNet", generator: torch.Generator) -> "SiameseUNet":
+    def start_from(self, other: "SiameseUNet", generator: np.random.Generator) -> "SiameseUNet":
         """Take over the weights of another one of the same size; nothing is drawn."""
         self.load_state_dict(other.state_dict())
         return self

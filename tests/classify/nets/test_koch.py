@@ -9,19 +9,20 @@ from oneshot.classify.nets.ink_box import crop_to_ink
 from oneshot.classify.nets.koch import Koch, KochSmall
 from oneshot.classify.scoring import NetworkScorer
 from oneshot.published import read_facts
+from oneshot.training.initial_weights import fill_he
 from oneshot.training.speed import Speed
 from tests.oracle import koch_numpy as oracle
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
 
 
 def small_pair(n_code: int = 8) -> KochSmall:
     """With weights so large that its maps and codes differ between drawings."""
     net = KochSmall((2, 3, 3, 4), n_code).initialise(generator())
     for convolution in net.base.convolutions:
-        torch.nn.init.kaiming_normal_(convolution.weight, generator=generator())
+        fill_he(convolution.weight, generator())
     return net.eval()
 
 

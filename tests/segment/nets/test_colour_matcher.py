@@ -1,5 +1,6 @@
 """The colour matcher alone: sizes, codes, initial weights."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,7 @@ from oneshot.segment.nets.colour_matcher import ColourMatcher
 
 
 def make_net(seed: int = 0) -> ColourMatcher:
-    return ColourMatcher(4).initialise(torch.Generator().manual_seed(seed))
+    return ColourMatcher(4).initialise(np.random.default_rng(seed))
 
 
 def test_initial_weights_come_from_the_generator_alone() -> None:

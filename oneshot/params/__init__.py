@@ -1,0 +1,168 @@
+"""params.yaml, checked: unknown keys, wrong types and impossible values are named in one sentence."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from oneshot.errors import ParameterError
+from oneshot.params.classification import SIAMESE, ClassificationParams, EpisodeNumbers
+from oneshot.params.scales import (
+    Evaluate,
+    Omniglot,
+    OtherImages,
+    Recheck,
+    Render,
+    Scale,
+    Synthetic,
+)
+from oneshot.params.section import (
+    CLASSIFICATION,
+    MOST_SEEN,
+    SEGMENTATION,
+    ScaleName,
+    Section,
+    describe_problems,
+)
+from oneshot.params.segmentation import (
+    RecipeName,
+    SegmentationNetwork,
+    SegmentationParams,
+    TrainingNumbers,
+)
+
+__all__ = [
+    "CLASSIFICATION",
+    "SEGMENTATION",
+    "SIAMESE",
+    "EpisodeNumbers",
+    "Evaluate",
+    "OtherImages",
+    "Params",
+    "Recheck",
+    "RecipeName",
+    "Scale",
+    "Section",
+    "SegmentationNetwork",
+    "Synthetic",
+    "TrainingNumbers",
+    "apply_overrides",
+    "check_params",
+    "describe_problems",
+    "load_params",
+    "read_values",
+]  # fmt: skip
+
+
+class Params(Section):
+    """Values of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
+
+    scale_name: ScaleName = Field(alias="scale")
+    seed: int = Field(ge=0, lt=2**32)
+    lr: float | None = Field(gt=0, le=10)
+    device: Literal["auto", "cpu", "cuda"]
+    speed: str
+    omniglot: Omniglot
+    render: Render
+    log_every: int = Field(ge=1, le=MOST_SEEN)
+    checkpoint_seconds: float = Field(ge=0)
+    segmentation: SegmentationParams
+    classification: ClassificationParams
+    other_images: OtherImages
+    scales: dict[ScaleName, Scale] = Field(min_length=3)
+
+    @model_validator(mode="after")
+    def check_recipes(self) -> "Params":
+        """Check that every network has the recipe by which a scale trains it."""
+        for name, network in self.segmentation.networks.items():
+            recipes = self.segmentation.recipes[network.recipes]
+            for scale, values in self.scales.items():
+                recipe = values.segmentation.recipe
+                if getattr(network, scale) is not None and recipe not in recipes and len(recipes) != 1:
+                    raise ValueError(
+                        f"segmentation.recipes.{network.recipes} lacks {recipe!r}, by which scale {scale} "
+                        f"trains {name}"
+                    )
+        return self
+
+    @property
+    def scale(self) -> Scale:
+        return self.scales[self.scale_name]
+
+    def networks_of(self, task: str) -> dict[str, Any]:
+        """Give the sections of a task's networks by name. Raises ParameterError if there is no such task."""
+        if task not in (SEGMENTATION, CLASSIFICATION):
+            raise ParameterError(f"there is no task {task!r}; choose {SEGMENTATION} or {CLASSIFICATION}.")
+        networks: dict[str, Any] = getattr(self, task).networks
+        return networks
+
+    def find_network(self, task: str, name: str) -> Any:
+        """Give the section of one network. Raises ParameterError if there is none."""
+        networks = self.networks_of(task)
+        if name not in networks:
+            raise ParameterError(f"there is no network {name!r} for {task}; there are {', '.join(networks)}.")
+        return networks[name]
+
+    def amount_of(self, task: str, name: str) -> Any:
+        """Give what the scale trains a network on; None: it does not train it."""
+        return getattr(self.find_network(task, name), self.scale_name)
+
+
+def load_params(path: Path = Path("params.yaml"), overrides: Iterable[str] = ()) -> Params:
+    """Read and check the parameters, some replaced (see `apply_overrides`).
+
+    Raises:
+        ParameterError: the file is missing or no YAML, or a value is unknown, missing or out of range.
+    """
+    return check_params(apply_overrides(read_values(path), overrides), str(path))
+
+
+def read_values(path: Path = Path("params.yaml")) -> Any:
+    """Read what the file holds, unchecked. Raises ParameterError if it is missing or no YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(
+            f"there is no {path} in this folder: run the command at the project's top level."
+        ) from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
+
+
+def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
+    """Give the values with some replaced, each written as DVC's -S takes it: PLACE.OF.KEY=VALUE in YAML.
+
+    Raises:
+        ParameterError: an override has no '=', names no known parameter, or its value is no YAML.
+    """
+    values = copy.deepcopy(values)
+    for override in overrides:
+        place, equals, text = override.partition("=")
+        if not equals:
+            raise ParameterError(f"-S {override} lacks a value: write it as {place}=VALUE.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ParameterError(f"-S {override}: {text!r} is not readable as YAML.") from None
+        section, path = values, place.split(".")
+        for number, part in enumerate(path):
+            if number:
+                section = section[key]
+            key: Any = int(part) if isinstance(section, list) and part.isdecimal() else part
+            known = range(len(section)) if isinstance(section, list) else section
+            if not isinstance(section, dict | list) or key not in known:
+                raise ParameterError(
+                    f"-S {override}: {'.'.join(path[: number + 1])} is not a known parameter."
+                )
+        section[key] = value
+    return values
+
+
+def check_params(values: Any, name: str = "params.yaml") -> Params:
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise ParameterError(f"{name}: {describe_problems(error)}.") from None
