@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-BASE = {"errors", "files", "params", "intervals"}
+BASE = {"errors", "files", "params", "intervals", "compiled"}
 # Each package with the packages that it may import, besides itself and the base. Lower ones come first.
 LAYERS = {
     "base": set(),

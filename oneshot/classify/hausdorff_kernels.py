@@ -3,10 +3,11 @@
 from math import sqrt
 
 import numpy as np
-from numba import njit
+
+from oneshot.compiled import compiled
 
 
-@njit(cache=True)
+@compiled()
 def centred_ink(image):
     """Find row and column of every pixel with ink, from the ink's centre of mass; rows ascend."""
     height, width = image.shape
@@ -27,7 +28,7 @@ def centred_ink(image):
     return rows, columns
 
 
-@njit(cache=True)
+@compiled()
 def mean_nearest(rows, columns, other_rows, other_columns):
     """Compute the mean distance from a point of one drawing to the other's nearest; rows ascend in both."""
     total = 0.0
@@ -48,7 +49,7 @@ def mean_nearest(rows, columns, other_rows, other_columns):
     return total / rows.size
 
 
-@njit(cache=True)
+@compiled()
 def ink_distance(rows, columns, other_rows, other_columns):
     """Compute the larger of both mean distances from a point of one drawing to the other's nearest."""
     if rows.size == 0 or other_rows.size == 0:
@@ -57,7 +58,7 @@ def ink_distance(rows, columns, other_rows, other_columns):
     return max(there, mean_nearest(other_rows, other_columns, rows, columns))
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def hausdorff_distances(queries, supports):
     """Compute those of every query to every one of the support set; infinite where either has no ink."""
     distances = np.empty((queries.shape[0], supports.shape[0]))

@@ -13,7 +13,8 @@ from math import cos, pi, sin
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from oneshot.compiled import compiled
 
 DRAWING_SIZE = 105
 GLYPH_SIZE = 32  # a drawing of scale 1 becomes 32 x 32
@@ -62,13 +63,13 @@ def allocate_workspace() -> Workspace:
 # ---------------------------------------------------------------------------------------- the random stream
 
 
-@njit(cache=True)
+@compiled()
 def twist(word, following, middle):
     y = (word & np.uint32(0x80000000)) | (following & np.uint32(0x7FFFFFFF))
     return middle ^ (y >> np.uint32(1)) ^ (np.uint32(0x9908B0DF) * (y & np.uint32(1)))
 
 
-@njit(cache=True)
+@compiled()
 def refill(stream):
     """Advance the twister by 624 words, and temper them all at once, which vectorises."""
     state = stream.state
@@ -87,7 +88,7 @@ def refill(stream):
     stream.spent[0] = 0
 
 
-@njit(cache=True)
+@compiled()
 def draw_word(stream):
     if stream.spent[0] == MT_WORDS:
         refill(stream)
@@ -96,7 +97,7 @@ def draw_word(stream):
     return word
 
 
-@njit(cache=True)
+@compiled()
 def draw_double(stream):
     """Draw a 53-bit double in [0, 1)."""
     high = draw_word(stream) >> np.uint32(5)
@@ -104,12 +105,12 @@ def draw_double(stream):
     return (np.float64(high) * 67108864.0 + np.float64(low)) / 9007199254740992.0
 
 
-@njit(cache=True)
+@compiled()
 def draw_uniform(stream, low, high):
     return low + (high - low) * draw_double(stream)
 
 
-@njit(cache=True)
+@compiled()
 def draw_below(stream, n):
     """Draw an integer in 0..n-1: masked words, redrawn while too large; n = 1 draws nothing."""
     largest = np.uint32(n - 1)
@@ -130,7 +131,7 @@ def draw_below(stream, n):
 # --------------------------------------------------------------------------------------------------- a glyph
 
 
-@njit(cache=True)
+@compiled()
 def map_nearest(size_in, size_out, source):
     """Find each pixel's source in a nearest-neighbour resize; positions are summed up, as Pillow does."""
     step = size_in / size_out
@@ -140,12 +141,12 @@ def map_nearest(size_in, size_out, source):
         position += step
 
 
-@njit(cache=True)
+@compiled()
 def to_fixed(value):
     return np.int64(np.floor(value * 65536.0 + 0.5))
 
 
-@njit(cache=True)
+@compiled()
 def first_reaching(threshold, shares, n, columns_per_unit):
     """Find the first of n rising shares that reaches the threshold (n if none does).
 
@@ -159,7 +160,7 @@ def first_reaching(threshold, shares, n, columns_per_unit):
     return np.int64(i)
 
 
-@njit(cache=True)
+@compiled()
 def warp(drawing, ink_box, scale, stream, work):
     """Draw a warp, and list the ink of the warped, 32/105 as large drawing in the workspace, row by row.
 
@@ -241,7 +242,7 @@ def warp(drawing, ink_box, scale, stream, work):
     return np.int64(n_ink)
 
 
-@njit(cache=True)
+@compiled()
 def draw_glyph(drawing, ink_box, scale, stream, work, tint):
     """Warp, crop and tint a drawing: fills the workspace's ink and the tint.
 
@@ -269,7 +270,7 @@ def draw_glyph(drawing, ink_box, scale, stream, work, tint):
     return GLYPH_DRAWN, n_ink, np.int64(left), np.int64(top), np.int64(right - left), np.int64(bottom - top)
 
 
-@njit(cache=True)
+@compiled()
 def stamp(canvas, value, n_ink, crop_end, right, down, work):
     """Write the workspace's ink, left of column ``crop_end``, into the canvas, moved right and down."""
     for k in range(n_ink):
@@ -281,7 +282,7 @@ def stamp(canvas, value, n_ink, crop_end, right, down, work):
 # --------------------------------------------------------------------------------------------------- a scene
 
 
-@njit(cache=True)
+@compiled()
 def redraw_glyph(drawing, ink_box, scale, stream, work, tint):
     """Repeat ``draw_glyph`` until something is left of the drawing, at most MOST_REDRAWS times."""
     glyph = draw_glyph(drawing, ink_box, scale, stream, work, tint)
@@ -292,7 +293,7 @@ def redraw_glyph(drawing, ink_box, scale, stream, work, tint):
     return glyph
 
 
-@njit(cache=True)
+@compiled()
 def draw_target(drawing, ink_box, stream, work, ink, tint):
     """Draw a target image: centred, cut by the border where it is larger. Returns whether that succeeded."""
     status, n_ink, left, top, width, height = redraw_glyph(drawing, ink_box, TARGET_SCALE, stream, work, tint)
@@ -306,7 +307,7 @@ def draw_target(drawing, ink_box, stream, work, ink, tint):
     return status == GLYPH_DRAWN
 
 
-@njit(cache=True)
+@compiled()
 def place(labels, label, glyph, stream, work):
     """Put a glyph at a random place. Returns how that went, and how far right and down the glyph moved."""
     status, n_ink, left, top, width, height = glyph
@@ -320,7 +321,7 @@ def place(labels, label, glyph, stream, work):
     return SCENE_DRAWN, right, down
 
 
-@njit(cache=True)
+@compiled()
 def draw_others(
     bits, ink_boxes, first_drawer, n_drawers, first_label, n_others, stream, work, labels, palette, characters
 ):
@@ -346,7 +347,7 @@ def draw_others(
     return SCENE_DRAWN
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def draw_scenes(
     bits, ink_boxes, first_drawer, n_drawers, n_distractors, n_occluders, empty_share, stream, work,
     labels, palette, masks, characters, target_inks, target_tints, target_characters,
@@ -397,7 +398,7 @@ def draw_scenes(
     return SCENE_DRAWN, labels.shape[0]
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def draw_targets(bits, ink_boxes, first_drawer, n_drawers, characters, stream, work, inks, tints):
     """Draw one target image for every entry of ``characters``, each by a random drawer.
 
@@ -414,7 +415,7 @@ def draw_targets(bits, ink_boxes, first_drawer, n_drawers, characters, stream, w
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def colour_labels(labels, palette, images):
     """Colour label maps: ``images[n, y, x] = palette[n, labels[n, y, x]]``."""
     for n in range(labels.shape[0]):

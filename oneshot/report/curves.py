@@ -1,12 +1,14 @@
 """Curves: IoU over clutter level, of networks and of oracles, and accuracy over the number of ways."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES, VARIANTS
@@ -16,11 +18,11 @@ from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
 COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
 ORACLE_COLOURS = dict(zip(ORACLES, COLOURS[2:], strict=False))
 GREY = "#8a8f9c"
-MOST_LINES = 8  # of a legend
 HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
+TOP = 107  # of the axis of IoU in %: the best lines have their titles above them
 LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 
 
@@ -31,25 +33,28 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
     """
     points = choose_points(rows)
     nets = [net for net in dict.fromkeys(points["net"].dropna()) if net not in VARIANTS]
-    lines: dict[str, pd.DataFrame] = {}
+    lines: list[tuple[str, Kind, pd.DataFrame]] = []
     for kind in STYLES:
         for net in nets:
             of_net = choose(points, kind=kind, net=net, answer=OWN_ANSWER)
             if not of_net.empty:
-                lines[f"{title_net(net)}, {HERE_TITLES[kind]}"] = choose(of_net, title=choose_source(of_net))
-    lines = dict([*lines.items()][:MOST_LINES])
+                lines.append((net, kind, choose(of_net, title=choose_source(of_net))))
     figure, axes = lay_panels(points)
     for axis, split in zip(axes, SPLIT_TITLES, strict=True):
-        for title, line in lines.items():
-            first = line.iloc[0]
-            colour = COLOURS[nets.index(first["net"]) % len(COLOURS)]
-            draw_line(axis, choose(line, split=split), STYLES[first["kind"]], colour, title)
-        ink = choose(points, network=ALL_INK, split=split).sort_values("clutter_level")
-        if not ink.empty:
-            axis.plot(ink["clutter_level"], 100 * ink["value"], ":", color=GREY)
-            place = (ink["clutter_level"].iloc[0], 100 * ink["value"].iloc[0] + 2)
-            axis.annotate("every character marked", place, color=GREY, fontsize=7)
-    return lay_legend(figure, axes)
+        for net, kind, line in lines:
+            colour = COLOURS[nets.index(net) % len(COLOURS)]
+            draw_line(axis, choose(line, split=split), STYLES[kind], colour)
+        ink = choose(points, network=ALL_INK, split=split)
+        draw_line(axis, ink, ":", GREY)
+        labels = {"every character marked": (GREY, ink)}
+        for number, net in enumerate(nets):
+            drawn = [line for other, kind, line in lines if other == net and kind != Kind.PUBLISHED]
+            if drawn:
+                colour = COLOURS[number % len(COLOURS)]
+                labels[title_net(net)] = (colour, choose(pd.concat(drawn), split=split))
+        label_lines(axis, labels)
+    kinds = [kind for kind in STYLES if any(kind == other for _, other, _ in lines)]
+    return lay_legend(figure, {HERE_TITLES[kind]: STYLES[kind] for kind in kinds})
 
 
 def draw_oracles(rows: pd.DataFrame) -> Figure:
@@ -68,15 +73,18 @@ def draw_oracles(rows: pd.DataFrame) -> Figure:
     alike = choose(points, net="siamese_unet", answer=OWN_ANSWER, kind=like["kind"], recipe=like["recipe"])
     alike = choose(alike, joint=like["joint"])
     for axis, split in zip(axes, SPLIT_TITLES, strict=True):
-        draw_line(axis, choose(alike, split=split), "o-", COLOURS[0], title_net("siamese_unet"))
-        own = choose(masknet, split=split, answer=OWN_ANSWER)
-        draw_line(axis, own, "o-", COLOURS[1], title_net(like["net"]))
+        own = choose(masknet, answer=OWN_ANSWER)
+        labels = {title_net("siamese_unet"): (COLOURS[0], alike), title_net(like["net"]): (COLOURS[1], own)}
         for name, title in ORACLES.items():
-            draw_line(axis, choose(masknet, split=split, answer=name), "o--", ORACLE_COLOURS[name], title)
+            labels[title] = (ORACLE_COLOURS[name], choose(masknet, answer=name))
+        labels = {title: (colour, choose(line, split=split)) for title, (colour, line) in labels.items()}
+        for title, (colour, line) in labels.items():
+            draw_line(axis, line, "o--" if title in ORACLES.values() else "o-", colour)
+        label_lines(axis, labels)
         for net, colour in (("siamese_unet", COLOURS[0]), (like["net"], COLOURS[1])):
             published = choose(points, kind=Kind.PUBLISHED, net=net, split=split)
-            draw_line(axis, published, "*", colour, "published, in the network's colour")
-    return lay_legend(figure, axes)
+            draw_line(axis, published, "*", colour)
+    return lay_legend(figure, {"published": "*", "trained here": "o-", "with a part given": "o--"})
 
 
 def draw_rising_ways(rows: pd.DataFrame) -> Figure:
@@ -143,7 +151,7 @@ def lay_panels(points: pd.DataFrame) -> tuple[Figure, Sequence[Axes]]:
     levels = sorted({int(level) for level in points["clutter_level"].dropna()})
     for axis, title in zip(axes, SPLIT_TITLES.values(), strict=True):
         axis.set_xscale("log", base=2)
-        axis.set(xlabel="characters in the scene", ylim=(0, 100))
+        axis.set(xlabel="characters in the scene", ylim=(0, TOP))
         axis.set_xticks(levels, [str(level) for level in levels])
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.3)
@@ -151,25 +159,51 @@ def lay_panels(points: pd.DataFrame) -> tuple[Figure, Sequence[Axes]]:
     return figure, list(axes)
 
 
-def draw_line(axis: Axes, points: pd.DataFrame, style: str, colour: str, title: str) -> None:
-    """Draw one line with its 95 % intervals, or stars, which have none."""
+def draw_line(axis: Axes, points: pd.DataFrame, style: str, colour: str) -> None:
+    """Draw one line with its 95 % intervals; stars and dotted lines have none."""
     if points.empty:
         return
     points = points.sort_values("clutter_level")
     levels, percent = points["clutter_level"].astype(int), 100 * points["value"]
     if style == "*":
-        axis.plot(levels, percent, "*", color=colour, ms=11, label=title, zorder=3, mec="black", mew=0.5)
-        return
-    errors = [percent - 100 * points["low"], 100 * points["high"] - percent]
-    axis.errorbar(levels, percent, errors, fmt=style, ms=4, color=colour, capsize=2, label=title)
+        axis.plot(levels, percent, "*", color=colour, ms=11, zorder=3, mec="black", mew=0.5)
+    elif style == ":":
+        axis.plot(levels, percent, style, color=colour)
+    else:
+        errors = [percent - 100 * points["low"], 100 * points["high"] - percent]
+        axis.errorbar(levels, percent, errors, fmt=style, ms=4, color=colour, capsize=2)
 
 
-def lay_legend(figure: Figure, axes: Sequence[Axes]) -> Figure:
-    """Explain the lines of all panels below them, each once."""
-    shown = {
-        text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
+def label_lines(axis: Axes, lines: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
+    """Write the title of every line, by which its colour and points are given, where most room is above it.
+
+    A title is as wide as two steps of the clutter level, so that none begins at the last two.
+    """
+    highest = {
+        title: 100 * points.groupby("clutter_level")["value"].max()
+        for title, (_, points) in lines.items()
+        if not points.empty
     }
+    for title, values in highest.items():
+        ceilings = pd.Series(TOP, values.index)
+        for other in highest.values():
+            lower = other.combine(other.shift(-1).fillna(other), min).reindex(values.index)
+            ceilings = ceilings.where(~(other.reindex(values.index) > values) | (lower > ceilings), lower)
+        room = (ceilings - values).iloc[:-2] if len(values) > 2 else ceilings - values
+        best = int(np.argmax(room))
+        place = (int(values.index[best]), values.iloc[best] + min(room.iloc[best] / 2, LABEL_DISTANCE + 1))
+        outline = [withStroke(linewidth=2, foreground="white")]
+        axis.annotate(title, place, xytext=(5, 0), textcoords="offset points", color=lines[title][0],
+                      fontsize=8, va="center", path_effects=outline)  # fmt: skip
+
+
+def lay_legend(figure: Figure, styles: Mapping[str, str]) -> Figure:
+    """Explain below the panels, in one line, what the styles of lines mean."""
+    handles = [
+        Line2D([], [], color="#555555", marker=style[0], ls=style[1:] or "", ms=9 if style == "*" else 4)
+        for style in styles.values()
+    ]
     figure.legend(
-        shown.values(), shown.keys(), loc="outside lower center", fontsize=8, frameon=False, ncols=3
+        handles, styles.keys(), loc="outside lower center", fontsize=8, frameon=False, ncols=len(styles)
     )
     return figure

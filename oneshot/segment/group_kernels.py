@@ -4,12 +4,13 @@ All in one file, since numba's cache on disk notices changes of a kernel's own f
 """
 
 import numpy as np
-from numba import njit
+
+from oneshot.compiled import compiled
 
 SAMPLES = 2  # of a crop's pixel, each way
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def number_colours(images, maps, counts):
     """Number the colours of every image in the order of their first pixels, from 1 on; black is 0.
 
@@ -41,7 +42,7 @@ def number_colours(images, maps, counts):
         counts[n] = count
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def measure_groups(maps, starts, boxes, areas):
     """Measure the groups of every map: box (top, left, bottom, right; the end excluded) and pixels."""
     height, width = maps.shape[1:]
@@ -59,7 +60,7 @@ def measure_groups(maps, starts, boxes, areas):
                 boxes[group, 3] = max(boxes[group, 3], x + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sample_places(first, span, size, places):
     """Place samples evenly over a span of pixels that begins at ``first``; -1: outside of 0..size."""
     for i in range(places.shape[0]):
@@ -67,7 +68,7 @@ def sample_places(first, span, size, places):
         places[i] = place if 0 <= place < size else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sample_crops(maps, scenes, numbers, frames, crops):
     """Sample a frame (top, left, height, width) of a map for every group.
 

@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from oneshot.report.curves import choose_source, draw_iou_over_clutter, draw_oracles, draw_rising_ways
+from oneshot.report.curves import (
+    choose_source,
+    draw_iou_over_clutter,
+    draw_oracles,
+    draw_rising_ways,
+    label_lines,
+)
 from oneshot.report.figures import save_figure
 from oneshot.report.rows import choose, collect_rows
 from tests.report.fakes import KOCH, PUBLISHED, classification_rows, segmentation_rows
@@ -25,6 +32,11 @@ def legend(figure: Any) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
+def labels(figure: Any) -> set[str]:
+    (found,) = {frozenset(text.get_text() for text in axis.texts) for axis in figure.axes}
+    return set(found)
+
+
 @pytest.mark.parametrize("draw", DRAWN)
 def test_a_curve_is_the_same_bytes_twice_with_a_short_legend(draw: Any, tmp_path: Path) -> None:
     for turn in ("first", "second"):
@@ -38,10 +50,25 @@ def test_a_curve_is_the_same_bytes_twice_with_a_short_legend(draw: Any, tmp_path
 
 
 def test_networks_have_lines_published_recorded_and_trained_here() -> None:
-    assert legend(draw_iou_over_clutter(segmentation_rows())) == [
-        "Siamese-U-Net, published", "MaskNet, published", "Siamese-U-Net, recorded",
-        "Siamese-U-Net, trained here", "MaskNet, trained here",
-    ]  # fmt: skip
+    figure = draw_iou_over_clutter(segmentation_rows())
+    assert legend(figure) == ["published", "recorded", "trained here"]
+    assert labels(figure) == {"Siamese-U-Net", "MaskNet", "every character marked"}
+    stars = [line for line in figure.axes[0].get_lines() if line.get_marker() == "*"]
+    assert len(stars) == 2  # of both networks
+
+
+def test_a_title_stands_above_its_line_where_most_room_is() -> None:
+    axis = Figure().subplots()
+    lines = {
+        "high": pd.DataFrame({"clutter_level": [4, 8, 16, 32], "value": [1.0, 0.99, 0.9, 0.9]}),
+        "low": pd.DataFrame({"clutter_level": [4, 8, 16, 32], "value": [0.9, 0.3, 0.7, 0.2]}),
+    }
+    label_lines(axis, {title: ("red", points) for title, points in lines.items()})
+    (high, low) = (text.xy for text in axis.texts)
+    assert high[0] == 8
+    assert 99 < high[1] < 107
+    assert low[0] == 8
+    assert 30 < low[1] < 90
 
 
 def test_the_line_of_most_levels_and_scenes_is_drawn_and_the_recorded_before_ours() -> None:
@@ -55,9 +82,10 @@ def test_the_line_of_most_levels_and_scenes_is_drawn_and_the_recorded_before_our
 
 
 def test_oracles_stand_beside_both_networks() -> None:
-    assert set(legend(draw_oracles(segmentation_rows()))) == {
+    figure = draw_oracles(segmentation_rows())
+    assert legend(figure) == ["published", "trained here", "with a part given"]
+    assert labels(figure) == {
         "Siamese-U-Net", "MaskNet", "location given", "candidates given", "choice given",
-        "published, in the network's colour",
     }  # fmt: skip
 
 

@@ -1,0 +1,45 @@
+"""Where compiled kernels are kept: in a temporary folder, if the package and the home cannot be written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oneshot import compiled
+from tests.conftest import ROOT
+
+SCRIPT = """
+from numba.core import caching
+
+for name in ("_InTreeCacheLocator", "_InTreeCacheLocatorFsAgnostic", "_UserWideCacheLocator"):
+    if hasattr(caching, name):  # as where it cannot write
+        getattr(caching, name).from_function = classmethod(lambda cls, function, file: None)
+import numpy as np
+from oneshot.classify.hausdorff_kernels import ink_distance
+
+points = np.arange(3.0)
+print(ink_distance(points, points, points, points))
+"""
+
+
+def test_kernels_are_kept_in_a_temporary_folder_where_no_other_can_be_written(tmp_path: Path) -> None:
+    environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+
+    def compile_once() -> dict[Path, int]:
+        command = [sys.executable, "-c", SCRIPT]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert float(done.stdout) == 0
+        return {path: path.stat().st_mtime_ns for path in tmp_path.glob("oneshot-compiled-*/**/*.nbc")}
+
+    first = compile_once()
+    assert first
+    assert compile_once() == first  # taken from there, not compiled again
+
+
+def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled.tempfile, "tempdir", str(tmp_path))
+    usual = compiled.make_own_folder()
+    assert compiled.make_own_folder() == usual
+    usual.chmod(0o777)
+    assert compiled.make_own_folder() not in (usual, tmp_path)
