@@ -128,8 +128,8 @@ def _find_classes(folder: Path) -> list[tuple[str, Path]]:
     """List the alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
         raise ImageFolderError(
-            f"{str(folder)!r} is no folder: give one with a sub-folder for each class (a path with spaces or such "
-            "needs quotes of its own in dvc's -S)"
+            f"{str(folder)!r} is no folder: give one with a sub-folder for each class (in dvc's -S, "
+            "a path with spaces needs quotes of its own)"
         )
     tops = [path for path in _visible(folder) if path.is_dir()]
     if not tops:
