@@ -16,18 +16,31 @@ ONE_SIGNAL_SECONDS = 1.0
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a stage's main; exit with status 1 after an OneshotError or a full disk, 130 after Ctrl-C."""
+    """Call a stage's main; exit with status 1 after an error that is the user's to mend, 130 after Ctrl-C.
+
+    Such are all OneshotErrors, and what the system refuses: disk, memory, a file that may not be used.
+    """
     try:
         main()
     except OneshotError as error:
         _stop(str(error), 1)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno is None:
             raise
-        where = f" of {error.filename}" if error.filename else ""
-        _stop(f"no room left on the disk{where}: free some and run the same command again", 1)
+        _stop(describe_refusal(error), 1)
+    except MemoryError as error:
+        _stop(f"not enough memory: {str(error) or 'free some'}", 1)
     except KeyboardInterrupt:
         _stop("interrupted: run the same command again to go on", 130)
+
+
+def describe_refusal(error: OSError) -> str:
+    """Say in one sentence what the system refused."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" of {error.filename}" if error.filename else ""
+        return f"no room left on the disk{where}: free some and run the same command again"
+    where = f"{error.filename} cannot be used" if error.filename else "the system refused"
+    return f"{where}: {error.strerror}"
 
 
 @contextmanager

@@ -115,6 +115,13 @@ def test_other_drawings_than_the_published_are_refused(small_omniglot, set_param
     [
         (DownloadError("no network"), 1, "error: no network\n"),
         (OSError(errno.ENOSPC, "No space left", "data/raw/a.zip"), 1, "error: no room left on the disk"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "data/raw"),
+            1,
+            "error: data/raw cannot be used: Per",
+        ),
+        (OSError(errno.EFBIG, "File too large"), 1, "error: the system refused: File too large\n"),
+        (MemoryError("Unable to allocate 9 GiB"), 1, "error: not enough memory: Unable to allocate 9 GiB\n"),
         (KeyboardInterrupt(), 130, "error: interrupted"),
     ],
 )
@@ -137,7 +144,7 @@ def test_ctrl_c_while_a_stage_imports_is_one_sentence():
     assert done.stderr == "error: interrupted: run the same command again to go on\n"
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), PermissionError(errno.EACCES, "Permission denied")])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError("no number")])
 def test_what_is_no_known_error_keeps_its_traceback(error):
     def fail() -> None:
         raise error
