@@ -22,7 +22,7 @@ HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
-TOP = 107  # of the axis of IoU in %: the best lines have their titles above them
+AXIS_TOP = 107  # of the axis of IoU in %: the best lines have their titles above them
 LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 
 
@@ -151,7 +151,7 @@ def lay_panels(points: pd.DataFrame) -> tuple[Figure, Sequence[Axes]]:
     levels = sorted({int(level) for level in points["clutter_level"].dropna()})
     for axis, title in zip(axes, SPLIT_TITLES.values(), strict=True):
         axis.set_xscale("log", base=2)
-        axis.set(xlabel="characters in the scene", ylim=(0, TOP))
+        axis.set(xlabel="characters in the scene", ylim=(0, AXIS_TOP))
         axis.set_xticks(levels, [str(level) for level in levels])
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.3)
@@ -185,7 +185,7 @@ def label_lines(axis: Axes, lines: Mapping[str, tuple[str, pd.DataFrame]]) -> No
         if not points.empty
     }
     for title, values in highest.items():
-        ceilings = pd.Series(TOP, values.index)
+        ceilings = pd.Series(AXIS_TOP, values.index)
         for other in highest.values():
             lower = other.combine(other.shift(-1).fillna(other), min).reindex(values.index)
             ceilings = ceilings.where(~(other.reindex(values.index) > values) | (lower > ceilings), lower)
