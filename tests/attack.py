@@ -1,8 +1,8 @@
 """Attack on the pipeline: stages killed, files damaged, parameters without sense, disk and memory refused.
 
 `python -m tests.attack` runs scale smoke in a clone and attacks copies of it, each time one stage in one way.
-Counts of how it held go to docs/attack.md. What must not be: a result that differs without a word, a traceback or
-a file left half written.
+Counts of how it held go to docs/attack.md. What must not be: a result that differs without a word, a
+traceback, a file left half written.
 """
 
 import argparse
