@@ -7,7 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from filelock import FileLock, Timeout
 
 from oneshot.errors import OneshotError
 
@@ -69,6 +72,29 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class BusyError(OneshotError):
+    """Another process is at work in the folder."""
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a folder meanwhile.
+
+    Raises:
+        BusyError: another one is at it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(f"another process is training in {folder}: wait for it, or stop it first.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _stop(sentence: str, status: int) -> None:

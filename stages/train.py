@@ -12,7 +12,7 @@ from typing import Any
 from oneshot.errors import TrainingError
 from oneshot.files import write_json, write_text
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
-from stages.command import run, stopping_on_signals
+from stages.command import alone_in, run, stopping_on_signals
 from stages.fingerprint import fingerprint
 from stages.places import DRAWINGS, RUNS, net_folder
 from stages.provenance import write_provenance
@@ -72,6 +72,7 @@ def train_to_the_end(
     resolved = plan.identity | {"speed": repr(speed)} | weights_before
     run_folder = RUNS / f"train-{name}" / fingerprint(task, resolved)
     with (
+        alone_in(run_folder),
         stopping_on_signals() as stop,
         tqdm(total=plan.n_planned, desc=f"{name}, {plan.recipe}", unit="seen", smoothing=0.05) as bar,
     ):

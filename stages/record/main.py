@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from oneshot.training.distributed import World, join_world
 from oneshot.training.progress import Trained
 from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
-from stages.command import stopping_on_signals
+from stages.command import alone_in, stopping_on_signals
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
@@ -53,7 +54,8 @@ def main(words: Sequence[str] | None = None) -> None:
         speed = replace(speed, device=world.device)
         ongoing, drawings_sha256 = begin(arguments, params, plan, speed, world)
         seconds, deadline = share_out(ongoing)
-        with stopping_on_signals() as stopped:
+        alone = alone_in(ongoing.folder) if world.rank == 0 else nullcontext()
+        with alone, stopping_on_signals() as stopped:
             ongoing.say(f"training {plan.name}; checkpoints are kept in {ongoing.folder}")
             trained = ongoing.train(
                 folder=ongoing.folder, seconds=seconds, deadline=deadline, on_log=ongoing.note, stop=stopped,

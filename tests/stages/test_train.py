@@ -17,6 +17,7 @@ from oneshot.params import apply_overrides, read_values
 from oneshot.segment.nets import NETS
 from oneshot.training.tensors import load_network
 from stages import train
+from stages.command import BusyError, alone_in
 from tests.conftest import ROOT
 from tests.fake_runs import Tiny
 
@@ -86,6 +87,18 @@ def test_a_network_for_classification_is_trained_the_same_again(project: Path) -
     assert (about["net"], about["n_seen"], about["settings"]["base"]) == ("tiny", 4, "tiny")
     train.main(["classification", "own"])
     assert (read_about("classification", "own"), read_weights("classification", "own")) == (about, weights)
+
+
+def test_two_processes_do_not_train_in_one_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "fingerprint", lambda task, resolved: "same")
+    with (
+        alone_in(Path("runs/train-own/same")),
+        pytest.raises(BusyError, match="another process is training in runs/train-own/same"),
+    ):
+        train.main(["classification", "own"])
+    assert not Path("models").exists()
+    train.main(["classification", "own"])
+    assert read_about("classification", "own")["trained"]
 
 
 @pytest.mark.parametrize(
