@@ -38,7 +38,8 @@ class Render(Section):
 class TrainingNumbers(Section):
     """Numbers of one training; `lower_levels` is the share of scenes that lead up to a single phase.
 
-    `weight_decay` is recipe own's; the published one is part of the losses.
+    `weight_decay` is recipe own's; the published one is part of the losses. `covered_share` is the
+    share of scenes in which half of the characters are drawn over the target.
     """
 
     lr: float = Field(gt=0)
@@ -46,6 +47,7 @@ class TrainingNumbers(Section):
     matching_weight: float = Field(ge=0)
     lower_levels: float = Field(ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    covered_share: float = Field(0.0, ge=0, lt=1)
 
 
 class PhaseNumbers(Section):
