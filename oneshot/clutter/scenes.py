@@ -69,8 +69,14 @@ class SceneRecipe:
 
 def split_recipe(split: Split, clutter_level: int) -> SceneRecipe:
     """Give the recipe of a split's scenes of n characters; in our splits, half of them are occluders."""
-    n_occluders = clutter_level // 2 if split.ours else 0
-    return SceneRecipe(clutter_level - n_occluders, split.characters, split.drawers, n_occluders)
+    recipe = SceneRecipe(clutter_level, split.characters, split.drawers)
+    return cover(recipe) if split.ours else recipe
+
+
+def cover(recipe: SceneRecipe) -> SceneRecipe:
+    """Give the recipe of as many characters, half of which are drawn over the target."""
+    n_occluders = recipe.clutter_level // 2
+    return replace(recipe, clutter_level=recipe.clutter_level - n_occluders, n_occluders=n_occluders)
 
 
 @dataclass(frozen=True)
@@ -123,24 +129,30 @@ def concatenate(parts: Sequence[Scenes]) -> Scenes:
 
 
 def keep_visible(scenes: Scenes, recipe: SceneRecipe) -> Scenes:
-    """Give scenes as answers to them are judged: by the pixels of the target that no occluder covers.
+    """Give scenes as answers to them are judged: as `mask_visible` does, without those that show no target.
 
-    Masks are of these pixels alone, scenes without any are left out, and the target takes the last label, as
-    if it had been drawn last; images stay as they are. Scenes without occluders are not changed.
+    Scenes without occluders are not changed, and none of them is left out.
     """
     if recipe.n_occluders == 0:
         return scenes
+    scenes = mask_visible(scenes, recipe)
+    return scenes[np.flatnonzero(scenes.masks.any((1, 2)))]
+
+
+def mask_visible(scenes: Scenes, recipe: SceneRecipe) -> Scenes:
+    """Leave, in the masks, the pixels of the target that no occluder covers: none, maybe.
+
+    The target takes the last label, as if it had been drawn last; images stay as they are.
+    """
     target, last = recipe.clutter_level, recipe.n_characters
     visible = scenes.masks & (scenes.labels == target)
-    kept = np.flatnonzero(visible.any((1, 2)))
-    scenes = scenes[kept]
     order = [*range(target), *range(target + 1, last + 1), target]
     new_labels = np.argsort(order).astype(scenes.labels.dtype)
     return replace(
         scenes,
         labels=new_labels[scenes.labels],
         palette=scenes.palette[:, order],
-        masks=visible[kept],
+        masks=visible,
         characters=scenes.characters[:, np.array(order[1:]) - 1],
     )
 

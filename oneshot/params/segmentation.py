@@ -23,7 +23,8 @@ JOINT = "joint"  # end of the name of a network for several clutter levels
 class TrainingNumbers(Section):
     """Numbers of one training; `lower_levels` is the share of scenes that lead up to a single phase.
 
-    `weight_decay` is recipe own's; the published one is part of the losses.
+    `weight_decay` is recipe own's; the published one is part of the losses. `covered_share` is the share of
+    scenes in which half of the characters are drawn over the target.
     """
 
     lr: float = Field(gt=0, le=10)
@@ -31,6 +32,7 @@ class TrainingNumbers(Section):
     matching_weight: float = Field(ge=0, le=100)
     lower_levels: float = Field(ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0, le=10)
+    covered_share: float = Field(0.0, ge=0, lt=1)
 
 
 class PhaseNumbers(Section):

@@ -80,8 +80,9 @@ class SegmentationRecipe:
     """Training of a network, but for the data.
 
     `lr` is Adam's, at the schedule's top; Muon's is ten times as much; `weight_decay` is recipe own's.
-    `n_epochs` places the published halvings; `n_views` is of oneshot.segment.group_batches. A network that
-    was trained before needs no preparation: it would overwrite what it has learnt.
+    `n_epochs` places the published halvings; `n_views` is of oneshot.segment.group_batches, `covered_share`
+    of oneshot.segment.training_set. A network that was trained before needs no preparation: it would
+    overwrite what it has learnt.
     """
 
     name: str
@@ -92,6 +93,7 @@ class SegmentationRecipe:
     trained_before: bool = False
     weight_decay: float = 0.0
     n_views: int = 1
+    covered_share: float = 0.0
     patience: int | None = None  # it is not validated
 
     @property

@@ -108,7 +108,7 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Segment
         recipe = SegmentationRecipe(
             recipe_name, lr, numbers.batch_size, numbers.matching_weight, amount.n_epochs,
             trained_before=network.starts_from is not None, weight_decay=numbers.weight_decay,
-            n_views=amount.n_views,
+            n_views=amount.n_views, covered_share=numbers.covered_share,
         )  # fmt: skip
         phases = tuple(Phase(phase.clutter_levels, phase.n_scenes) for phase in amount.phases[training])
         if len(phases) == 1:
@@ -142,7 +142,7 @@ def choose_recipe(
 
 def describe_numbers(recipe: SegmentationRecipe, phases: tuple[Phase, ...]) -> dict[str, Any]:
     """Give the numbers of one training, as JSON can hold them."""
-    return {
+    numbers = {
         "lr": recipe.lr,
         "batch_size": recipe.batch_size,
         "matching_weight": recipe.matching_weight,
@@ -153,6 +153,8 @@ def describe_numbers(recipe: SegmentationRecipe, phases: tuple[Phase, ...]) -> d
             {"clutter_levels": list(phase.clutter_levels), "n_scenes": phase.n_scenes} for phase in phases
         ],
     }
+    # Named only where there are any, so that checkpoints of all other networks stay theirs.
+    return numbers | ({"covered_share": recipe.covered_share} if recipe.covered_share else {})
 
 
 def build_net(plan: SegmentationPlan, start: Path | None = None) -> tuple[nn.Module, int]:
@@ -287,8 +289,9 @@ def train_once(
             render_targets=training_set.render_targets if loss.matching else None,
         )  # fmt: skip
 
+    render_job = partial(training_set.render_job, covered_share=recipe.covered_share)
     with Stock(
-        training_set.render_job, memory_bytes=memory_bytes, n_ahead=2 * loss.n_window_jobs,
+        render_job, memory_bytes=memory_bytes, n_ahead=2 * loss.n_window_jobs,
         n_threads=count_threads(speed.device), device=device, code=loss.code,
     ) as stock:  # fmt: skip
         if checkpoint.exists():

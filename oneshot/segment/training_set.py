@@ -7,11 +7,15 @@ import numpy as np
 from jaxtyping import UInt16
 
 from oneshot.clutter.scenes import (
+    JOB_SCENES,
     SceneRecipe,
     Scenes,
     Targets,
+    concatenate,
+    cover,
     job_seeds,
     lay_out,
+    mask_visible,
     render_job,
     render_targets,
     split_recipe,
@@ -32,9 +36,20 @@ class TrainingSet:
     def recipe(self, clutter_level: int) -> SceneRecipe:
         return split_recipe(self.split, clutter_level)
 
-    def render_job(self, clutter_level: int, job: int) -> Scenes:
-        """Render job 0..999."""
-        return render_job(self.pens, self.recipe(clutter_level), self.seeds[job])
+    def render_job(self, clutter_level: int, job: int, covered_share: float = 0.0) -> Scenes:
+        """Render job 0..999; so large a share of it, at its end, is of covered scenes, from the next seed.
+
+        In these, half of the characters are drawn over the target, and masks are of what shows of it, if any.
+        The job's own seed would draw one target in twenty-five once more.
+        """
+        recipe, seed = self.recipe(clutter_level), self.seeds[job]
+        n_covered = int(covered_share * JOB_SCENES)
+        scenes = render_job(self.pens, recipe, seed, JOB_SCENES - n_covered)
+        if n_covered == 0:
+            return scenes
+        covered = cover(recipe)
+        others = render_job(self.pens, covered, seed + 1, n_covered)
+        return concatenate([scenes, mask_visible(others, covered)])
 
     def statistics(self, clutter_levels: Iterable[int]) -> dict[int, PixelStatistics]:
         """Compute them of each level's first 1,000 scenes, as published."""

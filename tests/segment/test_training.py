@@ -40,10 +40,15 @@ class FakeTrainingSet(TrainingSet):
     """Jobs of fake scenes."""
 
     def __init__(self):
-        pass
+        self.covered_shares = set()
 
-    def render_job(self, level, job):
-        return fake_scenes(20, level, seed=job)[np.tile(np.arange(20), 100)]
+    def render_job(self, level, job, covered_share=0.0):
+        """Scenes of the share are other ones, their targets hidden."""
+        self.covered_shares.add(covered_share)
+        scenes = fake_scenes(20, level, seed=job)
+        n_covered = int(20 * covered_share)
+        scenes.masks[20 - n_covered :] = False
+        return scenes[np.tile(np.arange(20), 100)]
 
     def render_targets(self, level, characters, seed):
         return fake_targets(level, characters, seed)
@@ -204,16 +209,16 @@ def test_a_run_stopped_in_either_training_goes_on_as_if_it_had_not_been(run_both
     torch.testing.assert_close(resumed.net.state_dict(), whole.net.state_dict(), atol=0, rtol=0)
 
 
-def train_matcher(folder, **settings):
-    recipe = SegmentationRecipe("own", 2e-3, 8, 0.0, weight_decay=0.02)
+def train_matcher(folder, covered_share=0.25, training_set=None, **settings):
+    recipe = SegmentationRecipe("own", 2e-3, 8, 0.0, weight_decay=0.02, covered_share=covered_share)
     trainings = [PlannedTraining("segmentation", recipe, (Phase((4, 8), 120),))]
     plan = make_plan(trainings, net="colour_matcher", recipe="own")
-    return train(plan, FakeTrainingSet(), folder=folder, **settings)
+    return train(plan, training_set or FakeTrainingSet(), folder=folder, **settings)
 
 
 @pytest.mark.parametrize("n_steps", [1, 6, 14])
 def test_a_colour_matcher_stopped_anywhere_goes_on_as_if_it_had_not_been(n_steps, tmp_path):
-    """The running means of its batch norms included."""
+    """The running means of its batch norms and its covered scenes included."""
     whole = train_matcher(tmp_path / "whole")
     asked = iter([False] * (n_steps - 1) + [True])
     assert not train_matcher(tmp_path / "run", stop=lambda: next(asked, True)).complete
@@ -222,6 +227,25 @@ def test_a_colour_matcher_stopped_anywhere_goes_on_as_if_it_had_not_been(n_steps
     torch.testing.assert_close(resumed.net.state_dict(), whole.net.state_dict(), atol=0, rtol=0)
     curves = [[point.loss for point in trained.trainings[0].curve] for trained in (whole, resumed)]
     assert curves[0] == curves[1]
+
+
+def test_a_training_is_of_the_share_of_covered_scenes_that_its_recipe_says(tmp_path):
+    training_set = FakeTrainingSet()
+    covered = train_matcher(tmp_path / "covered", 0.5, training_set)
+    # The whole jobs of share 0 are those of the statistics of pixels, which are published.
+    assert training_set.covered_shares == {0.0, 0.5}
+    plain = train_matcher(tmp_path / "plain", 0.0)
+    assert covered.trainings[0].curve[0].loss != plain.trainings[0].curve[0].loss
+    assert covered.trainings[0].settings["covered_share"] == 0.5
+    assert "covered_share" not in plain.trainings[0].settings
+
+
+def test_a_training_does_not_go_on_with_another_share_of_covered_scenes(tmp_path):
+    asked = iter([False, True])
+    train_matcher(tmp_path, 0.5, stop=lambda: next(asked, True))
+    for other in (0.25, 0.0):
+        with pytest.raises(TrainingError, match="of another run"):
+            train_matcher(tmp_path, other)
 
 
 def test_time_is_shared_out(run_both, run, monkeypatch):
@@ -311,6 +335,8 @@ def test_a_network_with_one_recipe_has_it_at_every_scale_and_its_own_size():
         assert (plan.recipe, planned.recipe.name, plan.feature_maps) == ("own", "own", feature_maps)
         assert planned.recipe.lr == numbers["segmentation"].lr
         assert planned.recipe.weight_decay == numbers["segmentation"].weight_decay
+        assert planned.recipe.covered_share == numbers["segmentation"].covered_share > 0
+        assert plan.settings["trainings"]["segmentation"]["covered_share"] == planned.recipe.covered_share
         assert plan.levels == (4, 8, 16, 32, 64, 128, 256)
 
 
