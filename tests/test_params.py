@@ -90,7 +90,7 @@ def test_an_unknown_parameter_is_named_with_its_place(place: str) -> None:
         ("lr", float("inf")),
         ("render.n_workers", None),
         ("segmentation.recipes.masknet.fast.proposals.matching_weight", -1),
-        ("segmentation.recipes.colour_matcher.own.segmentation.covered_share", 1.0),
+        ("segmentation.recipes.colour_matcher_covered.own.segmentation.covered_share", 1.0),
         ("scales.laptop.source", "mnist"),
         ("scales.laptop.render.job_scenes", 2001),
         ("scales.laptop.segmentation.recipe", "slow"),

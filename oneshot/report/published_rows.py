@@ -21,8 +21,9 @@ MATCHER_PARTS = {
     LARGEST_COLOUR: "largest colour",
     EVERY_CHARACTER: "every character",
 }
-# Colour matchers that were trained without one of its inputs, by their kind.
+# Colour matchers that were trained without one of its inputs, or on other scenes, by their kind.
 VARIANTS = {
+    f"{COLOUR_MATCHER}_covered": "trained on covered targets, too",
     f"{COLOUR_MATCHER}_without_others": "without other characters' channel",
     f"{COLOUR_MATCHER}_without_boxes": "without box normalisation",
 }

@@ -335,9 +335,19 @@ def test_a_network_with_one_recipe_has_it_at_every_scale_and_its_own_size():
         assert (plan.recipe, planned.recipe.name, plan.feature_maps) == ("own", "own", feature_maps)
         assert planned.recipe.lr == numbers["segmentation"].lr
         assert planned.recipe.weight_decay == numbers["segmentation"].weight_decay
-        assert planned.recipe.covered_share == numbers["segmentation"].covered_share > 0
-        assert plan.settings["trainings"]["segmentation"]["covered_share"] == planned.recipe.covered_share
+        assert planned.recipe.covered_share == 0
         assert plan.levels == (4, 8, 16, 32, 64, 128, 256)
+
+
+def test_the_variant_that_learns_from_covered_targets_differs_in_their_share_alone():
+    (plain,), (covered,) = (
+        load_plan(name, "scale=paper", "segmentation.networks.colour_matcher.paper.n_views=1").trainings
+        for name in ("colour_matcher", "colour_matcher_covered")
+    )
+    assert covered.recipe.covered_share > 0
+    assert replace(covered.recipe, covered_share=0.0) == plain.recipe
+    plan = load_plan("colour_matcher_covered", "scale=paper")
+    assert plan.settings["trainings"]["segmentation"]["covered_share"] == covered.recipe.covered_share
 
 
 def test_what_cannot_be_planned_or_built_is_one_sentence(tmp_path):

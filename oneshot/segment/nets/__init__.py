@@ -14,6 +14,7 @@ NETS: dict[str, type[nn.Module]] = {
     "siamese_unet": SiameseUNet,
     "masknet": MaskNet,
     "colour_matcher": ColourMatcher,
+    "colour_matcher_covered": ColourMatcher,  # the same, trained on covered targets, too
     "colour_matcher_without_others": ColourMatcherWithoutOthers,
     "colour_matcher_without_boxes": ColourMatcherWithoutBoxes,
 }
