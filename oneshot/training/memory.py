@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from oneshot.errors import FullMemoryError, OneshotError
@@ -31,6 +33,14 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
+def fill_up(values: Shaped[np.ndarray, "n *shape"], n: int) -> Shaped[np.ndarray, "n_filled *shape"]:
+    """Give at least `n` values, the last of them zeros."""
+    n_missing = max(0, n - len(values))
+    if not n_missing:
+        return values
+    return np.concatenate([values, np.zeros((n_missing, *values.shape[1:]), values.dtype)])
+
+
 @contextmanager
 def naming_full_memory(device: str, advice: str, error_type: type[OneshotError]) -> Iterator[None]:
     """Turn running out of memory into one sentence."""
@@ -52,8 +62,9 @@ def compute_in_batches(
     """Compute something of `n` things, `size` at a time; also give how many of a batch's were there before.
 
     `even`: the last batch reaches back until it is as large as the others, since compiled code is for one
-    size, and cuDNN searches its fastest convolution for each. When memory runs out the batch is halved until
-    it fits, here and in all later calls for `what` on this device, with a notice.
+    size, and cuDNN searches its fastest convolution for each. A slice is of `size` things, even where there
+    are fewer. When memory runs out the batch is halved until it fits, here and in all later calls for `what`
+    on this device, with a notice.
 
     Raises:
         FullMemoryError: memory does not even hold one.
@@ -64,7 +75,7 @@ def compute_in_batches(
         start = max(0, min(first, n - size)) if even else first
         try:
             with naming_full_memory(device, f"for a single one of the {what}", FullMemoryError):
-                result = compute(slice(start, min(n, start + size)))
+                result = compute(slice(start, start + size))
         except FullMemoryError:
             if size == 1:
                 raise
