@@ -45,7 +45,7 @@ from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
 from oneshot.training.distributed import World
 from oneshot.training.fit import fit
-from oneshot.training.measure import check_budget, measure
+from oneshot.training.measure import check_budget, measure_training
 from oneshot.training.plan import TrainingPlan
 from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpoint_of, read_progress
 from oneshot.training.speed import Speed, choose_speed
@@ -273,7 +273,7 @@ def train(
         if timed:
             check_budget(budget, budget, 0.0, "an unknown speed")
         batches = (feed.batch(step) for step in range(10**9))
-        measured = measure(
+        measured = measure_training(
             loss, feed, recipe, batches, budget=budget, speed=speed, world=world,
             seconds=min(MEASURED_AT_MOST, budget / 10) if timed or speed.auto else 0.0,
         )  # fmt: skip

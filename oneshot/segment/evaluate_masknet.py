@@ -5,7 +5,6 @@ An oracle is a MaskNet that is told part of the truth: what it still misses is t
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -35,10 +34,8 @@ from oneshot.segment.metrics import (
 )
 from oneshot.segment.nets.masknet import MaskNet, SharedSteps, decode_proposals, share_steps
 from oneshot.segment.proposals import centre_location, crops_of
-from oneshot.training.memory import compute_in_batches
+from oneshot.training.memory import Result, compute_in_batches
 from oneshot.training.speed import Speed
-
-Result = TypeVar("Result")
 
 TOP_K = (1, 4, 16)  # proposals by matching score, in the variants that decode these only
 # Decoded at a time. On a CPU what stays in its cache (24 feature maps, two cores: 144 take 0.26 s in parts of

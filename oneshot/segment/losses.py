@@ -91,7 +91,7 @@ class Objective(nn.Module):
 
     @property
     def splits(self) -> bool:
-        """Whether it is the mean over the scenes of a batch: matching compares them with one another."""
+        """Say if it is the mean over the scenes of a batch: matching compares them with one another."""
         return self.matching is None
 
     def code(self, scenes: Scenes) -> Coded:

@@ -28,7 +28,7 @@ from oneshot.segment.render_ahead import Stock
 from oneshot.segment.training_set import TrainingSet
 from oneshot.training.distributed import World
 from oneshot.training.fit import fit
-from oneshot.training.measure import MEASURED_SECONDS, Measured, check_budget, measure
+from oneshot.training.measure import MEASURED_SECONDS, Measured, check_budget, measure_training
 from oneshot.training.plan import TrainingPlan
 from oneshot.training.progress import (
     LogPoint,
@@ -303,7 +303,7 @@ def train_once(
             batches = feed.repeat(feed.load_first())
             # The last level's jobs take longest: their rendering starts while the network is compiled.
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
-            measured = measure(
+            measured = measure_training(
                 loss, feed, recipe, batches, seconds=MEASURED_SECONDS if timed or speed.auto else 0.0,
                 budget=share * (ends - began), speed=speed, world=world,
             )  # fmt: skip

@@ -19,7 +19,7 @@ from oneshot.training.speed import Speed
 WARM_UP_STEPS = 3
 STEPS_A_READING = 5
 MEASURED_SECONDS = 5.0
-TRIAL_SHARE = 0.05  # of the seconds there are, at most, to compile once more as CUDA graphs
+TRIAL_SHARE = 0.05  # of the seconds there are: at most so much to compile as CUDA graphs, or to measure
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Measured:
     start_seconds: float = 0.0
 
 
-def measure(
+def measure_training(
     loss: nn.Module,
     feed: Feed,
     recipe: Recipe,
@@ -54,7 +54,7 @@ def measure(
     speed.place(loss).train()
     before, shared = copy_state(loss), world.share(loss)
 
-    def measure_at(speed: Speed) -> Measured:
+    def measure_at(speed: Speed, seconds: float) -> Measured:
         stepper = Stepper(shared, speed)
         optimizers = recipe.optimizers(loss, speed.fused)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -62,12 +62,14 @@ def measure(
         with speed.running(), naming_full_training(feed, speed):
             return measure_steps(stepper, batches, optimizers, seconds, world)
 
-    first = best = measure_at(speed.decided(speed.parts))
-    for other in speed.others():
-        if other.cuda_graphs and not may_try_graphs(first, TRIAL_SHARE * budget, world):
+    first = best = measure_at(speed.decided(speed.parts), seconds)
+    most = TRIAL_SHARE * budget
+    # Several processes would wait for one another if one of them ran out of memory.
+    for other in speed.others() if world.size == 1 else []:
+        if other.cuda_graphs and not may_try_graphs(first, most):
             continue
         try:
-            found = measure_at(other)
+            found = measure_at(other, min(seconds, most))
         except TrainingError:
             continue  # it needs more memory
         if found.steps_a_second > best.steps_a_second:
@@ -76,9 +78,9 @@ def measure(
     return best
 
 
-def may_try_graphs(compiled: Measured, seconds: float, world: World) -> bool:
+def may_try_graphs(compiled: Measured, seconds: float) -> bool:
     """Say if CUDA graphs can be tried: they take as long to compile, and as much memory, once more."""
-    if world.size > 1 or compiled.stepper.part_size is not None or compiled.start_seconds > seconds:
+    if compiled.stepper.part_size is not None or compiled.start_seconds > seconds:
         return False
     device = compiled.stepper.speed.device
     return torch.cuda.mem_get_info(device)[0] > torch.cuda.max_memory_allocated(device)

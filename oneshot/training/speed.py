@@ -56,7 +56,7 @@ class Speed:
 
     @property
     def even(self) -> bool:
-        """Whether batches of another size cost: code is compiled for one, and cuDNN searches for each."""
+        """Say if batches of another size cost: code is compiled for one, and cuDNN searches for each."""
         return self.compiled or self.device_type == "cuda"
 
     def others(self) -> list["Speed"]:

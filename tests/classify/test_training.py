@@ -31,7 +31,7 @@ from oneshot.omniglot.drawings import Drawings, unpack_rows
 from oneshot.params import load_params
 from oneshot.training.distributed import World
 from oneshot.training.fit import Stepper
-from oneshot.training.measure import Measured, measure
+from oneshot.training.measure import Measured, measure_training
 from oneshot.training.speed import Speed, choose_speed
 from tests.classify.test_protocols import SIZES
 from tests.conftest import ROOT, refusing
@@ -175,7 +175,7 @@ def test_validation_is_on_the_recipes_trials(protocols):
 def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(tmp_path, protocols, monkeypatch):
     of_name = plan("own", "classification.networks.own.smoke.n_epochs=1000000")
     monkeypatch.setattr(
-        training, "measure", lambda loss, *_, speed, **__: Measured(Stepper(loss, speed), 0.1)
+        training, "measure_training", lambda loss, *_, speed, **__: Measured(Stepper(loss, speed), 0.1)
     )
     monkeypatch.setattr(training, "validation_seconds", lambda *_: 0.0)
     asked = iter([True])
@@ -201,7 +201,7 @@ def test_measuring_leaves_no_trace_in_the_network(name, protocols):
     before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
     loss, feed, recipe = make_training(plan(name), net, protocols)
     batches = (feed.batch(step) for step in range(1000))
-    found = measure(loss, feed, recipe, batches, seconds=0.1, speed=Speed(), world=World())
+    found = measure_training(loss, feed, recipe, batches, seconds=0.1, speed=Speed(), world=World())
     assert found.steps_a_second > 0
     torch.testing.assert_close(net.state_dict(), before, atol=0, rtol=0)
 

@@ -99,7 +99,9 @@ def run_both(tmp_path):
 @pytest.fixture
 def set_rate(monkeypatch):
     """Sets the scenes a second that are measured."""
-    return lambda rate, **times: monkeypatch.setattr(training, "measure", fake_measure(rate / 4, **times))
+    return lambda rate, **times: monkeypatch.setattr(
+        training, "measure_training", fake_measure(rate / 4, **times)
+    )
 
 
 def fake_measure(steps_a_second, start_seconds=0.0):

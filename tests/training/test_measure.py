@@ -1,6 +1,7 @@
 """What is measured before a training: how it runs fastest, and how much of a batch memory holds at once."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training import measure as measuring
 from oneshot.training.distributed import World
 from oneshot.training.fit import Stepper, go_back
-from oneshot.training.measure import Measured, measure
+from oneshot.training.measure import Measured, measure_training
 from oneshot.training.speed import Speed, choose_speed
 from tests.conftest import refusing
 from tests.fake_scenes import fake_scenes
@@ -97,7 +98,7 @@ def test_a_batch_that_memory_does_not_hold_is_gone_through_in_parts(
 ) -> None:
     batch = masknet_batch(fake_scenes(N, 4, seed=0), 1)
     loss = Small(most)
-    found = measure(loss, FEED, RECIPE, repeat(batch), seconds=0.0, speed=Speed(), world=World())
+    found = measure_training(loss, FEED, RECIPE, repeat(batch), seconds=0.0, speed=Speed(), world=World())
     assert found.stepper.part_size == part_size
     notices = capsys.readouterr().err.splitlines()
     expected = f"memory holds {part_size} of a batch of 10 at a time: their gradients are summed up"
@@ -111,7 +112,7 @@ def test_what_cannot_be_gone_through_in_parts_is_one_sentence() -> None:
     normed.norm = nn.BatchNorm2d(1)
     for loss in (Small(5, 0.1), Small(0), normed):
         with refusing(TrainingError, match="memory ran out on cpu at batches of 10; lower batch_size"):
-            measure(loss, FEED, RECIPE, repeat(batch), seconds=0.0, speed=Speed(), world=World())
+            measure_training(loss, FEED, RECIPE, repeat(batch), seconds=0.0, speed=Speed(), world=World())
     assert not MatcherLoss(ColourMatcher(2)).splits
     assert not EpisodeLoss.splits
 
@@ -136,14 +137,21 @@ def test_the_fastest_way_is_taken_and_kept_for_the_run(
     with pretending_gpu():
         speed = choose_speed("cuda")
         for budget, expected in {np.inf: ("compiled", "cuda_graphs"), 500.0: ()}.items():
-            found = measure(*arguments, budget=budget, speed=speed, world=World())
+            found = measure_training(*arguments, budget=budget, speed=speed, world=World())
             chosen = found.stepper.speed
             assert not chosen.auto
             assert set(chosen.parts) - set(expected) == {"bf16", "channels_last", "fused"}
         assert tried == [("compiled",), (), ("compiled", "cuda_graphs"), ("compiled",), ()]
         full = ("compiled", "cuda_graphs")
-        assert measure(*arguments, speed=speed, world=World()).stepper.speed == speed.decided(())
+        assert measure_training(*arguments, speed=speed, world=World()).stepper.speed == speed.decided(())
         full = None
+        tried.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(World, "share", lambda world, module: module)
+            assert measure_training(*arguments, speed=speed, world=World(0, 2)).stepper.speed == replace(
+                speed, auto=False
+            )
+        assert tried == [("compiled",)]
         tried.clear()
         asked = iter([True])
         for stop in (lambda: next(asked, False), lambda: False):
@@ -171,5 +179,5 @@ def test_a_loss_is_shared_among_processes_once(
     shares: list[nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segmentation, "MEASURED_SECONDS", 0.0)
-    segmentation.train(plan_one(), FakeTrainingSet(), folder=tmp_path, seconds=100.0)
+    segmentation.train(plan_one([Phase((4,), 12)]), FakeTrainingSet(), folder=tmp_path, seconds=100.0)
     assert len(shares) == 1
