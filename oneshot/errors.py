@@ -35,3 +35,7 @@ class ChecksumError(OneshotError):
 
 class TrainingError(OneshotError):
     """Training that cannot start or cannot go on."""
+
+
+class FullMemoryError(OneshotError):
+    """Memory, of a GPU or of the machine, that is too small for the least that can be computed at once."""

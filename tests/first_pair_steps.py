@@ -51,7 +51,7 @@ def pair_figures(speed: Speed, kind: str) -> dict[str, Any]:
     drawings = draw_alphabets(np.random.default_rng(7), {"train": 1}, 4)
     net = KochSmall((4, 4, 4, 8), 16).initialise(np.random.default_rng(0))
     for convolution in net.base.convolutions:
-        fill_he(convolution.weight, np.random.default_rng(1))
+        fill_he(convolution.weight, np.random.default_rng(2))
     everything = np.ones(4, bool)
     feed: EpochFeed
     if kind == "pairs":

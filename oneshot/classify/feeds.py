@@ -222,7 +222,12 @@ class PackedImages(nn.Module):
 
 
 class NetworkLoss(nn.Module):
-    """The loss of a network on what a feed gives; only the network is trained and kept."""
+    """The loss of a network on what a feed gives; only the network is trained and kept.
+
+    `splits`: it is the mean over what a batch holds.
+    """
+
+    splits = False
 
     def __init__(self, net: Network, bits: UInt8[np.ndarray, "n 105 14"]) -> None:
         super().__init__()
@@ -237,6 +242,7 @@ class PairLoss(NetworkLoss):
     """
 
     net: SiamesePair
+    splits = True
 
     def forward(
         self,

@@ -16,6 +16,7 @@ from oneshot.classify.pairs import Pairs, draw_set
 from oneshot.classify.protocols import RISING_WAYS, Protocols, describe_lists
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.published import read_facts
+from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed
 
 BATCH_SIZE = 256  # images given to a scorer at a time
@@ -59,20 +60,22 @@ class NetworkScorer:
         self.net.eval()
         with self.speed.running():
             codes = [
-                self.encode_batch(images[start : start + BATCH_IMAGES])
-                for start in range(0, len(images), BATCH_IMAGES)
-            ]
+                some[n_before:]
+                for some, n_before in compute_in_batches(
+                    partial(self.encode_batch, images), len(images), BATCH_IMAGES, what="drawings",
+                    device=self.speed.device, even=self.speed.even,
+                )
+            ]  # fmt: skip
         self.net.train(training)
         return torch.cat(codes)
 
-    def encode_batch(self, images: UInt8[np.ndarray, "n h w"]) -> Float[Tensor, "n c"]:
-        n = len(images)
-        if self.speed.compiled and n < BATCH_IMAGES:  # for one size it is compiled once
-            images = np.concatenate([images, np.zeros((BATCH_IMAGES - n, *images.shape[1:]), np.uint8)])
+    def encode_batch(self, images: UInt8[np.ndarray, "n h w"], which: slice) -> Float[Tensor, "some c"]:
+        some = images[which]
+        size = which.stop - which.start if self.speed.even else len(some)
         self.speed.begin_step()
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.speed.device)
+        batch = torch.from_numpy(np.ascontiguousarray(fill_up(some, size))).to(self.speed.device)
         # A copy: replayed CUDA graphs write the next codes over these.
-        return self.encoder(batch.float())[:n].float().clone()
+        return self.encoder(batch.float())[: len(some)].float().clone()
 
     @torch.no_grad()
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
@@ -154,17 +157,15 @@ def score_queries(
 
 def _answer_list(scorer: Scorer, codes: Tensor, episodes: Episodes) -> Int[np.ndarray, "episodes queries"]:
     """Give the class that is answered to every query."""
+    # One transfer of numbers there, and one of answers back, for all episodes: each would make a GPU wait.
+    numbers = np.concatenate([episodes.support, episodes.queries], 1)
+    n_support = episodes.support.shape[1]
     answers = []
-    for support, queries in zip(episodes.support, episodes.queries, strict=True):
-        shown, asked = codes[_index(support, codes)], codes[_index(queries, codes)]
+    for of_episode in torch.from_numpy(numbers).to(codes.device, torch.long):
+        shown, asked = codes[of_episode[:n_support]], codes[of_episode[n_support:]]
         scores = score_queries(scorer, asked, shown, episodes.n_way, episodes.n_shot)
         answers.append(scores.argmax(1))  # the first of several maxima
-    # One transfer for all episodes: reading each back would make a GPU wait.
     return torch.stack(answers).cpu().numpy()
-
-
-def _index(numbers: Int32[np.ndarray, " n"], codes: Tensor) -> Int[Tensor, " n"]:
-    return torch.from_numpy(numbers).to(codes.device, torch.long)
 
 
 def encode_packed(

@@ -44,7 +44,8 @@ from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
 from oneshot.training.distributed import World
-from oneshot.training.fit import fit, measure_rate
+from oneshot.training.fit import fit
+from oneshot.training.measure import check_budget, measure_training
 from oneshot.training.plan import TrainingPlan
 from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpoint_of, read_progress
 from oneshot.training.speed import Speed, choose_speed
@@ -261,31 +262,47 @@ def train(
     loss, feed, recipe = make_training(plan, net, protocols)
     set_order(loss, speed.memory_format)
     speed.place(loss)
-    validate = make_validation(plan, net, protocols, speed)
     checkpoint = checkpoint_of(folder, plan.training)
-    if checkpoint.exists() and seconds is not None:
-        feed.n_steps = read_progress(checkpoint).n_steps
-    elif seconds is not None:
-        a_step = measure_step(loss, feed, recipe, validate, min(MEASURED_AT_MOST, seconds / 10), speed, world)
-        left = STEPS_MARGIN * (seconds - (time.monotonic() - started))
-        if left < a_step:
-            raise ParameterError(
-                f"{seconds:.0f} s are too few to train in: {left:.0f} s are left after the start, at "
-                f"{a_step:.2g} s a step."
-            )
-        feed.n_steps = min(feed.n_steps, int(left / a_step))
+    kept = read_progress(checkpoint) if checkpoint.exists() else None
+    if kept is not None and speed.auto:
+        speed = speed.decided(kept.identity["speed"])
+    timed = seconds is not None and kept is None
+    stepper = None
+    if timed or speed.device_type == "cuda":  # on a GPU also for what fits into its memory
+        budget = math.inf if seconds is None else seconds
+        if timed:
+            check_budget(budget, budget, 0.0, "an unknown speed")
+        batches = (feed.batch(step) for step in range(10**9))
+        measured = measure_training(
+            loss, feed, recipe, batches, budget=budget, speed=speed, world=world,
+            seconds=min(MEASURED_AT_MOST, budget / 10) if timed or speed.auto else 0.0,
+        )  # fmt: skip
+        stepper = measured.stepper
+        speed = stepper.speed
+    validate = make_validation(plan, net, protocols, speed)
+    if seconds is not None:
+        if kept is not None:
+            feed.n_steps = kept.n_steps
+        else:
+            a_step = 1 / measured.steps_a_second + validation_seconds(feed, validate, speed)
+            left = STEPS_MARGIN * (seconds - (time.monotonic() - started))
+            check_budget(seconds, left, a_step, f"{a_step:.2g} s a step")
+            feed.n_steps = min(feed.n_steps, int(left / a_step))
     identity = recipe.describe() | {
         "feed": feed.about(), "n_epochs": plan.amount.n_epochs, "timed": seconds is not None,
     }  # fmt: skip
+    if stepper is not None and speed.device_type == "cuda":
+        identity["speed"] = list(speed.parts)
     progress = fit(
         loss, feed, recipe, checkpoint=checkpoint, identity=identity, validate=validate,
         log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
-        on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world,
+        on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world, stepper=stepper,
     )  # fmt: skip
     if plan.teaching.whitened and isinstance(net, CosineNet) and validate is not None:
         with speed.running():
             whiten(net, measure_within(net, protocols, speed), validate)
-    report = TrainingReport.of(plan.training, plan.settings, progress)
+    chosen = {"speed": progress.identity["speed"]} if "speed" in progress.identity else {}
+    report = TrainingReport.of(plan.training, plan.settings | chosen, progress)
     info = plan.describe_weights(progress.n_seen, net.settings)
     return Trained(net, info, [report], progress.complete)
 
@@ -331,17 +348,12 @@ def make_validation(
     return validate
 
 
-def measure_step(
-    loss: NetworkLoss, feed: EpochFeed, recipe: ClassificationRecipe, validate: Callable[[], float] | None,
-    seconds: float, speed: Speed, world: World,
-) -> float:  # fmt: skip
-    """Measure seconds a step, its share of the validation after an epoch included."""
-    batches = (feed.batch(step) for step in range(10**9))
-    a_step = 1 / measure_rate(loss, feed, recipe, batches, seconds=seconds, speed=speed, world=world)
-    if validate is not None:
-        with speed.running():
-            validate()  # once for what is compiled or allocated the first time
-            begun = time.perf_counter()
-            validate()
-            a_step += (time.perf_counter() - begun) * feed.batch_size / feed.n_epoch
-    return a_step
+def validation_seconds(feed: EpochFeed, validate: Callable[[], float] | None, speed: Speed) -> float:
+    """Measure a step's share of the validation after an epoch."""
+    if validate is None:
+        return 0.0
+    with speed.running():
+        validate()  # once for what is compiled or allocated the first time
+        begun = time.perf_counter()
+        validate()
+        return (time.perf_counter() - begun) * feed.batch_size / feed.n_epoch

@@ -101,10 +101,12 @@ def statistics_of_scenes(
     statistics: Sequence[PixelStatistics], n_each: int, device: str | torch.device
 ) -> SceneStatistics:
     """Join those of several parts, the same number of scenes each, one after the other."""
-    means, stds = ([getattr(part, name) for part in statistics] for name in ("mean", "std"))
-    return SceneStatistics(
-        *(torch.tensor(values, device=device).repeat_interleave(n_each) for values in (means, stds))
+    # Filled in on the device: a tensor of Python's numbers is copied there, which makes the CPU wait.
+    means, stds = (
+        torch.cat([torch.full((n_each,), getattr(part, name), device=device) for part in statistics])
+        for name in ("mean", "std")
     )
+    return SceneStatistics(means, stds)
 
 
 def pick_others(

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from oneshot.training.memory import pin
+
 
 @dataclass(frozen=True)
 class Coded:
@@ -36,7 +38,7 @@ class Coded:
         stream = torch.cuda.Stream(device)
         with torch.cuda.stream(stream):
             moved = {
-                name: tensor if tensor.is_cuda else tensor.pin_memory().to(device, non_blocking=True)
+                name: tensor if tensor.is_cuda else pin(tensor).to(device, non_blocking=True)
                 for name, tensor in self.tensors().items()
             }
         stream.synchronize()

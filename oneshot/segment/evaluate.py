@@ -23,6 +23,7 @@ from oneshot.segment.metrics import (
 )
 from oneshot.segment.nets.colour_matcher import ColourMatcher
 from oneshot.segment.nets.masknet import MaskNet
+from oneshot.training.memory import compute_in_batches
 from oneshot.training.speed import Speed
 
 
@@ -70,10 +71,8 @@ def answer_batches(
     """Give the masks of every answer by name, and the true ones, batch by batch, on the device."""
     forward = speed.compile(speed.place(net).eval())
     coded = code(scenes).to(speed.device)
-    for first in range(0, len(coded), batch_size):
-        # The last batch reaches back until it is as large as the others: compiled code is for one size.
-        start = max(0, min(first, len(coded) - batch_size))
-        which = slice(start, start + batch_size)
+
+    def answer(which: slice) -> tuple[dict[str, Bool[Tensor, "b h w"]], Bool[Tensor, "b h w"]]:
         batch = decode(coded, which, statistics, speed.memory_format)
         # Not in inference mode, in which a network that is moved to a GPU could not be trained afterwards.
         with torch.no_grad(), speed.running():
@@ -81,9 +80,12 @@ def answer_batches(
             logits = forward(batch.images, batch.targets)
             colours, n_colours = read_colours(coded, which), coded.palette.shape[1]
             snapped = snap_to_colours(foreground_probability(logits), colours, n_colours)
-            answers = {OWN: foreground(logits), SNAPPED: snapped}
-        n_before = first - start
-        yield {name: masks[n_before:] for name, masks in answers.items()}, batch.masks[n_before:]
+            return {OWN: foreground(logits), SNAPPED: snapped}, batch.masks
+
+    for (answers, true), n_before in compute_in_batches(
+        answer, len(coded), batch_size, what=f"scenes of a {type(net).__name__}", device=speed.device
+    ):
+        yield {name: masks[n_before:] for name, masks in answers.items()}, true[n_before:]
 
 
 evaluate_answers.register(MaskNet, evaluate_masknet)

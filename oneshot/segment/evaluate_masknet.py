@@ -3,7 +3,7 @@
 An oracle is a MaskNet that is told part of the truth: what it still misses is the fault of the rest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -34,12 +34,25 @@ from oneshot.segment.metrics import (
 )
 from oneshot.segment.nets.masknet import MaskNet, SharedSteps, decode_proposals, share_steps
 from oneshot.segment.proposals import centre_location, crops_of
+from oneshot.training.memory import Result, compute_in_batches
 from oneshot.training.speed import Speed
 
 TOP_K = (1, 4, 16)  # proposals by matching score, in the variants that decode these only
-# Decoded at a time: what stays in a CPU's cache (24 feature maps, two cores: 144 take 0.26 s in parts of 24,
-# 0.32 s of 48, 0.42 s at once).
+# Decoded at a time. On a CPU what stays in its cache (24 feature maps, two cores: 144 take 0.26 s in parts of
+# 24, 0.32 s of 48, 0.42 s at once); on a GPU at most so many, halved until its free memory holds them.
 PROPOSALS_AT_ONCE = {"cpu": 24, "cuda": 4608}
+BYTES_A_PROPOSAL = 7.3 * 2**30 / 2304  # at 24 feature maps (counted, not measured)
+
+
+def count_at_once(feature_maps: int, speed: Speed) -> int:
+    """Count the proposals that are decoded at a time."""
+    n = PROPOSALS_AT_ONCE[speed.device_type]
+    if speed.device_type == "cuda":
+        torch.cuda.empty_cache()  # what PyTorch holds without need is free, too
+        free = torch.cuda.mem_get_info(speed.device)[0]
+        while n > 1 and n * BYTES_A_PROPOSAL * feature_maps / 24 > free:
+            n //= 2
+    return n
 
 
 @dataclass(frozen=True)
@@ -110,8 +123,8 @@ class MaskJudge:
         self.encode = self.speed.compile(Encoding(net))
         self.propose = self.speed.compile(Proposing(net))
         self.score_crops = self.speed.compile(Scoring(net, speed.memory_format))
-        self.decoder = net.siamese.decoder
-        self.n_at_once = PROPOSALS_AT_ONCE[speed.device_type]
+        self.decoder, self.memory_format = net.siamese.decoder, speed.memory_format
+        self.n_at_once = count_at_once(net.feature_maps, speed)
 
     def score(
         self, batch: Batch, codes: Float[Tensor, "b c"], masks: Bool[Tensor, "b k h w"]
@@ -124,7 +137,7 @@ class MaskJudge:
         """
         b, k = masks.shape[:2]
         of_scenes = (codes, batch.pixel_means, batch.pixel_stds)
-        if self.speed.compiled or self.speed.device_type != "cpu":
+        if self.speed.even:
             spread = (values.repeat_interleave(k, 0) for values in of_scenes)
             return self.score_crops(masks.flatten(0, 1), *spread).view(b, k)
         inked = masks.flatten(2).any(2)
@@ -143,7 +156,7 @@ class MaskJudge:
     def proposals(
         self, batch: Batch, shared: SharedSteps, codes: Float[Tensor, "b c"], locations: Int[Tensor, "b k"]
     ) -> JudgedMasks:
-        """MaskJudge what comes of some locations of every scene."""
+        """Judge what comes of some locations of every scene."""
         n_each = max(1, self.n_at_once // len(batch))
         parts = []
         for some in locations.split(n_each, 1):
@@ -157,8 +170,9 @@ class MaskJudge:
     def candidates(
         self, batch: Batch, codes: Float[Tensor, "b c"], labels: Int[Tensor, "b h w"], n: int
     ) -> JudgedMasks:
-        """MaskJudge the visible pixels of all n characters as if proposed; what is hidden scores least."""
-        n_parts = -(-n * len(batch) // self.n_at_once)
+        """Judge the visible pixels of all n characters as if proposed; what is hidden scores least."""
+        n_locations = labels[0].numel() // LOCATION**2  # no more masks than there are proposals
+        n_parts = -(-n // max(1, min(self.n_at_once // len(batch), n_locations)))
         parts = []
         # Of equal size, where they can be: see `score`.
         for some in torch.arange(1, n + 1, device=labels.device).split(-(-n // n_parts)):
@@ -204,20 +218,24 @@ def answer_batch(
     return found
 
 
-def batches_of(
-    scenes: CodedScenes, statistics: PixelStatistics, speed: Speed
-) -> Iterator[tuple[Batch, slice, int]]:
-    """Give scenes, as many as their proposals are decoded at once, which they are, and how many of them
-    were there before.
-    """
-    h, w = scenes.labels.shape[1:]
+def answer_in_batches(
+    judge: MaskJudge,
+    coded: CodedScenes,
+    statistics: PixelStatistics,
+    answer: Callable[[Batch, slice], Result],
+) -> Iterator[tuple[Result, int]]:
+    """Answer scenes, as many as their proposals are decoded at once; and say how many were there before."""
+    h, w = coded.labels.shape[1:]
     n_locations = (h // LOCATION) * (w // LOCATION)
-    size = min(len(scenes), max(1, PROPOSALS_AT_ONCE[speed.device_type] // n_locations))
-    for first in range(0, len(scenes), size):
-        # The last batch reaches back until it is as large as the others: compiled code is for one size.
-        start = min(first, len(scenes) - size)
-        which = slice(start, start + size)
-        yield decode(scenes, which, statistics, speed.memory_format), which, first - start
+
+    def answer_some(which: slice) -> Result:
+        with torch.no_grad(), judge.speed.running():
+            return answer(decode(coded, which, statistics, judge.memory_format), which)
+
+    return compute_in_batches(
+        answer_some, len(coded), max(1, judge.n_at_once // n_locations), what="scenes of a MaskNet",
+        device=judge.speed.device,
+    )  # fmt: skip
 
 
 def evaluate_masknet(
@@ -234,12 +252,15 @@ def evaluate_masknet(
     """
     speed = speed or Speed()
     judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
-    parts = []
-    for batch, which, n_before in batches_of(coded, statistics, speed):
+
+    def answer(batch: Batch, which: slice) -> dict[str, tuple[Tensor, Tensor]]:
         (labels, _), colours = read_labels(coded, which), read_colours(coded, which)
-        with torch.no_grad(), speed.running():
-            found = answer_batch(judge, batch, labels, colours, scenes.characters.shape[1])
-        parts.append({name: [values[n_before:] for values in pair] for name, pair in found.items()})
+        return answer_batch(judge, batch, labels, colours, scenes.characters.shape[1])
+
+    parts = [
+        {name: [values[n_before:] for values in pair] for name, pair in found.items()}
+        for found, n_before in answer_in_batches(judge, coded, statistics, answer)
+    ]
     return {
         name: Evaluation(*(torch.cat([part[name][i] for part in parts]).cpu().numpy() for i in (0, 1)))
         for name in parts[0]
@@ -261,11 +282,8 @@ def segment_masknet(
     """
     speed = speed or Speed()
     judge, coded = MaskJudge(net, speed), code(scenes).to(speed.device)
-    answers = []
-    for batch, _, n_before in batches_of(coded, statistics, speed):
-        with torch.no_grad(), speed.running():
-            answers.append(segment_batch(judge, batch, top_k)[n_before:])
-    return torch.cat(answers).cpu().numpy()
+    found = answer_in_batches(judge, coded, statistics, lambda batch, _: segment_batch(judge, batch, top_k))
+    return torch.cat([masks[n_before:] for masks, n_before in found]).cpu().numpy()
 
 
 def segment_batch(judge: MaskJudge, batch: Batch, top_k: int | None) -> Bool[Tensor, "b h w"]:

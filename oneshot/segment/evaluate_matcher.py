@@ -16,6 +16,7 @@ from oneshot.segment.group_kernels import SAMPLES
 from oneshot.segment.groups import Crops, Framing, Groups, crop_groups, crop_targets, group_colours
 from oneshot.segment.metrics import Evaluation, iou, localised
 from oneshot.segment.nets.colour_matcher import ColourMatcher, EncoderPair, GroupEncoder
+from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed
 
 N_LOOKED_AT = 48  # groups of a scene, after the glance: as good as all (docs/log.md)
@@ -42,15 +43,24 @@ class ColourJudge:
 
         In channels_last at any speed: with few channels that takes two thirds of the time (one CPU core).
         """
-        found = []
-        size = CROPS_AT_ONCE[self.speed.device_type]
-        for start in range(0, max(1, len(crops.shapes)), size):  # a batch of none, where images are black
+
+        def encode_some(which: slice) -> tuple[Tensor, Tensor]:
+            n = len(crops.shapes[which])
+            # A power of two of them on a GPU, where the fastest convolution is searched for every number.
+            padded = 1 << (n - 1).bit_length() if n and self.speed.device_type == "cuda" else n
             pixels, shapes = (
-                torch.from_numpy(values[start : start + size]).to(self.speed.device)
+                torch.from_numpy(fill_up(values[which], padded)).to(self.speed.device)
                 for values in (crops.pixels, crops.shapes)
             )
-            found.append(encoder(shares(pixels, torch.channels_last), shapes))
-        codes, numbers = zip(*found, strict=True)
+            codes, numbers = encoder(shares(pixels, torch.channels_last), shapes)
+            return codes[:n], numbers[:n]
+
+        n_crops = max(1, len(crops.shapes))  # a batch of none, where images are black
+        found = compute_in_batches(
+            encode_some, n_crops, CROPS_AT_ONCE[self.speed.device_type], what="crops", even=False,
+            device=self.speed.device,
+        )  # fmt: skip
+        codes, numbers = zip(*(both for both, _ in found), strict=True)
         return torch.cat(codes), torch.cat(numbers)
 
     @torch.no_grad()

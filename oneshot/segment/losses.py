@@ -89,6 +89,11 @@ class Objective(nn.Module):
         self.matching_weight = matching_weight
         self.matching = MatchingLoss() if matching_weight else None
 
+    @property
+    def splits(self) -> bool:
+        """Say if it is the mean over the scenes of a batch: matching compares them with one another."""
+        return self.matching is None
+
     def code(self, scenes: Scenes) -> Coded:
         return code(scenes)
 

@@ -23,6 +23,7 @@ class MatcherLoss(Objective):
     """
 
     n_window_jobs = ALL_LEVELS
+    splits = False  # groups are chosen among those of the whole batch
     net: ColourMatcher
 
     def code(self, scenes: Scenes) -> CodedGroups:

@@ -20,7 +20,7 @@ def choose_memory(
 ) -> tuple[str, int]:
     """Choose where rendered scenes are kept, and how many bytes: on the GPU if all fit, else beside it.
 
-    `n_bytes_held` of them are there already.
+    `n_bytes_held` of them are there already. What training has taken of a GPU at its most is left to it.
     """
     n_visits: Counter[int] = Counter()
     for phase in phases:
@@ -29,8 +29,8 @@ def choose_memory(
     n_kept = sum(min(n_jobs, n) for n in n_visits.values())
     needed = n_kept * JOB_SCENES * BYTES_A_SCENE
     if device.startswith("cuda"):
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        on_device = int(MEMORY_SHARE * (torch.cuda.mem_get_info(device)[0] + unused + n_bytes_held))
+        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) + n_bytes_held
+        on_device = int(MEMORY_SHARE * max(0, free - torch.cuda.max_memory_allocated(device)))
         if needed <= on_device:
             return device, on_device
     return "cpu", int(MEMORY_SHARE * psutil.virtual_memory().available / count_local_processes())

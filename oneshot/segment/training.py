@@ -27,7 +27,8 @@ from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.segment.render_ahead import Stock
 from oneshot.segment.training_set import TrainingSet
 from oneshot.training.distributed import World
-from oneshot.training.fit import fit, measure_rate
+from oneshot.training.fit import fit
+from oneshot.training.measure import MEASURED_SECONDS, Measured, check_budget, measure_training
 from oneshot.training.plan import TrainingPlan
 from oneshot.training.progress import (
     LogPoint,
@@ -208,7 +209,8 @@ def train(
 
     `start`: the file of weights that `plan.starts_from` names; or `net`, built by `build_net`, and
     `n_seen_before`. `seconds`: for all, from this call on; of two trainings the first gets
-    `plan.proposals_share` of them, and is over then even if it was slower than measured. `on_log` gets a
+    `plan.proposals_share` of those that compilation leaves, and is over then even if it was slower than
+    measured. `on_log` gets a
     training's name with every point. After `deadline` or `stop` no further training is begun.
 
     Raises:
@@ -221,7 +223,7 @@ def train(
     statistics = training_set.statistics(plan.levels)
     run = partial(
         train_once, plan=plan, training_set=training_set, statistics=statistics, stop=stop,
-        speed=speed or Speed(), world=world or World(),
+        speed=speed or Speed(), world=world or World(), ends=ends, deadline=deadline,
     )  # fmt: skip
     reports: list[TrainingReport] = []
     complete = False
@@ -236,15 +238,10 @@ def train(
             continue
         loss = make_objective(training.name, net, training.recipe)
         loss.begin()
-        left = None if seconds is None else ends - time.monotonic()
-        own_deadline = deadline
-        if left is not None and training is not plan.trainings[-1]:
-            left *= plan.proposals_share
-            own_deadline = min(deadline, time.monotonic() + left)
-        progress = run(
-            training, loss, checkpoint=checkpoint, seconds=left, deadline=own_deadline,
-            on_log=partial(on_log, training.name),
-        )  # fmt: skip
+        share = 1.0 if training is plan.trainings[-1] else plan.proposals_share
+        progress, own_deadline = run(
+            training, loss, checkpoint=checkpoint, share=share, on_log=partial(on_log, training.name)
+        )
         reports.append(report_training(training, progress))
         complete = progress.complete and training is plan.trainings[-1]
         if not progress.complete and (stop() or own_deadline == deadline):
@@ -264,21 +261,27 @@ def train_once(
     training_set: TrainingSet,
     statistics: Mapping[int, PixelStatistics],
     checkpoint: Path,
-    seconds: float | None,
+    ends: float,
+    share: float,
     deadline: float,
     on_log: Callable[[LogPoint], None],
     stop: Callable[[], bool],
     speed: Speed,
     world: World,
-) -> Progress:
-    """Train what `loss` trains on the phases, or go on from `checkpoint`.
+) -> tuple[Progress, float]:
+    """Train what `loss` trains on the phases, or go on from `checkpoint`; also give the deadline that held.
 
-    With `seconds` the phases are cut in proportion to what fits, by the speed of this recipe on this device,
-    measured first; the rates follow the cut phases (1/2, 3/4, 7/8 for the published halvings). A run that
-    goes on from a checkpoint keeps the phases that it began with.
+    This training gets `share` of what is left until `ends` (by `time.monotonic`) once it is compiled, and as
+    much time again as that took is kept for the one after it. To this the phases are cut in proportion, by
+    the speed of this recipe on this device, measured first; the rates follow the cut phases (1/2, 3/4, 7/8
+    for the published halvings). A run that goes on keeps the phases, and the speed, that it began with.
     """
-    started = time.monotonic()
+    began = time.monotonic()
     recipe, phases, n_jobs = training.recipe, training.phases, plan.n_jobs
+    kept = read_progress(checkpoint).identity if checkpoint.exists() else None
+    if kept is not None:
+        speed = speed.decided(kept["speed"]) if speed.auto else speed
+        phases = tuple(Phase(tuple(one["clutter_levels"]), one["n_scenes"]) for one in kept.get("phases", []))
     device, memory_bytes = choose_memory(phases[-1:], n_jobs, speed.device)
 
     def make_feed(phases: tuple[Phase, ...]) -> SceneFeed:
@@ -294,37 +297,60 @@ def train_once(
         render_job, memory_bytes=memory_bytes, n_ahead=2 * loss.n_window_jobs,
         n_threads=count_threads(speed.device), device=device, code=loss.code,
     ) as stock:  # fmt: skip
-        if checkpoint.exists():
-            kept = read_progress(checkpoint).identity.get("phases", [])  # those that the run began with
-            phases = tuple(Phase(tuple(phase["clutter_levels"]), phase["n_scenes"]) for phase in kept)
-        elif seconds is not None:
+        measured = None
+        timed = kept is None and ends < math.inf
+        if timed or speed.device_type == "cuda":  # on a GPU also for what fits into its memory
+            if timed:
+                check_budget(ends - began, share * (ends - began), 0.0, "an unknown speed")
             feed = make_feed(phases)
             batches = feed.repeat(feed.load_first())
             # The last level's jobs take longest: their rendering starts while the network is compiled.
             stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
-            steps = measure_rate(loss, feed, recipe, batches, speed=speed, world=world)
-            rate = world.same_for_all(steps * recipe.batch_size)
-            left = SCENES_MARGIN * (seconds - (time.monotonic() - started))
-            n_scenes = int(world.same_for_all(rate * left))
-            if n_scenes < recipe.batch_size * len(phases):
-                raise ParameterError(
-                    f"{seconds:.0f} s are too few to train in: {left:.0f} s are left after the start, at "
-                    f"{rate:.1f} scenes a second."
-                )
-            if n_scenes < sum(phase.n_scenes for phase in phases):
-                phases = cut(phases, n_scenes, recipe.batch_size, loss.n_window_jobs)
+            measured = measure_training(
+                loss, feed, recipe, batches, seconds=MEASURED_SECONDS if timed or speed.auto else 0.0,
+                budget=share * (ends - began), speed=speed, world=world,
+            )  # fmt: skip
+        if measured is not None and timed:
+            later = measured.start_seconds if share < 1 else 0.0
+            left = share * (ends - time.monotonic() - later)
+            deadline = min(deadline, time.monotonic() + left) if share < 1 else deadline
+            phases = cut_to_time(training, loss, measured, ends - began, left, world)
         if phases != training.phases:
             recipe = replace(recipe, n_epochs=None)
         stock.device, stock.memory_bytes = choose_memory(phases, n_jobs, speed.device, stock.n_bytes)
-        return fit(
-            loss, make_feed(phases), recipe, checkpoint=checkpoint,
-            identity={"seed": plan.seed} | describe_numbers(recipe, phases), log_every=plan.log_every,
-            checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline, on_log=on_log, stop=stop,
-            speed=speed, world=world,
+        identity = {"seed": plan.seed} | describe_numbers(recipe, phases)
+        if measured is not None and speed.device_type == "cuda":
+            identity["speed"] = list(measured.stepper.speed.parts)
+        progress = fit(
+            loss, make_feed(phases), recipe, checkpoint=checkpoint, identity=identity,
+            log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
+            on_log=on_log, stop=stop, speed=speed, world=world,
+            stepper=None if measured is None else measured.stepper,
         )  # fmt: skip
+    return progress, deadline
+
+
+def cut_to_time(
+    training: PlannedTraining, loss: Objective, measured: Measured, seconds: float, left: float, world: World
+) -> tuple[Phase, ...]:
+    """Cut the phases to what fits into the seconds that are left of those that there were.
+
+    Raises:
+        ParameterError: not even one batch a phase does.
+    """
+    phases, batch_size = training.phases, training.recipe.batch_size
+    rate = world.same_for_all(measured.steps_a_second * batch_size)
+    left = world.same_for_all(SCENES_MARGIN * left)
+    needed = batch_size * len(phases) / rate
+    check_budget(seconds, left, needed, f"{rate:.1f} scenes a second")
+    n_scenes = int(rate * left)
+    if n_scenes >= sum(phase.n_scenes for phase in phases):
+        return phases
+    return cut(phases, n_scenes, batch_size, loss.n_window_jobs)
 
 
 def report_training(training: PlannedTraining, progress: Progress) -> TrainingReport:
     """Report a training with the phases that it really had."""
-    kept = {name: progress.identity[name] for name in describe_numbers(training.recipe, training.phases)}
+    names = [*describe_numbers(training.recipe, training.phases), "speed"]
+    kept = {name: progress.identity[name] for name in names if name in progress.identity}
     return TrainingReport.of(training.name, kept, progress)

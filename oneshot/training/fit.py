@@ -4,7 +4,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,12 +16,9 @@ from torch.optim import Optimizer
 
 from oneshot.errors import TrainingError
 from oneshot.training.distributed import World
+from oneshot.training.memory import naming_full_memory, pin
 from oneshot.training.progress import LogPoint, Progress, State, load_checkpoint, save_checkpoint
 from oneshot.training.speed import Speed
-
-WARM_UP_STEPS = 3
-STEPS_A_READING = 5
-MEASURED_SECONDS = 5.0
 
 
 @runtime_checkable
@@ -63,6 +61,22 @@ class Recipe(Protocol):
         """Set an untrained network up, in plain precision, before its first step."""
 
 
+class Stepper:
+    """Steps of one training: its loss as it is run, on the device, compiled and shared among processes.
+
+    `part_size`: so many scenes or pairs of a batch are gone through at a time, whose gradients are summed up,
+    where memory is too small for a whole one; None: it is not.
+    """
+
+    def __init__(self, shared: nn.Module, speed: Speed, part_size: int | None = None) -> None:
+        """Prepare to run a module that `World.share` gave, which is to be called once for a loss."""
+        self.shared, self.speed, self.part_size = shared, speed, part_size
+        self.forward = speed.compile(shared)
+
+    def step(self, batch: Any, optimizers: list[Optimizer]) -> Float[Tensor, ""]:
+        return train_step(self.forward, batch, optimizers, self.speed, self.part_size)
+
+
 def fit(
     loss: nn.Module,
     feed: Feed,
@@ -78,6 +92,7 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     speed: Speed | None = None,
     world: World | None = None,
+    stepper: Stepper | None = None,
 ) -> Progress:
     """Train what `loss` trains of its network on all that the feed holds; go on from `checkpoint` if there.
 
@@ -87,14 +102,15 @@ def fit(
     `validate` gives the network's present error after every epoch: in the end the weights that validated best
     are in place; without it, the last ones. `identity` tells this training from others. Training ends early,
     with a checkpoint from which the same call goes on, once `stop` says so, or when the next log point would
-    come after `deadline` (of `time.monotonic`).
+    come after `deadline` (of `time.monotonic`). `stepper`: that of `oneshot.training.measure`, if it has
+    measured this training, in place of `speed`.
 
     Raises:
         TrainingError: the loss or a weight is no longer finite, or memory ran out (the last good checkpoint
             is kept); or the checkpoint is of another run.
         WeightsError: the checkpoint is damaged.
     """
-    speed, world = speed or Speed(), world or World()
+    world, speed = world or World(), (stepper.speed if stepper else speed) or Speed()
     speed.place(loss).train()
     optimizers = recipe.optimizers(loss, speed.fused)
     whole = {"recipe": recipe.name} | dict(identity or {}) | {"n_processes": world.size}
@@ -109,15 +125,15 @@ def fit(
     else:
         with speed.plain().running():
             recipe.prepare(loss, feed)
-    forward = speed.compile(world.share(loss))
+    stepper = stepper or Stepper(world.share(loss), speed)
 
     first_step, stopping, waited_before = progress.step, False, progress.seconds_waited
     last_reading = saved = time.monotonic()
     started = saved - progress.seconds  # earlier parts of an interrupted run included
-    with speed.running(), naming_full_memory(feed, speed):
+    with speed.running(), naming_full_training(feed, speed):
         for batch in () if progress.complete else feed.batches(progress.step):
             lr = recipe.set_rates(optimizers, progress.step, feed)
-            losses.append(train_step(forward, batch, optimizers, speed))
+            losses.append(stepper.step(batch, optimizers))
             if progress.step == first_step:
                 last_reading = time.monotonic()  # a network is compiled in its first step
             progress.step += 1
@@ -156,76 +172,63 @@ def fit(
     return progress
 
 
-def measure_rate(
-    loss: nn.Module,
-    feed: Feed,
-    recipe: Recipe,
-    batches: Iterator[Any],
-    *,
-    seconds: float = MEASURED_SECONDS,
-    speed: Speed,
-    world: World,
-) -> float:
-    """Measure steps a second in so many seconds, compilation left out; the network stays as it was."""
-
-    def step() -> Tensor:
-        return train_step(forward, next(batches), optimizers, speed)
-
-    speed.place(loss).train()
-    before = copy_state(loss)
-    optimizers = recipe.optimizers(loss, speed.fused)
-    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-        group["lr"] = 0.0
-    forward = speed.compile(world.share(loss))
-    n_steps, measured = 0, 0.0
-    with speed.running(), naming_full_memory(feed, speed):
-        for _ in range(WARM_UP_STEPS):
-            step().item()
-        while measured < seconds:
-            started = time.perf_counter()
-            losses = [step() for _ in range(STEPS_A_READING)]
-            losses[-1].item()
-            measured += time.perf_counter() - started
-            n_steps += STEPS_A_READING
-            measured = world.same_for_all(measured)
-    loss.load_state_dict(before)
-    return n_steps / measured
-
-
-@contextmanager
-def naming_full_memory(feed: Feed, speed: Speed) -> Iterator[None]:
-    """Turn running out of memory into one sentence."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not full and "can't allocate memory" not in str(error):
-            raise
-        raise TrainingError(
-            f"memory ran out on {speed.device} at batches of {feed.batch_size}; lower batch_size or take a "
-            "smaller network (the last checkpoint is kept)."
-        ) from error
-
-
 def train_step(
-    forward: nn.Module, batch: Any, optimizers: list[Optimizer], speed: Speed
+    forward: nn.Module,
+    batch: Any,
+    optimizers: list[Optimizer],
+    speed: Speed,
+    part_size: int | None = None,
 ) -> Float[Tensor, ""]:
     """Do one update at the rates that are set; the loss stays on the device."""
-    speed.begin_step()
-    inputs = [to_device(tensor, speed) for tensor in batch] if isinstance(batch, tuple) else [batch]
-    batch_loss = forward(*inputs)
-    batch_loss.backward()
+    batch_loss = go_back(forward, batch, speed, part_size)
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()
-    return batch_loss.detach().clone()  # a replayed CUDA graph writes the next loss over it
+    return batch_loss
+
+
+def go_back(forward: nn.Module, batch: Any, speed: Speed, part_size: int | None = None) -> Float[Tensor, ""]:
+    """Compute a batch's loss, and add its gradients to those that are there."""
+    losses = []
+    for part, share in split_batch(batch, part_size):
+        speed.begin_step()
+        inputs = [to_device(tensor, speed) for tensor in part] if isinstance(part, tuple) else [part]
+        loss = forward(*inputs) if share == 1.0 else share * forward(*inputs)
+        loss.backward()
+        losses.append(loss.detach().clone())  # a replayed CUDA graph writes the next loss over it
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+
+def split_batch(batch: Any, size: int | None) -> Iterator[tuple[Any, float]]:
+    """Give parts of a batch, and the share of it that each is."""
+    n = len(batch[0]) if isinstance(batch, tuple) else len(batch)
+    if size is None or size >= n:
+        yield batch, 1.0
+        return
+    for start in range(0, n, size):
+        which = slice(start, min(n, start + size))
+        if isinstance(batch, tuple):
+            part: Any = tuple(tensor[which] for tensor in batch)
+        else:
+            whole = {field.name: getattr(batch, field.name) for field in fields(batch)}
+            part = replace(batch, **{k: v[which] for k, v in whole.items() if isinstance(v, Tensor)})
+        yield part, (which.stop - start) / n
+
+
+def naming_full_training(feed: Feed, speed: Speed) -> AbstractContextManager[None]:
+    """Turn running out of memory, of a training, into one sentence."""
+    advice = (
+        f"at batches of {feed.batch_size}; lower batch_size or take a smaller network (the last checkpoint "
+        "is kept)"
+    )
+    return naming_full_memory(speed.device, advice, TrainingError)
 
 
 def to_device(tensor: Tensor, speed: Speed) -> Tensor:
     """Copy a tensor to the device; from pinned memory this does not wait for the work queued on a GPU."""
     if speed.device_type != "cuda":
         return tensor
-    return tensor.pin_memory().to(speed.device, non_blocking=True)
+    return pin(tensor).to(speed.device, non_blocking=True)
 
 
 def scale_rates(optimizers: list[Optimizer], factor: float) -> None:

@@ -1,8 +1,8 @@
 """How a network is run, apart from what it computes: device, precision, memory order, compilation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import torch
@@ -28,6 +28,7 @@ class Speed:
     compiled: torch.compile, for fixed shapes. cuda_graphs: compiled code is recorded and replayed whole.
     fused: Adam's update is one kernel. tf32: float32 products of GPUs keep 10 of 23 bits, as bf16 implies for
     what it leaves in float32; for what bfloat16's 7 bits are too few for.
+    auto: whether code is compiled, and replayed as CUDA graphs, is still to be measured (see `others`).
     """
 
     device: str = "cpu"
@@ -37,6 +38,7 @@ class Speed:
     cuda_graphs: bool = False
     fused: bool = False
     tf32: bool = False
+    auto: bool = field(default=False, repr=False)  # it is no part of what tells runs apart
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -51,6 +53,21 @@ class Speed:
     def parts(self) -> tuple[str, ...]:
         """Names of what is on."""
         return tuple(part for part in PARTS if getattr(self, part))
+
+    @property
+    def even(self) -> bool:
+        """Say if batches of another size cost: code is compiled for one, and cuDNN searches for each."""
+        return self.compiled or self.device_type == "cuda"
+
+    def others(self) -> list["Speed"]:
+        """List what else a network may run fastest with, to be measured: not compiled, or as CUDA graphs."""
+        if not self.auto:
+            return []
+        return [self.decided(()), self.decided(("compiled", "cuda_graphs"))]
+
+    def decided(self, parts: Sequence[str]) -> "Speed":
+        """Give the same, compiled and replayed as these parts say."""
+        return replace(self, auto=False, compiled="compiled" in parts, cuda_graphs="cuda_graphs" in parts)
 
     def plain(self) -> "Speed":
         """Give the path that all others are checked against, on the same device."""
@@ -133,4 +150,4 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
         raise TrainingError(
             f"speed is {parts!r} on device {device!r}; cuda_graphs needs a GPU, and compiled beside it."
         )
-    return Speed(device, **dict.fromkeys(chosen, True))
+    return Speed(device, **dict.fromkeys(chosen, True), auto=kind == "cuda" and parts == "auto")

@@ -194,7 +194,8 @@ def finish(
     evaluating = time.monotonic()
     released = release(trained.net, trained.info, ongoing.files / WEIGHTS, ongoing.evaluator)
     now = time.monotonic()
-    whole = known_facts(ongoing.plan, ongoing.speed, ongoing.world) | facts | {
+    parts = trained.trainings[-1].settings.get("speed", ongoing.speed.parts)  # on a GPU they are measured
+    whole = known_facts(ongoing.plan, ongoing.speed.decided(parts), ongoing.world) | facts | {
         "n_parameters": sum(parameter.numel() for parameter in trained.net.parameters()),
         "body": ongoing.body,
     }  # fmt: skip

@@ -184,10 +184,10 @@ def test_images_are_turned_before_they_are_distorted():
 
 def visible_pair(n_code=4):
     """A small network whose codes differ between drawings."""
-    generator = torch.Generator().manual_seed(0)
+    generator = np.random.default_rng(0)
     net = KochSmall((1, 2, 2, 2), n_code).initialise(generator)
     for convolution in net.base.convolutions:
-        torch.nn.init.kaiming_normal_(convolution.weight, generator=generator)
+        fill_he(convolution.weight, generator)
     return net
 
 

@@ -22,7 +22,6 @@ from oneshot.classify.training import (
     fit_episodes,
     make_training,
     make_validation,
-    measure_step,
     plan_training,
     train,
     whiten,
@@ -31,9 +30,11 @@ from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings, unpack_rows
 from oneshot.params import load_params
 from oneshot.training.distributed import World
+from oneshot.training.fit import Stepper
+from oneshot.training.measure import Measured, measure_training
 from oneshot.training.speed import Speed, choose_speed
 from tests.classify.test_protocols import SIZES
-from tests.conftest import ROOT
+from tests.conftest import ROOT, refusing
 from tests.fake_runs import Tiny
 from tests.omniglot.test_own_images import make_folder, split
 
@@ -172,8 +173,11 @@ def test_validation_is_on_the_recipes_trials(protocols):
 
 
 def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(tmp_path, protocols, monkeypatch):
-    of_name = plan("own", "classification.networks.own.smoke.n_epochs=1000000")
-    monkeypatch.setattr(training, "measure_step", lambda *_: 10.0)
+    of_name = plan("own", "classification.networks.own.smoke.n_epochs=100000")
+    monkeypatch.setattr(
+        training, "measure_training", lambda loss, *_, speed, **__: Measured(Stepper(loss, speed), 0.1)
+    )
+    monkeypatch.setattr(training, "validation_seconds", lambda *_: 0.0)
     asked = iter([True])
     stopped = train(
         of_name, protocols, folder=tmp_path / "a", seconds=60.0, stop=lambda: next(asked, False)
@@ -185,12 +189,20 @@ def test_a_budget_cuts_the_steps_and_a_run_that_goes_on_keeps_them(tmp_path, pro
         train(of_name, protocols, folder=tmp_path / "none", seconds=5.0)
 
 
+@pytest.mark.parametrize("seconds", [0.0, -3.0, 0.001])
+def test_a_budget_of_nothing_is_one_sentence(seconds, tmp_path, protocols):
+    with refusing(ParameterError, match=r"0? s are too few to train in: 0 s are left after the start"):
+        train(plan("own"), protocols, folder=tmp_path, seconds=seconds)
+
+
 @pytest.mark.parametrize("name", ["own", "protonet", "pairs_30000_affine"])
 def test_measuring_leaves_no_trace_in_the_network(name, protocols):
     net = build_net(plan(name), protocols)
     before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
     loss, feed, recipe = make_training(plan(name), net, protocols)
-    assert measure_step(loss, feed, recipe, None, 0.1, Speed(), World()) > 0
+    batches = (feed.batch(step) for step in range(1000))
+    found = measure_training(loss, feed, recipe, batches, seconds=0.1, speed=Speed(), world=World())
+    assert found.steps_a_second > 0
     torch.testing.assert_close(net.state_dict(), before, atol=0, rtol=0)
 
 

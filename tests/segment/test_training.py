@@ -11,8 +11,7 @@ import torch
 from oneshot.errors import ParameterError, TrainingError
 from oneshot.params import load_params
 from oneshot.segment import training
-from oneshot.segment.losses import SegmentationLoss
-from oneshot.segment.masknet_losses import DiscriminatorLoss, ProposalLoss
+from oneshot.segment.masknet_losses import DiscriminatorLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.segment.phases import Phase
 from oneshot.segment.recipes import SegmentationRecipe
@@ -25,10 +24,11 @@ from oneshot.segment.training import (
     train,
 )
 from oneshot.segment.training_set import TrainingSet
-from oneshot.training.fit import measure_rate
+from oneshot.training.fit import Stepper
+from oneshot.training.measure import Measured
 from oneshot.training.progress import Progress
 from oneshot.training.tensors import WeightsError, save_network
-from tests.conftest import ROOT
+from tests.conftest import ROOT, refusing
 from tests.fake_scenes import fake_scenes, fake_targets
 from tests.tiny_masknet import make_masknet
 
@@ -104,7 +104,14 @@ def run_both(tmp_path):
 @pytest.fixture
 def set_rate(monkeypatch):
     """Sets the scenes a second that are measured."""
-    return lambda rate: monkeypatch.setattr(training, "measure_rate", lambda *_, **__: rate / 4)
+    return lambda rate, **times: monkeypatch.setattr(
+        training, "measure_training", fake_measure(rate / 4, **times)
+    )
+
+
+def fake_measure(steps_a_second, start_seconds=0.0):
+    """Stands for a measurement that took no time."""
+    return lambda loss, *_, speed, **__: Measured(Stepper(loss, speed), steps_a_second, start_seconds)
 
 
 def n_scenes_of(report):
@@ -140,7 +147,7 @@ def test_a_budget_that_holds_everything_changes_nothing(run, set_rate):
 
 
 def test_measuring_leaves_no_trace_in_the_network(run, monkeypatch):
-    monkeypatch.setattr(training, "measure_rate", partial(measure_rate, seconds=0.1))
+    monkeypatch.setattr(training, "MEASURED_SECONDS", 0.1)
     plain, _ = run()
     measured, report = run(seconds=1000.0, folder="other")
     assert n_scenes_of(report) == [40, 160]
@@ -248,45 +255,52 @@ def test_a_training_does_not_go_on_with_another_share_of_covered_scenes(tmp_path
             train_matcher(tmp_path, other)
 
 
-def test_time_is_shared_out(run_both, run, monkeypatch):
-    given, clock = [], iter(np.arange(100.0, 2000.0, 25.0))
+def test_what_compilation_leaves_of_the_time_is_shared_out(run_both, run, set_rate, monkeypatch):
+    given, deadlines = [], []
 
-    def fake_training(planned, loss, *, seconds, deadline, **_):
-        given.append((type(loss), seconds, deadline))
-        described = training.describe_numbers(planned.recipe, planned.phases)
-        return Progress({"recipe": "fast"} | described, n_steps=0)
+    def watch_fit(loss, *_, deadline, identity, **__):
+        deadlines.append(deadline)
+        return Progress(identity, n_steps=0)
 
-    monkeypatch.setattr(training, "train_once", fake_training)
-    monkeypatch.setattr(training.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(training, "fit", watch_fit)
+    monkeypatch.setattr(
+        training, "cut_to_time", lambda planned, *words: given.append(words) or planned.phases
+    )
+    monkeypatch.setattr(training.time, "monotonic", lambda: 100.0)
+    set_rate(1.0, start_seconds=20.0)
     run_both(seconds=200.0)
-    # 25 s pass between two looks at the clock; the second training gets all that is left.
-    assert given == [
-        (ProposalLoss, pytest.approx(0.6 * 175), pytest.approx(150 + 0.6 * 175)),
-        (DiscriminatorLoss, pytest.approx(125), np.inf),
-    ]
+    # As much as the first took to compile is kept for the second, which gets all that is left.
+    assert [left for *_, left, _ in given] == [pytest.approx(0.6 * 180), pytest.approx(200)]
+    assert deadlines == [pytest.approx(100 + 0.6 * 180), np.inf]
     run_both()
-    assert [one[1:] for one in given[2:]] == [(None, np.inf), (None, np.inf)]
-    run_both(seconds=200.0, deadline=7.0)
-    assert [one[2] for one in given[4:]] == [7.0, 7.0]
+    run_both(seconds=200.0, deadline=107.0)
     run(seconds=200.0)
-    assert given[6:] == [(SegmentationLoss, pytest.approx(175), np.inf)]
+    assert deadlines[2:] == [np.inf, np.inf, 107.0, 107.0, np.inf]
+
+
+def test_a_share_that_compilation_has_eaten_is_one_sentence(run_both, set_rate):
+    set_rate(1000.0, start_seconds=300.0)
+    with refusing(ParameterError, match="200 s are too few to train in: 0 s are left after the start, comp"):
+        run_both(seconds=200.0)
+    with refusing(ParameterError, match="0 s are too few to train in"):
+        run_both(seconds=0.0)
 
 
 def test_a_first_training_slower_than_measured_makes_way_for_the_second_and_is_not_taken_up_again(
-    run_both, monkeypatch
+    run_both, set_rate, monkeypatch
 ):
     """Its own part of the time is over, not that of the command."""
     train_once = training.train_once
 
     def train_slowly(planned, loss, *, deadline, **settings):
+        assert deadline == np.inf
         if planned.name == "proposals":
-            assert deadline < np.inf
-            deadline = 0.0
+            return train_once(planned, loss, deadline=0.0, **settings)
         return train_once(planned, loss, deadline=deadline, **settings)
 
+    set_rate(1e6)
     with monkeypatch.context() as patch:
         patch.setattr(training, "train_once", train_slowly)
-        patch.setattr(training, "measure_rate", lambda *_, **__: 1e6)
         trained = run_both(seconds=100.0, log_every=2)
     assert [report.n_steps for report in trained.trainings] == [2, 10]
     assert trained.complete

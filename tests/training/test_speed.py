@@ -43,7 +43,7 @@ COMPILED_PARTS = {
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
     """Of a network that finds most of its training targets."""
-    net, _ = train("fast", Speed(), feature_maps=4, n_steps=70)
+    net, _ = train("fast", Speed(), feature_maps=4, n_steps=200)
     path = tmp_path_factory.mktemp("speed") / "weights.safetensors"
     save_network(path, net, NetworkInfo("segmentation", "siamese_unet", {"feature_maps": 4}))
     return path
@@ -270,7 +270,7 @@ def test_automatic_choice_depends_on_the_device(monkeypatch):
     assert choose_speed("cpu", "plain") == Speed("cpu")
     assert choose_speed("cpu", "channels_last,bf16") == Speed("cpu", channels_last=True, bf16=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    automatic = Speed("cuda", bf16=True, channels_last=True, compiled=True, fused=True)
+    automatic = Speed("cuda", bf16=True, channels_last=True, compiled=True, fused=True, auto=True)
     assert choose_speed() == choose_speed("cuda") == automatic
     assert choose_speed("cuda:1", "compiled,cuda_graphs").parts == ("compiled", "cuda_graphs")
 

@@ -24,7 +24,7 @@ N_STEPS = 24  # of 4 pairs, or of one episode, in 3 epochs
 @pytest.fixture
 def make_run(synthetic_drawings):
     def make(name: str, seed: int = 1):
-        generator = torch.Generator().manual_seed(0)
+        generator = np.random.default_rng(0)
         if name == "contrastive":
             classes = omniglot_classes(synthetic_drawings, np.arange(42) < 9)
             episodes = EpisodeFeed(
