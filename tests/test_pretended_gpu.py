@@ -37,7 +37,7 @@ from oneshot.segment.nets import NETS
 from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.segment.phases import Phase
 from oneshot.segment.recipes import SegmentationRecipe
-from oneshot.training import fit
+from oneshot.training import fit, measure
 from oneshot.training.fit import train_step
 from oneshot.training.progress import Trained
 from oneshot.training.speed import Speed, choose_speed
@@ -71,6 +71,8 @@ def gpu() -> Iterator[PretendedGPU]:
 def tiny() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(CLASSIFIERS, "tiny", Tiny)
+        patch.setattr(measure, "WARM_UP_STEPS", 1)
+        patch.setattr(measure, "STEPS_A_READING", 1)
         yield
 
 
