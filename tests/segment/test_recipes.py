@@ -22,7 +22,7 @@ def random_batch(n: int) -> Batch:
 
 def test_published_recipe_is_as_published():
     recipe = SegmentationRecipe("published", 5e-4, 250, 0.0)
-    net = SiameseUNet(2).initialise(generator())
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     (adam,) = recipe.optimizers(SegmentationLoss(net))
     assert isinstance(adam, torch.optim.Adam)
     defaults = {name: adam.defaults[name] for name in ("lr", "betas", "eps", "weight_decay")}
@@ -32,7 +32,7 @@ def test_published_recipe_is_as_published():
 
 def test_fast_recipe_gives_every_parameter_to_one_optimiser():
     recipe = SegmentationRecipe("fast", 1e-3, 8, 0.1)
-    net = SiameseUNet(2).initialise(generator())
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     loss = SegmentationLoss(net, recipe.matching_weight)
     adam, muon = recipe.optimizers(loss)
     names = {id(parameter): name for name, parameter in loss.named_parameters()}
@@ -102,7 +102,7 @@ def test_muon_leaves_out_what_has_no_gradient_and_keeps_float32_where_losses_are
 
 
 def test_fast_start_gives_both_encoders_the_same_weights():
-    net = SiameseUNet(2).initialise(generator())
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     SegmentationLoss(net).prepare(random_batch(6))
     pairs = zip(net.target_encoder.blocks(), net.scene_encoder.blocks(), strict=True)
     assert all(torch.equal(target.weight, scene.weight) for target, scene in pairs)
@@ -110,7 +110,7 @@ def test_fast_start_gives_both_encoders_the_same_weights():
 
 @pytest.mark.parametrize("encoder", ["target_encoder", "scene_encoder"])
 def test_fast_start_centres_every_layer(encoder):
-    net = SiameseUNet(2).initialise(generator())
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     batch = random_batch(6)
     SegmentationLoss(net).prepare(batch)
     x = batch.targets if encoder == "target_encoder" else batch.images
@@ -121,7 +121,7 @@ def test_fast_start_centres_every_layer(encoder):
 
 
 def test_fast_start_puts_the_logits_at_the_backgrounds_share():
-    net = SiameseUNet(2).initialise(generator())
+    net = SiameseUNet(2).initialise(np.random.default_rng(0))
     batch = random_batch(2)
     SegmentationLoss(net).prepare(batch)
     background, foreground = net(batch.images, batch.targets).mean((0, 2, 3)).tolist()

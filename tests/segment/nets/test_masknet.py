@@ -17,8 +17,8 @@ from tests.segment.nets.test_siamese_unet import arrays, generator, normal
 
 def small_net(feature_maps: int = 2, dtype: torch.dtype = torch.float64) -> MaskNet:
     """With shifts that are not zero, and a discriminator that is no copy of the target encoder."""
-    siamese = SiameseUNet(feature_maps).initialise(generator())
-    net = MaskNet(feature_maps).start_from(siamese, generator()).to(dtype)
+    siamese = SiameseUNet(feature_maps).initialise(np.random.default_rng(0))
+    net = MaskNet(feature_maps).start_from(siamese, np.random.default_rng(0)).to(dtype)
     for number, block in enumerate(net.blocks()):
         torch.nn.init.normal_(block.shift, std=0.5, generator=generator(number))
     return net
@@ -161,13 +161,13 @@ def test_score_equals_the_oracle_and_is_a_half_for_equal_codes():
 
 
 def test_a_network_starts_as_the_siamese_one_and_the_discriminator_as_its_target_encoder():
-    siamese = SiameseUNet(2).initialise(generator(3))
-    net = MaskNet(2).start_from(siamese, generator(1))
+    siamese = SiameseUNet(2).initialise(np.random.default_rng(3))
+    net = MaskNet(2).start_from(siamese, np.random.default_rng(1))
     for name, tensor in siamese.state_dict().items():
         assert torch.equal(net.siamese.state_dict()[name], tensor)
     for name, tensor in siamese.target_encoder.state_dict().items():
         assert torch.equal(net.discriminator.state_dict()[name], tensor)
     reach = (6 / 33) ** 0.5
     assert 0.8 * reach < net.score_weights.abs().max() <= reach
-    other = MaskNet(2).start_from(siamese, generator(2))
+    other = MaskNet(2).start_from(siamese, np.random.default_rng(2))
     assert not torch.equal(net.score_weights, other.score_weights)
