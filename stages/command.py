@@ -85,8 +85,8 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises:
         BusyError: another one is at it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{folder}.lock")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -191,7 +191,7 @@ def classes(tmp_path: Path, protocols: Protocols, monkeypatch: pytest.MonkeyPatc
 
 
 def record_classifier(protocols: Protocols, *, turned: bool = False, without: str = "") -> Scores:
-    net = Tiny().initialise(np.random.default_rng(0))
+    net = Tiny().initialise(np.random.default_rng(0)).half().float()
     scorer = NetworkScorer(net)
     pairs = find_pairs(scorer, protocols)
     scores = score_everything(scorer, protocols, {}, pairs)
