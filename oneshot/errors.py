@@ -35,3 +35,7 @@ class ChecksumError(OneshotError):
 
 class TrainingError(OneshotError):
     """Training that cannot start or cannot go on."""
+
+
+class ManifestError(OneshotError):
+    """File that describes others (manifest, about.json, metrics, facts), or one described, that is wrong."""
