@@ -39,3 +39,7 @@ class TrainingError(OneshotError):
 
 class FullMemoryError(OneshotError):
     """Memory, of a GPU or of the machine, that is too small for the least that can be computed at once."""
+
+
+class ManifestError(OneshotError):
+    """File that describes others (manifest, about.json, metrics, facts), or one described, that is wrong."""

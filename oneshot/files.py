@@ -1,19 +1,33 @@
-"""Files that are whole or absent: never half-written under their final name."""
+"""Files that are whole or absent: written under their final name at once, read whole or refused."""
 
+import hashlib
 import io
 import json
 import os
+import textwrap
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from oneshot.errors import ManifestError, OneshotError
+
+T = TypeVar("T")
+
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can name
 UNIX = 3
+ZIP_END, LEN_ZIP_END = b"PK\5\6", 22  # the record that ends a zip archive without a comment
+LONGEST_PROBLEM = 160  # characters of a message that say what is wrong with a file
+# Whatever zipfile, NumPy, Zarr or safetensors may raise when the bytes of a file are not what they expect.
+DAMAGE = (
+    OSError, EOFError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError,
+    MemoryError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @contextmanager
@@ -58,3 +72,100 @@ def save_arrays(path: Path, **arrays: ArrayLike) -> None:
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
             archive.writestr(member, content.getvalue())
+
+
+def read_json(path: Path, schema: type[T], advice: str, error: type[OneshotError] = ManifestError) -> T:
+    """Read a JSON file that must fit a schema: anything that pydantic can check.
+
+    advice: what to do about a file that is missing or damaged, for the message.
+
+    Raises:
+        ManifestError: the file is missing, damaged, or does not fit; or the `error` that was named.
+    """
+    from pydantic import TypeAdapter, ValidationError  # here, since not all that write files read them
+
+    from oneshot.params import describe_problems
+
+    content = read_whole(path, advice, error)
+    try:
+        return TypeAdapter(schema).validate_python(json.loads(content))
+    except ValidationError as problem:
+        raise error(f"{path} is damaged ({shorten(describe_problems(problem))}): {advice}.") from None
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is damaged ({shorten(str(problem))}): {advice}.") from None
+
+
+def load_arrays(
+    path: Path, advice: str, error: type[OneshotError] = ManifestError, keys: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Read what `save_arrays` wrote, all or by some keys. Raises as `read_json` does."""
+    if not path.exists():
+        raise error(f"{path} is missing: {advice}.")
+    try:
+        # Opened here: np.load leaves a damaged file open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            refuse_appended(opened)
+            return {name: file[name] for name in keys or file.files}
+    except DAMAGE as problem:
+        raise error(f"{path} is damaged ({shorten(str(problem))}): {advice}.") from problem
+
+
+def refuse_appended(archive: io.BufferedIOBase) -> None:
+    """Raise ValueError if a zip archive does not end where its directory does, which zipfile passes over."""
+    archive.seek(-min(LEN_ZIP_END, archive.seek(0, io.SEEK_END)), io.SEEK_END)
+    if archive.read(len(ZIP_END)) != ZIP_END:
+        raise ValueError("it does not end as it was written")
+
+
+def load_safetensors(
+    path: Path, framework: str, advice: str, error: type[OneshotError] = ManifestError
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read tensors, as those of `framework` ("pt" or "numpy"), and metadata. Raises as `read_json` does."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise error(f"{path} is missing: {advice}.")
+    try:
+        with safe_open(path, framework) as file:
+            names = sorted(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+    except (SafetensorError, *DAMAGE) as problem:
+        raise error(f"{path} is damaged ({shorten(str(problem))}): {advice}.") from problem
+
+
+def read_whole(path: Path, advice: str, error: type[OneshotError] = ManifestError) -> bytes:
+    """Read all bytes of a file. Raises as `read_json` does."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise error(f"{path} is missing: {advice}.") from None
+    except OSError as problem:
+        raise error(f"{path} is damaged ({problem.strerror}): {advice}.") from None
+
+
+def find_sha256(path: Path, advice: str, error: type[OneshotError] = ManifestError) -> str:
+    """Compute the hexadecimal SHA-256 of a file's bytes. Raises as `read_json` does."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise error(f"{path} is missing: {advice}.") from None
+    except OSError as problem:
+        raise error(f"{path} is damaged ({problem.strerror}): {advice}.") from None
+
+
+def check_sha256(
+    path: Path, sha256: str | None, voucher: Path, advice: str, error: type[OneshotError] = ManifestError
+) -> None:
+    """Compare a file with the SHA-256 that another file, its voucher, names.
+
+    Raises:
+        ManifestError: the bits are others, or it is missing; or the `error` that was named.
+    """
+    if find_sha256(path, advice, error) != sha256:
+        raise error(f"{path} is not the file whose SHA-256 {voucher} names: {advice}.")
+
+
+def shorten(problem: str) -> str:
+    """Bring the description of a problem to one line of moderate length."""
+    return textwrap.shorten(problem, LONGEST_PROBLEM, placeholder=" ...")

@@ -1,7 +1,6 @@
 """Evaluate the networks of a task that were trained here, and what needs no training beside them."""
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, find_split
 from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
 from oneshot.records.run import OWN_ANSWER
 from stages.command import run
-from stages.places import MANIFESTS, METRICS, MODELS, PREDICTIONS, SCENES
-from stages.source import read_manifest
+from stages.places import METRICS, PREDICTIONS, weights_of
+from stages.source import check_trained, read_classes_manifest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,14 +45,12 @@ def evaluate_segmentation(params: Params) -> None:
     """
     # Imported here, since tables and the other task need neither torch nor numba.
     from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
-    from oneshot.segment.nets import NETS
     from oneshot.training.speed import choose_speed
-    from oneshot.training.tensors import load_network
 
     size, speed = params.scale.evaluate, choose_speed(params.device, "plain")
     trained = read_trained(params, SEGMENTATION)
     networks = {name: describe_segmentation(about) | {"figures": {}} for name, about in trained.items()}
-    loaded = {name: load_network(weights_of(SEGMENTATION, name), NETS)[0] for name in trained}
+    loaded = {name: load_trained(SEGMENTATION, name) for name in trained}
     ink: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     for level in CLUTTER_LEVELS:
@@ -76,11 +73,9 @@ def evaluate_segmentation(params: Params) -> None:
 def evaluate_classification(params: Params) -> None:
     """Write the accuracy of every network and every baseline on all benchmarks."""
     from oneshot.classify.baselines import make_baselines
-    from oneshot.classify.nets import NETS
     from oneshot.classify.protocols import draw_once
     from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
     from oneshot.training.speed import choose_speed
-    from oneshot.training.tensors import load_network
     from stages.images import read_outside, read_protocols
 
     protocols = draw_once(read_protocols(params))
@@ -89,7 +84,7 @@ def evaluate_classification(params: Params) -> None:
     networks: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     for name, about in read_trained(params, CLASSIFICATION).items():
-        scorer = NetworkScorer(load_network(weights_of(CLASSIFICATION, name), NETS)[0], speed)
+        scorer = NetworkScorer(load_trained(CLASSIFICATION, name), speed)
         pairs = find_pairs(scorer, protocols, about["recipe"])
         names = [*outside, *protocols.lists, "validation", *pairs]
         found = score_everything(scorer, protocols, outside, pairs, names)
@@ -104,7 +99,7 @@ def evaluate_classification(params: Params) -> None:
     metrics = {
         "scale": params.scale_name,
         "source": protocols.source,
-        "protocols": read_manifest()["protocols"],
+        "protocols": read_classes_manifest().protocols,
         "not_computed": not_computed,
         "networks": networks,
         "baselines": baselines,
@@ -125,15 +120,17 @@ def show_mistakes(scorer: "Scorer", protocols: "Protocols") -> np.ndarray:
 
 def read_trained(params: Params, task: str) -> dict[str, dict[str, Any]]:
     """Read what is known of every network of a task that this scale trains, by name."""
-    abouts = {
-        name: json.loads((MODELS / task / name / "about.json").read_text())
-        for name in params.networks_of(task)
-    }
+    abouts = {name: check_trained(task, name, params.scale_name) for name in params.networks_of(task)}
     return {name: about for name, about in abouts.items() if about["trained"]}
 
 
-def weights_of(task: str, name: str) -> Any:
-    return MODELS / task / name / "weights.safetensors"
+def load_trained(task: str, name: str) -> Any:
+    """Load a network that was trained here."""
+    from oneshot.classify.nets import NETS as CLASSIFIERS
+    from oneshot.segment.nets import NETS
+    from oneshot.training.tensors import load_network
+
+    return load_network(weights_of(task, name), NETS if task == SEGMENTATION else CLASSIFIERS)[0]
 
 
 def describe_segmentation(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,29 +173,22 @@ def read_test_sets(clutter_level: int, size: Evaluate) -> "tuple[dict[str, Scene
     Raises:
         PartError: fewer scenes were rendered.
     """
-    from oneshot.clutter.parts import read_set
     from oneshot.clutter.scenes import keep_visible, split_recipe
     from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
+    from stages.rendered import read_rendered, read_sets_manifest
 
     n_scenes = max(size.n_scenes, size.n_masknet_scenes)
     rendered = read_sets_manifest(clutter_level)
-    n_known = min(STATISTICS_SCENES, rendered["test-train"]["n_scenes"])
-    known = read_set(SCENES, clutter_level, "test-train", max(n_scenes, n_known))
+    n_known = min(STATISTICS_SCENES, rendered["test-train"].n_scenes)
+    known = read_rendered(rendered, clutter_level, "test-train", max(n_scenes, n_known))
     sets = {
         "test-train": known[:n_scenes],
-        "test-one-shot": read_set(SCENES, clutter_level, "test-one-shot", n_scenes),
+        "test-one-shot": read_rendered(rendered, clutter_level, "test-one-shot", n_scenes),
     }
     for split in COVERED_SPLITS:
-        scenes = read_set(SCENES, clutter_level, split, min(n_scenes, rendered[split]["n_scenes"]))
+        scenes = read_rendered(rendered, clutter_level, split, min(n_scenes, rendered[split].n_scenes))
         sets[split] = keep_visible(scenes, split_recipe(find_split(split), clutter_level))
     return sets, pixel_statistics(known)
-
-
-def read_sets_manifest(clutter_level: int) -> dict[str, Any]:
-    """Read what the stage render wrote of the sets of a level, by split."""
-    manifest = json.loads((MANIFESTS / f"scenes-{clutter_level}.json").read_text())
-    found: dict[str, Any] = manifest["sets"]
-    return found
 
 
 def score_level(

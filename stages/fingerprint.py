@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.params import CLASSIFICATION, SEGMENTATION
-from stages.places import MANIFESTS
+from stages.source import read_classes_manifest, read_drawings_manifest
 
 CODE = Path(__file__).resolve().parent.parent / "oneshot"
 SHARED = ("errors.py", "files.py", "params", "intervals.py", "published", "omniglot", "training")
 # What a training of each task uses; an edit of anything else does not strand a paused run.
 USED = {SEGMENTATION: (*SHARED, "clutter", "segment"), CLASSIFICATION: (*SHARED, "classify")}
-IMAGES = {SEGMENTATION: MANIFESTS / "drawings.json", CLASSIFICATION: MANIFESTS / "classes.json"}
+READ_IMAGES = {SEGMENTATION: read_drawings_manifest, CLASSIFICATION: read_classes_manifest}
 
 
 def fingerprint(task: str, resolved: Mapping[str, Any]) -> str:
     """Give 16 hexadecimal digits of the parameters in force, the images, PyTorch and the code used."""
     whole = {
         **resolved,
-        "images": json.loads(IMAGES[task].read_text())["sha256"],
+        "images": READ_IMAGES[task]().sha256,
         "torch": version("torch"),
         "code": code_sha256(task),
     }

@@ -14,14 +14,14 @@ from oneshot.omniglot.own_images import load_own_images
 from oneshot.params import Params
 from oneshot.published import read_facts
 from stages.places import CLASSES, DRAWINGS, MNIST, NOT_FETCHED, RAW
-from stages.source import is_own
+from stages.source import check_classes, is_own
 
 
 def read_protocols(params: Params) -> Protocols:
     """Read the protocols from what the stage prepare_classes has checked."""
     if is_own(params):
-        return own_protocols(load_own_images(CLASSES), params.other_images)
-    return find_protocols(load_drawings(DRAWINGS), params.other_images)
+        return own_protocols(load_own_images(check_classes(CLASSES)), params.other_images)
+    return find_protocols(load_drawings(check_classes(DRAWINGS)), params.other_images)
 
 
 def read_outside(
@@ -48,7 +48,7 @@ def read_outside(
     if mnist or all((folder / name).exists() for name in (MNIST_IMAGES, MNIST_LABELS)):
         outside["mnist"] = read_digits(folder)
     else:
-        reason = NOT_FETCHED.read_text().strip() if NOT_FETCHED.exists() else ""
+        reason = NOT_FETCHED.read_text(errors="replace").strip() if NOT_FETCHED.is_file() else ""
         not_computed["mnist"] = reason or "MNIST's test set was not on that machine"
     return outside, not_computed
 

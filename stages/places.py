@@ -22,3 +22,13 @@ RECORDED = Path("recorded")  # long runs: plain files in Git, which stages read 
 def net_folder(task: str, name: str) -> Path:
     """Find the folder of a network trained here."""
     return MODELS / task / name
+
+
+def weights_of(task: str, name: str) -> Path:
+    """Find the weights of a network trained here."""
+    return net_folder(task, name) / "weights.safetensors"
+
+
+def about_of(task: str, name: str) -> Path:
+    """Find what is known of a network trained here, which vouches for its weights."""
+    return net_folder(task, name) / "about.json"

@@ -1,18 +1,16 @@
 """Pack all drawings into one array, and prove that they are the published ones."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 
-from oneshot.files import write_json
+from oneshot.files import find_sha256, write_json
 from oneshot.omniglot.drawings import Drawings, read_archives, save_drawings
 from oneshot.params import load_params
 from oneshot.published import read_facts
 from stages.command import run
-from stages.places import DRAWINGS, MANIFESTS, RAW
-
-MANIFEST = MANIFESTS / "drawings.json"
+from stages.places import DRAWINGS, RAW
+from stages.source import DRAWINGS_MANIFEST
 
 
 def main() -> None:
@@ -30,9 +28,8 @@ def main() -> None:
         drawings.check_published(facts, str(RAW))
     manifest = describe_drawings(drawings)
     save_drawings(DRAWINGS, drawings)
-    with DRAWINGS.open("rb") as file:
-        manifest["file_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-    write_json(MANIFEST, manifest, indent=2)
+    manifest["file_sha256"] = find_sha256(DRAWINGS, "run the stage prepare again")
+    write_json(DRAWINGS_MANIFEST, manifest, indent=2)
 
 
 def describe_drawings(drawings: Drawings) -> dict[str, Any]:

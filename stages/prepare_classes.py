@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
-from oneshot.files import write_json, write_text
+from oneshot.files import find_sha256, write_json, write_text
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.omniglot.image_folder import read_image_folder
 from oneshot.omniglot.own_images import save_own_images, split_own_images
 from oneshot.params import Params, load_params
 from stages.command import run
 from stages.places import CLASSES, DRAWINGS
-from stages.source import CLASSES_MANIFEST, is_own
+from stages.source import CLASSES_MANIFEST, check_drawings, is_own
 
 NOTE = CLASSES.with_name("drawings.txt")
 
@@ -22,13 +22,19 @@ NOTE = CLASSES.with_name("drawings.txt")
 def main() -> None:
     params = load_params()
     protocols, about = prepare_own(params) if is_own(params) else prepare_drawings(params)
-    manifest = {"source": protocols.source, **about, "protocols": protocols.describe()}
+    file_sha256 = find_sha256(CLASSES if is_own(params) else DRAWINGS, "run the stage again")
+    manifest = {
+        "source": protocols.source,
+        **about,
+        "file_sha256": file_sha256,
+        "protocols": protocols.describe(),
+    }
     write_json(CLASSES_MANIFEST, manifest)
 
 
 def prepare_drawings(params: Params) -> tuple[Protocols, dict[str, Any]]:
     """Use the drawings as prepared; returns what the manifest records of them."""
-    drawings = load_drawings(DRAWINGS)
+    drawings = load_drawings(check_drawings())
     write_text(NOTE, f"Classification takes its images from {DRAWINGS}.\n")
     sets = Counter(drawings.character_sets.tolist())
     return find_protocols(drawings, params.other_images), {"sha256": drawings.sha256(), "n_classes": sets}

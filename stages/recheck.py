@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from oneshot.files import save_arrays, write_json
+from oneshot.manifests import SetEntry
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.recheck import compare_answers, compare_scenes
@@ -16,7 +17,6 @@ from oneshot.records.run import WEIGHTS, Run, Task, read_runs
 from stages.command import run
 from stages.evaluate import (
     keep_predictions,
-    read_sets_manifest,
     read_test_sets,
     score_level,
     show_mistakes,
@@ -51,6 +51,7 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
         # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
         from oneshot.records.segmentation_evaluator import is_choice
         from oneshot.training.speed import choose_speed
+        from stages.rendered import read_sets_manifest
 
         size, speed = params.scale.recheck, choose_speed(params.device, "plain")
         loaded = {one.name: load_recorded(one) for one in runs}
@@ -132,7 +133,7 @@ def load_recorded(one: Run) -> tuple[Any, dict[str, np.ndarray]]:
     return load_network(folder / WEIGHTS, registry)[0], scores
 
 
-def are_published(one: Run, test_set: str, rendered: dict[str, Any]) -> bool:
+def are_published(one: Run, test_set: str, rendered: SetEntry) -> bool:
     """Return whether the scenes here and those of the record are the published ones, or this project's.
 
     Others, such as those of synthetic alphabets, say nothing of a record.
@@ -140,7 +141,7 @@ def are_published(one: Run, test_set: str, rendered: dict[str, Any]) -> bool:
     from oneshot.clutter.parts import OWN_SUMS
 
     verdict = one.segmentation.test_sets_as_published.get(test_set)
-    return rendered["checked_against"] != OWN_SUMS and verdict == "yes"
+    return rendered.checked_against != OWN_SUMS and verdict == "yes"
 
 
 if __name__ == "__main__":

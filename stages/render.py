@@ -12,13 +12,14 @@ from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import load_params
 from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS
 from stages.command import run
-from stages.places import DRAWINGS, MANIFESTS, SCENES
+from stages.places import MANIFESTS, SCENES
+from stages.source import check_drawings
 
 
 def main() -> None:
     params = load_params()
     size = params.scale.render
-    drawings = load_drawings(DRAWINGS)
+    drawings = load_drawings(check_drawings())
     drawings_sha256 = drawings.sha256()
     pens = {character_set: lay_out(drawings, character_set) for character_set in ("train", "eval", "test")}
     parts = [

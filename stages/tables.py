@@ -1,6 +1,5 @@
 """Write tables, plots and pictures from the metrics, docs/results.md, and the README's two tables."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oneshot.files import write_json, write_text
-from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
+from oneshot.files import load_arrays, read_json, write_json, write_text
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Section, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
 from oneshot.records.run import OWN_ANSWER, Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
@@ -27,6 +26,7 @@ from oneshot.report.figures import (
     save_figure,
 )
 from oneshot.report.headlines import head_classification, head_segmentation, rank_networks
+from oneshot.report.metrics import ClassificationMetrics, RecheckedMetrics, SegmentationMetrics
 from oneshot.report.page import replace_block, write_results
 from oneshot.report.published_rows import COLOUR_MATCHER, NET_TITLES
 from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
@@ -34,13 +34,17 @@ from oneshot.report.runs import collect_runs, write_ablation, write_runs, write_
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
 from stages.command import run
-from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, SCENES, TABLES
+from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, TABLES
 
 FACT_FILES: dict[Task, str] = {"segmentation": "segmentation", "classification": "koch"}
 PAGE = Path("docs/results.md")
 SUMMARY = METRICS / "summary"
 EXAMPLES_A_LEVEL = 2
 GROUP_ARRAYS = ("scene", "target", "crops", "scores", "is_target")
+METRICS_FORMS: dict[Task, type[Section]] = {
+    "segmentation": SegmentationMetrics, "classification": ClassificationMetrics,
+}  # fmt: skip
+EVALUATE_AGAIN = "run the stages evaluate and recheck again"
 MISTAKE_FILES = {Kind.RECORDED: "rechecked-classification", Kind.HERE: CLASSIFICATION}
 
 
@@ -51,7 +55,8 @@ def main() -> None:
     recorded: dict[str, list[Run]] = {}
     runs = []
     for task, facts in FACT_FILES.items():
-        metrics[task], rechecked = read_metrics(task), read_metrics(f"rechecked-{task}")
+        metrics[task] = read_metrics(task, METRICS_FORMS[task])
+        rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics)
         of_task = read_runs(RECORDED, task)
         rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
         recorded[task] = of_task
@@ -80,10 +85,14 @@ def main() -> None:
     draw(rows, shown)
 
 
-def read_metrics(name: str) -> dict[str, Any]:
+def read_metrics(name: str, form: type[Section]) -> dict[str, Any]:
     """Read what the stages evaluate and recheck wrote."""
-    found: dict[str, Any] = json.loads((METRICS / f"{name}.json").read_text())
-    return found
+    return read_json(METRICS / f"{name}.json", form, EVALUATE_AGAIN).model_dump()
+
+
+def read_predictions(name: str, keys: list[str] | None = None) -> dict[str, np.ndarray]:
+    """Read all or some of what the stages evaluate and recheck kept for the pictures."""
+    return load_arrays(PREDICTIONS / f"{name}.npz", EVALUATE_AGAIN, keys=keys)
 
 
 def write_summary(rows: dict[str, pd.DataFrame]) -> None:
@@ -126,13 +135,14 @@ def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]]) -> N
 
 def read_examples(clutter_level: int, shown: Mapping[str, Shown]) -> list[Example]:
     """Read the first scenes of a level with the answers of the chosen networks."""
-    from oneshot.clutter.parts import read_set  # loads numba, which takes a second
+    from stages.rendered import read_rendered, read_sets_manifest  # loads numba, which takes a second
 
-    scenes = read_set(SCENES, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
+    rendered = read_sets_manifest(clutter_level)
+    scenes = read_rendered(rendered, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
     answers: list[dict[str, Answer]] = [{} for _ in range(len(scenes))]
     for title, one in shown.items():
-        with np.load(PREDICTIONS / f"{one.file}.npz") as arrays:
-            masks, ious = (arrays[f"{one.key}/{SHOWN_SPLIT}/{name}"] for name in ("masks", "iou"))
+        keys = [f"{one.key}/{SHOWN_SPLIT}/{name}" for name in ("masks", "iou")]
+        masks, ious = read_predictions(one.file, keys).values()
         for place, of_scene in enumerate(answers):
             of_scene[title] = Answer(masks[place], float(ious[place]))
     found = zip(scenes.images(), scenes.targets(), scenes.masks, answers, strict=True)
@@ -146,19 +156,19 @@ def read_groups(shown: Mapping[int, Mapping[str, Shown]]) -> list[RankedGroups]:
         one = shown[level].get(NET_TITLES[COLOUR_MATCHER])
         if one is None:
             continue
-        key = f"{one.key.removesuffix(OWN_ANSWER)}groups/{SHOWN_SPLIT}"
-        with np.load(PREDICTIONS / f"{one.file}.npz") as arrays:
-            ranked.append(RankedGroups(level, *(arrays[f"{key}/{name}"] for name in GROUP_ARRAYS)))
+        place = f"{one.key.removesuffix(OWN_ANSWER)}groups/{SHOWN_SPLIT}"
+        arrays = read_predictions(one.file, [f"{place}/{name}" for name in GROUP_ARRAYS])
+        ranked.append(RankedGroups(level, *arrays.values()))
     return ranked
 
 
 def read_mistakes(rows: pd.DataFrame) -> np.ndarray:
     """Read wrong answers of the classifier that is best on the trials that select, recorded ones first."""
     for kind, file in MISTAKE_FILES.items():
-        with np.load(PREDICTIONS / f"{file}.npz") as arrays:
-            for name in rank_networks(choose(rows, kind=kind, further=False)):
-                if f"{name}/mistakes" in arrays:
-                    return np.asarray(arrays[f"{name}/mistakes"])
+        arrays = read_predictions(file)
+        for name in rank_networks(choose(rows, kind=kind, further=False)):
+            if f"{name}/mistakes" in arrays:
+                return arrays[f"{name}/mistakes"]
     return np.zeros((0, 3, 1, 1), np.uint8)
 
 

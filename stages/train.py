@@ -11,12 +11,13 @@ from typing import Any
 
 from oneshot.errors import TrainingError
 from oneshot.files import write_json, write_text
+from oneshot.manifests import seal
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from stages.command import alone_in, run, stopping_on_signals
 from stages.fingerprint import fingerprint
-from stages.places import DRAWINGS, RUNS, net_folder
+from stages.places import RUNS, about_of, net_folder, weights_of
 from stages.provenance import write_provenance
-from stages.source import is_own
+from stages.source import check_drawings, check_trained, is_own
 
 POINT_FIELDS = ("step", "n_seen", "loss", "lr", "error")
 NEEDS_DRAWERS = ("background",)  # recipes
@@ -29,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(words)
     task, name, params = arguments.task, arguments.name, load_params()
     folder = net_folder(task, name)
-    about: dict[str, Any] = {"trained": False}
+    about: dict[str, Any] = {"task": task, "name": name, "scale": params.scale_name, "trained": False}
     trainings: Sequence[Any] = ()
     if params.amount_of(task, name) is None:
         print(f"{name} is not trained at scale {params.scale_name}")
@@ -38,8 +39,8 @@ def main(words: Sequence[str] | None = None) -> None:
     ):
         print(f"{name} splits images by their drawers: it is not trained on own images")
     else:
-        about, trainings = train_to_the_end(params, task, name, folder / "weights.safetensors")
-    write_json(folder / "about.json", about)
+        about, trainings = train_to_the_end(params, task, name)
+    write_json(about_of(task, name), seal(about))
     write_curve(folder / "curve.csv", trainings)
 
 
@@ -53,9 +54,7 @@ def write_curve(path: Path, trainings: Sequence[Any]) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def train_to_the_end(
-    params: Params, task: str, name: str, weights: Path
-) -> tuple[dict[str, Any], Sequence[Any]]:
+def train_to_the_end(params: Params, task: str, name: str) -> tuple[dict[str, Any], Sequence[Any]]:
     """Train, or go on from where a killed run of the same parameters, images and code was.
 
     Raises:
@@ -92,11 +91,13 @@ def train_to_the_end(
             f"training {name} was interrupted at step {last.n_steps:,} of {last.n_steps_planned:,} "
             f"({last.name}), which is saved: run the same command again to go on."
         )
+    weights = weights_of(task, name)
     save_network(weights, trained.net, trained.info)
     shutil.rmtree(run_folder)
     seconds = sum(training.seconds for training in trained.trainings)
     write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device)
-    return {"trained": True} | describe_trained(plan, trained), trained.trainings
+    about = {"trained": True} | describe_trained(plan, trained) | {"weights_sha256": file_sha256(weights)}
+    return about, trained.trainings
 
 
 def find_task(task: str) -> Any:
@@ -124,8 +125,10 @@ def prepare(params: Params, task: str, name: str) -> tuple[Any, Any, Any, dict[s
 
     start = {}
     if plan.starts_from is not None:
-        start["start"] = net_folder(task, plan.starts_from) / "weights.safetensors"
-    return plan, TrainingSet(DRAWINGS), choose_speed(params.device, params.speed), start
+        start["start"] = weights_of(task, plan.starts_from)
+        if start["start"].exists():
+            check_trained(task, plan.starts_from, params.scale_name)
+    return plan, TrainingSet(check_drawings()), choose_speed(params.device, params.speed), start
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-BASE = {"errors", "files", "params", "intervals", "compiled"}
+BASE = {"errors", "files", "params", "manifests", "intervals", "compiled"}
 # Each package with the packages that it may import, besides itself and the base. Lower ones come first.
 LAYERS = {
     "base": set(),
@@ -34,6 +34,7 @@ LIGHT = {
     "oneshot.errors": HEAVY,
     "oneshot.files": HEAVY,
     "oneshot.params": HEAVY,
+    "oneshot.manifests": HEAVY,
     "oneshot.intervals": HEAVY,
     "oneshot.published": HEAVY,
     "oneshot.omniglot": HEAVY,

@@ -36,6 +36,7 @@ NOT_DECLARED = {
     "oneshot/compiled.py",
     "oneshot/errors.py",
     "oneshot/files.py",
+    "oneshot/manifests.py",
     "oneshot/params",
 }
 

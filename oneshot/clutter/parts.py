@@ -7,9 +7,10 @@ open a part with ``zarr.open_group(zarr.storage.ZipStore(path), mode="r")``.
 """
 
 import hashlib
+import io
+import shutil
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -32,12 +33,14 @@ from oneshot.clutter.scenes import (
     split_recipe,
 )
 from oneshot.errors import ChecksumError, PartError
-from oneshot.files import EARLIEST, replacing
+from oneshot.files import DAMAGE, EARLIEST, read_whole, refuse_appended, replacing, shorten
+from oneshot.manifests import PartEntry
 from oneshot.published import Split, find_set, find_split, read_facts
 
 CHUNK_SCENES = 2000  # a part is one chunk: reading it costs seven requests, and the smallest overhead
 # Whose checksums a part is compared with: the published ones, this project's, or those it was written with.
 PUBLISHED_SUMS, OUR_SUMS, OWN_SUMS = "published checksums", "checksums of this project", "own checksums"
+RENDER_AGAIN = "run the stage render again"
 COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
 
 
@@ -77,11 +80,16 @@ class Part:
     def identity(self) -> dict[str, Any]:
         """List what a stored part records about itself."""
         return {
-            "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.recipe).items()},
+            "recipe": describe_recipe(self.recipe),
             "seed": self.seed,
             "n_scenes": self.n_scenes,
             "drawings_sha256": self.drawings_sha256,
         }
+
+
+def describe_recipe(recipe: SceneRecipe) -> dict[str, Any]:
+    """Give the numbers of a recipe, as JSON can hold them."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(recipe).items()}
 
 
 def list_parts(
@@ -104,6 +112,7 @@ class PartRecord:
 
     part: Part
     sha256: dict[str, str]
+    file_sha256: str
     md5_of_last_image: str
     kept: bool  # it was there already
 
@@ -118,7 +127,7 @@ def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord
     try:
         return check_part(path, part, kept=True)
     except (PartError, ChecksumError):
-        path.unlink(missing_ok=True)
+        remove_part(path)
     scenes = render_job(pens[part.split.characters], part.recipe, part.seed, part.n_scenes)
     # Where sums are known, what is read back is compared with them: once is enough, and hashing is slow.
     sums = part.known or scenes.sha256()
@@ -127,7 +136,7 @@ def complete_part(folder: Path, part: Part, pens: dict[str, Pens]) -> PartRecord
     try:
         return check_part(path, part, kept=False)
     except (PartError, ChecksumError):
-        path.unlink(missing_ok=True)
+        remove_part(path)
         kind = "published checksum" if part.checked_against == PUBLISHED_SUMS else "checksum"
         raise ChecksumError(
             f"job {part.job} of {part.split.name} at clutter level {part.clutter_level} does not have its "
@@ -143,13 +152,29 @@ def check_part(path: Path, part: Part, kept: bool) -> PartRecord:
         PartError: it is missing, damaged, or another part.
         ChecksumError: its bits are not those that its checksums were made of.
     """
-    scenes, attributes = read_part(path)
-    if {name: attributes.get(name) for name in part.identity()} != part.identity():
-        raise PartError(f"{path} holds other scenes than expected: delete it and run the stage render again.")
+    content = read_whole(path, RENDER_AGAIN, PartError)
+    scenes, attributes = parse_part(path, content)
+    check_identity(path, attributes, part.identity())
     sums = scenes.sha256()
     if sums != (part.known or attributes.get("sha256")):
-        raise ChecksumError(f"{path} does not have its checksum: delete it and run the stage render again.")
-    return PartRecord(part, sums, hashlib.md5(scenes[-1:].images().data).hexdigest(), kept)
+        raise ChecksumError(f"{path} does not have its checksum: {RENDER_AGAIN}.")
+    last = hashlib.md5(scenes[-1:].images().data).hexdigest()
+    return PartRecord(part, sums, hashlib.sha256(content).hexdigest(), last, kept)
+
+
+def check_identity(path: Path, attributes: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise PartError if what a part says of itself is not what is expected of it."""
+    for name, value in expected.items():
+        if attributes.get(name) != value:
+            raise PartError(f"{path} holds other scenes than expected (another {name}): {RENDER_AGAIN}.")
+
+
+def remove_part(path: Path) -> None:
+    """Delete whatever is in a part's place."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def complete_parts(
@@ -180,21 +205,51 @@ def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
         "n_scenes": sum(record.part.n_scenes for record in records),
         "checked_against": first.checked_against,
         "md5_of_last_image": last.md5_of_last_image,
-        "parts": [{"seed": r.part.seed, "n_scenes": r.part.n_scenes, "sha256": r.sha256} for r in records],
+        "parts": [
+            {
+                "seed": record.part.seed,
+                "n_scenes": record.part.n_scenes,
+                "sha256": record.sha256,
+                "file_sha256": record.file_sha256,
+            }
+            for record in records
+        ],
     }
 
 
-def read_set(folder: Path, clutter_level: int, split: str, n_scenes: int | None = None) -> Scenes:
-    """Read the first scenes of a rendered set (None: all). Raises PartError if there are fewer."""
-    paths = sorted(
-        (folder / str(clutter_level) / split).glob("part-*.zarr.zip"), key=lambda p: int(p.name[5:-9])
-    )
+def read_set(
+    folder: Path,
+    clutter_level: int,
+    split: str,
+    n_scenes: int | None = None,
+    entries: Sequence[PartEntry] | None = None,
+) -> Scenes:
+    """Read the first scenes of a rendered set (None: all).
+
+    entries: of the set's manifest, one for each part, with which the parts are compared; None: they are only
+    checked to be of this split and clutter level.
+
+    Raises:
+        PartError: a part is missing, damaged, or another, or there are fewer scenes.
+    """
+    place = folder / str(clutter_level) / split
+    recipe = describe_recipe(split_recipe(find_split(split), clutter_level))
+    n_parts = len(list(place.glob("part-*.zarr.zip"))) if entries is None else len(entries)
     parts: list[Scenes] = []
     n_read = 0
-    for path in paths:
+    for job in range(n_parts):
         if n_scenes is None or n_read < n_scenes:
-            parts.append(read_part(path, n_scenes and n_scenes - n_read)[0])
-            n_read += len(parts[-1])
+            path, expected = place / f"part-{job}.zarr.zip", dict[str, Any](recipe=recipe)
+            content = read_whole(path, RENDER_AGAIN, PartError)
+            scenes, attributes = parse_part(path, content, n_scenes and n_scenes - n_read)
+            if entries is not None:
+                entry = entries[job]
+                expected |= {"seed": entry.seed, "n_scenes": entry.n_scenes, "sha256": entry.sha256}
+            check_identity(path, attributes, expected)
+            if entries is not None and hashlib.sha256(content).hexdigest() != entry.file_sha256:
+                raise PartError(f"{path} is not the file whose SHA-256 its manifest names: {RENDER_AGAIN}.")
+            parts.append(scenes)
+            n_read += len(scenes)
     if not parts or n_read < (n_scenes or 0):
         raise PartError(
             f"{folder} holds {n_read} scenes of {split} at clutter level {clutter_level}: "
@@ -252,10 +307,14 @@ def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str
     Raises:
         PartError: the part is missing or damaged.
     """
-    if not path.exists():
-        raise PartError(f"{path} is missing: run the stage render, which draws it again.")
+    return parse_part(path, read_whole(path, RENDER_AGAIN, PartError), n_scenes)
+
+
+def parse_part(path: Path, content: bytes, n_scenes: int | None = None) -> tuple[Scenes, dict[str, Any]]:
+    """Parse the bytes of a part; path: for the message. Raises PartError if it is damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        refuse_appended(io.BytesIO(content))
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members: dict[str, Any] = {n: Buffer.from_bytes(archive.read(n)) for n in archive.namelist()}
         group = zarr.open_group(MemoryStore(members), mode="r")
         stored = [cast(zarr.Array, group[field.name]) for field in fields(Scenes)]
@@ -264,14 +323,5 @@ def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str
                 raise ValueError(f"{array.name} lacks a chunk")
         arrays = [np.asarray(array[:n_scenes]) for array in stored]
         return Scenes(*arrays), dict(group.attrs)
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        ValueError,
-        RuntimeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise PartError(f"{path} is damaged ({error}): delete it and run the stage render again.") from error
+    except DAMAGE as error:
+        raise PartError(f"{path} is damaged ({shorten(str(error))}): {RENDER_AGAIN}.") from error

@@ -16,7 +16,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from oneshot.errors import ArchiveError, ChecksumError, DrawingsError, ParameterError
-from oneshot.files import save_arrays
+from oneshot.files import load_arrays, save_arrays
 
 SIDE = 105  # pixels, height and width of a drawing
 N_DRAWERS = 20  # of every character
@@ -115,14 +115,9 @@ def load_drawings(path: Path) -> Drawings:
     Raises:
         DrawingsError: the file is missing, damaged, or something else.
     """
-    try:
-        # Opened here: np.load leaves a damaged file open.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("format", "source", "bits", *CHARACTER_TABLES)}
-    except FileNotFoundError:
-        raise DrawingsError(f"{path} is missing: run the stages download and prepare first") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DrawingsError(f"{path} is damaged or holds no drawings: delete it and prepare again") from error
+    arrays = load_arrays(path, "run the stages download and prepare again", DrawingsError)
+    if missing := {"format", "source", "bits", *CHARACTER_TABLES} - arrays.keys():
+        raise DrawingsError(f"{path} holds no drawings (no {min(missing)}): delete it and prepare again")
     bits = arrays["bits"]
     if (
         str(arrays["format"]) != DRAWINGS_FORMAT

@@ -1,16 +1,15 @@
 """Own images in three splits that share no class: for training, for validation and for the test."""
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int32, Shaped, UInt8
 
 from oneshot.errors import ImageFolderError
-from oneshot.files import save_arrays
+from oneshot.files import load_arrays, save_arrays
 from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.drawings import pack_rows
 from oneshot.omniglot.image_folder import ImageFolder, augment_classes
@@ -125,13 +124,9 @@ def load_own_images(path: Path) -> OwnImages:
     Raises:
         ImageFolderError: the file is missing, damaged, or something else.
     """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop("format")) != OWN_IMAGES_FORMAT:
-            raise ValueError("another format")
-        return OwnImages(**arrays)
-    except FileNotFoundError:
-        raise ImageFolderError(f"{path} is missing: run the stage prepare_classes first") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ImageFolderError(f"{path} is damaged: delete it and run prepare_classes again") from error
+    advice = "run the stage prepare_classes again"
+    arrays = load_arrays(path, advice, ImageFolderError)
+    names = {field.name for field in fields(OwnImages)}
+    if str(arrays.pop("format", None)) != OWN_IMAGES_FORMAT or arrays.keys() != names:
+        raise ImageFolderError(f"{path} is not in the format {OWN_IMAGES_FORMAT!r}: {advice}.")
+    return OwnImages(**arrays)

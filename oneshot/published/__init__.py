@@ -1,14 +1,26 @@
 """Facts from the papers and the published generator: JSON files written by hand, and their reader."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from oneshot.errors import ParameterError
+from oneshot.errors import ManifestError, ParameterError
+from oneshot.files import read_whole
 
 FOLDER = Path(__file__).resolve().parent
+# Of each file of facts, so that no slip of the hand changes a published figure: to change one means to change
+# its sum, too.
+FACTS_SHA256 = {
+    "cluttered_omniglot": "3924f882251330850b3a1c592019739a3927896916bf4d07256540bcd68bed62",
+    "episodes": "a4bdbcbd79052e290adaa6dae147ee0b142fd10fef63fcdf9d0d4030a6bb00bb",
+    "koch": "22caeb46ec913b9012f7666db6f7ab0157bbe44968a7e7c4ed3c7c5d37b94f2c",
+    "mnist": "e31a24f8319c510b03de89ca88d8c0742b69e26f8b4792fb08c22a32be674fba",
+    "omniglot": "d67e352d0154a99e755f404ddbbcd80809ca0a8eb71187350c5f434bfec8e7cc",
+    "segmentation": "a84d38b4fa837be1874b2a735b7db182d80cbe743480f3cfa822553490c381cd",
+}
 CLUTTER_LEVELS = (4, 8, 16, 32, 64, 128, 256)  # characters in a scene
 # The splits that were published as sets, at every clutter level, in the order of the published checksums.
 SET_SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
@@ -19,8 +31,18 @@ RENDERED_SPLITS = (*SET_SPLITS, *COVERED_SPLITS)  # to disk; of train any job is
 
 @cache
 def read_facts(name: str) -> dict[str, Any]:
-    """Read one file of facts, such as ``omniglot`` or ``cluttered_omniglot``."""
-    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    """Read one file of facts, such as ``omniglot`` or ``cluttered_omniglot``.
+
+    Raises:
+        ManifestError: it is missing, damaged, or not what it was when its SHA-256 was written down.
+    """
+    path = FOLDER / f"{name}.json"
+    advice = "bring it back, in a checkout by git checkout oneshot/published"
+    content = read_whole(path, advice)
+    if hashlib.sha256(content).hexdigest() != FACTS_SHA256[name]:
+        raise ManifestError(f"{path} is damaged, or a published fact was changed: {advice}.")
+    found: dict[str, Any] = json.loads(content)
+    return found
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
-from safetensors import SafetensorError
 
-from oneshot.files import replacing
+from oneshot.files import load_safetensors, replacing
 from oneshot.intervals import Figure, mean_of_hits, mean_of_values
 from oneshot.published import read_facts
 from oneshot.records.run import RecordError
@@ -32,12 +31,7 @@ def load_scores(path: Path) -> dict[str, np.ndarray]:
     Raises:
         RecordError: the file is missing, damaged, or something else.
     """
-    try:
-        return dict(sorted(safetensors.numpy.load(path.read_bytes()).items()))
-    except FileNotFoundError:
-        raise RecordError(f"the scores {path} are missing: fetch them, or record the run again.") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise RecordError(f"{path} is damaged or holds no scores ({error}).") from error
+    return load_safetensors(path, "numpy", "fetch it, or record the run again", RecordError)[0]
 
 
 def summarise_segmentation(scores: Scores) -> dict[str, Figure]:

@@ -1,17 +1,16 @@
 """Recorded runs: a folder for each, whose run.json says everything but the single scores."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from oneshot.errors import OneshotError
-from oneshot.files import replacing
+from oneshot.files import read_json, write_json
 from oneshot.intervals import Figure
-from oneshot.params import Section, describe_problems
+from oneshot.params import Section
 
 Task = Literal["segmentation", "classification"]
 TEST_SPLITS = ("test-train", "test-one-shot")
@@ -216,8 +215,7 @@ def list_strange_sets(as_published: Mapping[str, str]) -> list[str]:
 
 
 def save_run(folder: Path, run: Run) -> None:
-    with replacing(folder / RUN) as file:
-        file.write((json.dumps(run.model_dump(mode="json"), indent=1) + "\n").encode())
+    write_json(folder / RUN, run.model_dump(mode="json"))
 
 
 def load_run(folder: Path) -> Run:
@@ -226,15 +224,8 @@ def load_run(folder: Path) -> Run:
     Raises:
         RecordError: the file is missing, damaged, or says what a record cannot say.
     """
-    path = folder / RUN
-    try:
-        return Run.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecordError(f"there is no record {path}: python -m stages.record makes one.") from None
-    except ValidationError as error:
-        raise RecordError(f"{path} is not a whole record: {describe_problems(error)}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read ({error}).") from error
+    advice = "fetch it, or make it by python -m stages.record"
+    return read_json(folder / RUN, Run, advice, RecordError)
 
 
 def read_runs(recorded: Path, task: Task) -> list[Run]:

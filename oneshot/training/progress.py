@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from oneshot.errors import TrainingError
-from oneshot.training.tensors import NetworkInfo, load_tensors, save_tensors
+from oneshot.training.tensors import NetworkInfo, WeightsError, load_tensors, save_tensors
 
 PENDING = "pending_losses"  # in a checkpoint: losses since the last log point
 
@@ -125,11 +126,17 @@ def read_progress(path: Path) -> Progress:
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    return parse_progress(load_tensors(path)[1])
+    return read_checkpoint(path)[1]
 
 
-def parse_progress(about: dict[str, Any]) -> Progress:
-    return Progress(**about | {"curve": [LogPoint(**point) for point in about["curve"]]})
+def read_checkpoint(path: Path) -> tuple[State, Progress]:
+    """Read the tensors and the progress that a checkpoint holds. Raises as `read_progress` does."""
+    advice = "delete it to start afresh"
+    tensors, about = load_tensors(path, advice)
+    try:
+        return tensors, TypeAdapter(Progress).validate_python(about)
+    except ValidationError:
+        raise WeightsError(f"{path} is no checkpoint: {advice}.") from None
 
 
 def load_checkpoint(
@@ -141,8 +148,7 @@ def load_checkpoint(
         TrainingError: the checkpoint is of another run than `wanted`, or of another network.
         WeightsError: the file is damaged.
     """
-    tensors, about = load_tensors(path)
-    progress = parse_progress(about)
+    tensors, progress = read_checkpoint(path)
     found, expected = (one.identity | {"n_steps": one.n_steps} for one in (progress, wanted))
     for name in [*expected, *(found.keys() - expected.keys())]:
         if found.get(name) != expected.get(name):

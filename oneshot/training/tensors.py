@@ -1,24 +1,24 @@
 """Trained networks as safetensors files that say what they hold, in single or half precision or 8 bits."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import safetensors.torch
 import torch
 from jaxtyping import Float, Int8
-from safetensors import SafetensorError, safe_open
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from oneshot.errors import OneshotError
-from oneshot.files import replacing
+from oneshot.files import find_sha256, load_safetensors, replacing
 
 Precision = Literal["float32", "float16", "int8"]
 SCALE = ".scale"  # ends the name of an int8 weight's scales
 LARGEST_STEP = 127
+TRAIN_AGAIN = "train the network again, or fetch the file"
 
 
 class WeightsError(OneshotError):
@@ -33,6 +33,8 @@ class NetworkInfo:
     is known of its training, such as name, recipe, n_seen, n_seen_before and seed. `statistics`: mean and std
     of the pixels that it was trained on, where images are normalised.
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     task: str
     net: str
@@ -61,14 +63,14 @@ def load_network(path: Path, registry: Mapping[str, Callable[..., nn.Module]]) -
     """
     tensors, about = load_tensors(path)
     try:
-        info = NetworkInfo(**about)
+        info = TypeAdapter(NetworkInfo).validate_python(about)
         for name in [name for name in tensors if name.endswith(SCALE)]:
             weight = name.removesuffix(SCALE)
             shape = (-1, *[1] * (tensors[weight].ndim - 1))
             tensors[weight] = tensors[weight].float() * tensors.pop(name).view(shape)
         net = registry[info.net](**info.settings)
         net.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(
             f"the weights at {path} do not fit the network they name; fetch or train them again."
         ) from error
@@ -92,28 +94,22 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) 
         file.write(safetensors.torch.save(whole, {"about": json.dumps(about)}))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
+def load_tensors(path: Path, advice: str = TRAIN_AGAIN) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote; advice: what to do about a damaged file, for the message.
 
     Raises:
         WeightsError: the file is missing or damaged, or was written by something else.
     """
-    if not path.is_file():
-        raise WeightsError(f"there are no weights at {path}; train the network first, or fetch the file.")
+    tensors, metadata = load_safetensors(path, "pt", advice, WeightsError)
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118, not a dict
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise WeightsError(f"the weights at {path} are damaged or not this project's ({error}).") from error
+        about = json.loads(metadata["about"])
+    except (KeyError, ValueError):
+        about = None
+    if not isinstance(about, dict):
+        raise WeightsError(f"{path} does not say what it holds, as this project's files do: {advice}.")
+    return tensors, about
 
 
 def file_sha256(path: Path) -> str:
     """Give the hexadecimal SHA-256 of a file's bytes. Raises WeightsError if it is missing."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise WeightsError(
-            f"there are no weights at {path}; train the network first, or fetch the file."
-        ) from None
+    return find_sha256(path, TRAIN_AGAIN, WeightsError)

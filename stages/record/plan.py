@@ -225,7 +225,7 @@ def read_wanted(device: str) -> list[list[str]]:
     try:
         lines = yaml.safe_load(WANTED.read_text(encoding="utf-8"))[device]
         return [list(list_words(line)) for line in lines]
-    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ParameterError(f"{WANTED} lists no runs for a {device} ({error!r}).") from error
 
 

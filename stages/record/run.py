@@ -1,6 +1,5 @@
 """A recorded run under way: what it trains, how it is evaluated, what it goes on from."""
 
-import json
 import sys
 import time
 from collections import defaultdict
@@ -17,9 +16,9 @@ from oneshot.classify import training as classify_training
 from oneshot.classify.protocols import draw_once, find_protocols
 from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
-from oneshot.files import write_json
+from oneshot.files import read_json, write_json
 from oneshot.omniglot.drawings import Drawings, save_drawings
-from oneshot.params import Params
+from oneshot.params import Params, Section
 from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
 from oneshot.records.run import RecordError
@@ -40,6 +39,16 @@ from stages.record.plan import RunPlan
 CONDITIONS = "conditions.json"  # beside a run's checkpoint: who goes on with it must find the same
 SPOKEN_SECONDS = 30  # between two lines of progress
 CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (docs/log.md)
+
+
+class Conditions(Section):
+    """Conditions of a training that must not change between the commands that go on with it."""
+
+    code: str
+    torch: str
+    device: str
+    processes: int
+    speed: str
 
 
 @dataclass
@@ -72,25 +81,25 @@ class OngoingRun:
             RecordError: they did so with other code, or under other conditions: its record would be wrong.
         """
         checkpoints = {name: segment_training.checkpoint_of(self.folder, name) for name in self.trainings}
-        conditions: dict[str, str | int] = {
-            "code": code_sha256(self.plan.training.task),
-            "torch": version("torch"),
-            "device": name_device(self.speed),
-            "processes": self.world.size,
-            "speed": ",".join(self.speed.parts) or "plain",
-        }
+        conditions = Conditions(
+            code=code_sha256(self.plan.training.task),
+            torch=version("torch"),
+            device=name_device(self.speed),
+            processes=self.world.size,
+            speed=",".join(self.speed.parts) or "plain",
+        )
         file = self.folder / CONDITIONS
         if file.exists() and any(path.exists() for path in checkpoints.values()):
-            kept = json.loads(file.read_text())
-            for name, value in conditions.items():
-                if kept.get(name) != value:
+            kept = read_json(file, Conditions, "delete it to go on nevertheless", RecordError)
+            for name, value in conditions:
+                if getattr(kept, name) != value:
                     raise RecordError(
-                        f"the checkpoint in {self.folder} is of another run ({name} {kept.get(name)}, now "
-                        f"{value}): delete that folder to start afresh, or its {CONDITIONS} to go on "
+                        f"the checkpoint in {self.folder} is of another run ({name} {getattr(kept, name)}, "
+                        f"now {value}): delete that folder to start afresh, or its {CONDITIONS} to go on "
                         "nevertheless."
                     )
         if self.world.rank == 0:
-            write_json(file, conditions)
+            write_json(file, conditions.model_dump())
         for name, path in checkpoints.items():
             if path.exists():
                 progress = read_progress(path)

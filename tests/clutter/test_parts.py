@@ -224,14 +224,19 @@ def test_a_manifest_lists_parts_in_order(parts, pens, tmp_path):
     assert entry["checked_against"] == "own checksums"
     assert entry["md5_of_last_image"] == records[0].md5_of_last_image
     assert [part["seed"] for part in entry["parts"]] == [part.seed for part in parts]
-    assert entry["parts"][0] == {"seed": parts[0].seed, "n_scenes": 10, "sha256": records[1].sha256}
+    assert entry["parts"][0] == {
+        "seed": parts[0].seed,
+        "n_scenes": 10,
+        "sha256": records[1].sha256,
+        "file_sha256": records[1].file_sha256,
+    }
 
 
 def test_a_whole_set_whose_last_image_is_not_the_published_one_is_an_error():
     facts = find_set(4, "val-train")
     assert facts is not None
     records = [
-        PartRecord(part, part.known or {}, facts["md5_of_last_image"], kept=False)
+        PartRecord(part, part.known or {}, "", facts["md5_of_last_image"], kept=False)
         for part in list_parts(4, "val-train", REAL)
     ]
     assert summarise_set(records)["checked_against"] == "published checksums"

@@ -29,7 +29,7 @@ def test_scores_come_back_as_they_were(tmp_path):
 
 
 def test_missing_and_damaged_scores_are_named(tmp_path):
-    with pytest.raises(RecordError, match="are missing"):
+    with pytest.raises(RecordError, match="is missing"):
         load_scores(tmp_path / "scores.safetensors")
     (tmp_path / "scores.safetensors").write_bytes(b"something else")
     with pytest.raises(RecordError, match="damaged"):

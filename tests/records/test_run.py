@@ -58,15 +58,15 @@ def test_a_joint_run_is_evaluated_at_every_level() -> None:
 )
 def test_a_file_that_is_no_record_is_refused(changes: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     (tmp_path / RUN).write_text(json.dumps(fake_run().model_dump(mode="json") | changes))
-    with pytest.raises(RecordError, match=rf"run\.json is not a whole record: .*{complaint}"):
+    with pytest.raises(RecordError, match=rf"run\.json is damaged \(.*{complaint}"):
         load_run(tmp_path)
 
 
 def test_half_a_record_and_a_missing_one_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"there is no record .*run\.json"):
+    with pytest.raises(RecordError, match=r"run\.json is missing"):
         load_run(tmp_path)
     (tmp_path / RUN).write_text(json.dumps(fake_run().model_dump(mode="json"))[:200])
-    with pytest.raises(RecordError, match="is not a whole record"):
+    with pytest.raises(RecordError, match=r"run\.json is damaged \("):
         load_run(tmp_path)
 
 

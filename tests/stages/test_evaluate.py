@@ -12,13 +12,15 @@ import yaml
 from torch import nn
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
+from oneshot.files import write_json
+from oneshot.manifests import seal
 from oneshot.params import Evaluate
 from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate_answers, segment
 from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
 from oneshot.segment.nets.colour_matcher import ColourMatcher
-from oneshot.training.tensors import NetworkInfo, save_network
+from oneshot.training.tensors import NetworkInfo, file_sha256, save_network
 from stages import evaluate as stage
 from tests.stages.conftest import N_COVERED, N_RENDERED, SETS, covered_scenes, unet
 from tests.tiny_masknet import make_masknet
@@ -30,12 +32,14 @@ def keep_network(task: str, name: str, info: NetworkInfo, net: nn.Module | None,
     """Leave a network behind as the stage train does; None: not trained at this scale."""
     folder = Path("models") / task / name
     folder.mkdir(parents=True)
-    known: dict[str, Any] = {"trained": net is not None}
+    scale = "smoke" if task == "classification" else "tiny"
+    known: dict[str, Any] = {"task": task, "name": name, "scale": scale, "trained": net is not None}
     if net is not None:
         save_network(folder / "weights.safetensors", net, info)
+        known["weights_sha256"] = file_sha256(folder / "weights.safetensors")
         known |= {"net": info.net, "recipe": "fast", "n_parameters": 9, "seed": 5, "n_seen": 800}
         known |= {"n_seen_before": 0} | about
-    (folder / "about.json").write_text(json.dumps(known))
+    write_json(folder / "about.json", seal(known))
 
 
 def keep_scene_network(name: str, net: nn.Module | None) -> None:

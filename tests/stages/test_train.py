@@ -12,14 +12,16 @@ import yaml
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.errors import TrainingError
-from oneshot.omniglot.drawings import Drawings, save_drawings
+from oneshot.manifests import seal
+from oneshot.omniglot.drawings import Drawings
 from oneshot.params import apply_overrides, read_values
 from oneshot.segment.nets import NETS
 from oneshot.training.tensors import load_network
-from stages import train
+from stages import prepare_classes, train
 from stages.command import BusyError, alone_in
 from tests.conftest import ROOT
 from tests.fake_runs import Tiny
+from tests.stages.conftest import prepare_drawings
 
 FEW = "{n_epochs: null, phases: {segmentation: [{clutter_levels: [4], n_scenes: 16}]}}"
 SMALL = (
@@ -39,11 +41,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_drawings:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(CLASSIFIERS, "tiny", Tiny)
     change(ROOT / "params.yaml", *SMALL)
-    save_drawings(tmp_path / "data/drawings/drawings.npz", synthetic_drawings)
-    for name in ("drawings", "classes"):
-        manifest = tmp_path / f"data/manifests/{name}.json"
-        manifest.parent.mkdir(exist_ok=True)
-        manifest.write_text(json.dumps({"sha256": synthetic_drawings.sha256()}))
+    prepare_drawings(tmp_path, synthetic_drawings)
+    prepare_classes.main()
     return tmp_path
 
 
@@ -135,14 +134,16 @@ def test_what_is_not_trained_leaves_a_word_and_does_not_load_torch(project: Path
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT), "PATH": ""})
     for task, name in (("segmentation", "siamese_unet-8"), ("classification", "pairs_90000")):
-        assert read_about(task, name) == {"trained": False}
+        assert read_about(task, name) == seal(
+            {"task": task, "name": name, "scale": "smoke", "trained": False}
+        )
         assert not Path(f"models/{task}/{name}/weights.safetensors").exists()
 
 
 def test_own_images_have_no_drawers_to_split_by(project: Path) -> None:
     change(Path("params.yaml"), "omniglot.source=elsewhere")
     train.main(["classification", "background"])
-    assert read_about("classification", "background") == {"trained": False}
+    assert not read_about("classification", "background")["trained"]
 
 
 def test_a_masknet_without_a_network_to_start_from_is_one_sentence(project: Path) -> None:

@@ -55,10 +55,10 @@ def test_every_network_is_rebuilt_from_its_settings(name, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.unlink(), r"no weights at .*net\.safetensors"),
+        (lambda path: path.unlink(), r"net\.safetensors is missing"),
         (lambda path: path.write_bytes(b""), "damaged"),
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "damaged"),
-        (lambda path: safetensors.torch.save_file({"a": torch.zeros(2)}, path), "not this project's"),
+        (lambda path: safetensors.torch.save_file({"a": torch.zeros(2)}, path), "does not say what it holds"),
     ],
 )
 def test_a_file_without_weights_is_one_sentence(saved, spoil, message):
@@ -116,5 +116,5 @@ def test_zeros_survive_eight_bits():
 def test_the_checksum_of_a_file(saved, tmp_path):
     path, _ = saved
     assert file_sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(WeightsError, match=r"no weights at .*absent"):
+    with pytest.raises(WeightsError, match="absent is missing"):
         file_sha256(tmp_path / "absent")
