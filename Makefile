@@ -37,7 +37,7 @@ demo: venv
 # The pipeline at the scale of params.yaml.
 repro: venv
 	@echo "The pipeline at the scale of params.yaml; at scale laptop some 20 minutes on two cores."
-	dvc repro
+	python -m stages.lock && dvc repro && python -m stages.lock
 
 # Before every commit: format, lint, types, and the tests that take no longer than a moment.
 check: lint
