@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, RootModel, model_validator
 
 from oneshot.errors import OneshotError
-from oneshot.files import read_json, write_json
+from oneshot.files import find_sha256, read_json, write_json
 from oneshot.intervals import Figure
 from oneshot.params import Section
 
@@ -16,6 +16,8 @@ Task = Literal["segmentation", "classification"]
 TEST_SPLITS = ("test-train", "test-one-shot")
 OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work done for it
 # The files in the folder of a run.
+INDEX = "index.json"  # of all records
+FETCH = "fetch it, or make it by python -m stages.record"
 RUN, CURVE, SCORES, WEIGHTS = "run.json", "curve.csv", "scores.safetensors", "weights.safetensors"
 
 TestSet = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)/(test|covered)-(train|one-shot)$")]
@@ -224,16 +226,49 @@ def load_run(folder: Path) -> Run:
     Raises:
         RecordError: the file is missing, damaged, or says what a record cannot say.
     """
-    advice = "fetch it, or make it by python -m stages.record"
-    return read_json(folder / RUN, Run, advice, RecordError)
+    return read_json(folder / RUN, Run, FETCH, RecordError)
+
+
+class RecordIndex(RootModel[dict[str, str]]):
+    """The SHA-256 of every record by its task and name."""
+
+
+def save_index(recorded: Path) -> None:
+    """Write down which records there are, by the SHA-256 of each."""
+    write_json(recorded / INDEX, list_records(recorded))
+
+
+def list_records(recorded: Path) -> dict[str, str]:
+    """Give the SHA-256 of every record by its task and name."""
+    paths = sorted(recorded.glob(f"*/*/{RUN}"))
+    return {path.parent.relative_to(recorded).as_posix(): find_sha256(path, FETCH) for path in paths}
+
+
+def check_index(recorded: Path) -> None:
+    """Compare the records with the list of them, if there is one.
+
+    Raises:
+        RecordError: one was deleted, changed by hand, or put there by hand.
+    """
+    if not (recorded / INDEX).exists():
+        return
+    listed = read_json(recorded / INDEX, RecordIndex, FETCH, RecordError).root
+    found = list_records(recorded)
+    wrong = sorted(name for name in listed | found if listed.get(name) != found.get(name))
+    if wrong:
+        raise RecordError(
+            f"{', '.join(wrong)} in {recorded} is not what {INDEX} there lists, but was deleted or changed: "
+            "bring it back (git checkout), or if that was on purpose run python -m stages.record.adopt."
+        )
 
 
 def read_runs(recorded: Path, task: Task) -> list[Run]:
     """Read all runs of a task that lie in <recorded>/<task>/<name>, in the order of their names.
 
     Raises:
-        RecordError: one is damaged, has no figures yet, or lies where another belongs.
+        RecordError: one is damaged, has no figures yet, lies where another belongs, or is not as listed.
     """
+    check_index(recorded)
     runs = []
     for path in sorted(recorded.glob(f"{task}/*/{RUN}")):
         run = load_run(path.parent)

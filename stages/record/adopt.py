@@ -1,4 +1,7 @@
-"""Put recorded runs, made here or on another machine, in their places under recorded/."""
+"""Put recorded runs, made here or on another machine, in their places under recorded/.
+
+Without a folder: list the records anew, after one was removed on purpose.
+"""
 
 import argparse
 import sys
@@ -7,19 +10,30 @@ from pathlib import Path
 
 from oneshot.files import replacing
 from oneshot.records.check import check_run
-from oneshot.records.run import CURVE, OWN_ANSWER, RUN, SCORES, WEIGHTS, RecordError, Run, load_run
+from oneshot.records.run import (
+    CURVE,
+    OWN_ANSWER,
+    RUN,
+    SCORES,
+    WEIGHTS,
+    RecordError,
+    Run,
+    load_run,
+    save_index,
+)
 from stages.command import run as run_stage
 from stages.places import RECORDED
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.record.adopt", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="+", help="what stages.record --out wrote into")
+    parser.add_argument("folder", type=Path, nargs="*", help="what stages.record --out wrote into")
     parser.add_argument("--replace", action="store_true", help="a complete record that is there already")
     arguments = parser.parse_args(words)
     for folder in arguments.folder:
         run = adopt(folder, replace=arguments.replace)
         print(f"{place_of(run.task, run.name)}: {describe(run)}", file=sys.stderr)
+    save_index(RECORDED)
 
 
 def adopt(folder: Path, *, replace: bool = False) -> Run:
@@ -36,6 +50,7 @@ def adopt(folder: Path, *, replace: bool = False) -> Run:
     for name in (WEIGHTS, SCORES, CURVE, RUN):  # the record comes last: it vouches for the others
         with replacing(place / name) as file:
             file.write((folder / name).read_bytes())
+    save_index(RECORDED)
     return run
 
 

@@ -14,7 +14,7 @@ from oneshot.params import SEGMENTATION, load_params
 from oneshot.records.check import check_published, load_checked
 from oneshot.records.recheck import compare_scenes
 from oneshot.records.results import save_scores, summarise_segmentation
-from oneshot.records.run import RUN, SCORES, WEIGHTS, LaterScores, RecordError, Run, save_run
+from oneshot.records.run import RUN, SCORES, WEIGHTS, LaterScores, RecordError, Run, save_index, save_run
 from oneshot.records.segmentation_evaluator import is_choice, score_sets
 from oneshot.segment.nets import NETS
 from oneshot.training.speed import Speed, choose_speed
@@ -107,6 +107,7 @@ def save_rescored(
     check_published(changed, str(folder / RUN))
     save_scores(folder / SCORES, scores)
     save_run(folder, changed)
+    save_index(folder.parent.parent)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The record of a run: what it may say, and where it lies."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from oneshot.records.run import (
     list_strange_sets,
     load_run,
     read_runs,
+    save_index,
     save_run,
 )
 from tests.fake_runs import fake_classification_run, fake_run, fake_training
@@ -80,6 +82,29 @@ def test_all_runs_of_a_task_are_read_and_one_in_the_wrong_place_is_refused(tmp_p
     save_run(tmp_path / "segmentation/other", fake_run())
     with pytest.raises(RecordError, match=r"other/run\.json is the record of segmentation/siamese_unet-32-"):
         read_runs(tmp_path, "segmentation")
+
+
+@pytest.mark.parametrize("how", ["deleted", "seed changed", "put there"])
+def test_records_are_those_that_are_listed(how: str, tmp_path: Path) -> None:
+    for run in (fake_run(), fake_run("masknet-32"), fake_classification_run()):
+        save_run(tmp_path / run.task / run.name, run)
+    save_index(tmp_path)
+    assert len(read_runs(tmp_path, "segmentation")) == 2
+    run = fake_run("masknet-32")
+    folder = tmp_path / run.task / run.name
+    if how == "deleted":
+        shutil.rmtree(folder)
+    elif how == "seed changed":
+        save_run(folder, run.model_copy(update={"seed": run.seed + 1}))
+    else:
+        folder = tmp_path / "segmentation/siamese_unet-4-fast"
+        save_run(folder, fake_run("siamese_unet-4"))
+    name = folder.relative_to(tmp_path).as_posix()
+    for task in ("segmentation", "classification"):
+        with pytest.raises(RecordError, match=f"{name} in .* was deleted or changed"):
+            read_runs(tmp_path, task)
+    save_index(tmp_path)  # on purpose
+    read_runs(tmp_path, "segmentation")
 
 
 def test_a_run_without_figures_is_no_result(tmp_path: Path) -> None:

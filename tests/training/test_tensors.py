@@ -20,6 +20,7 @@ from oneshot.training.tensors import (
     quantise,
     save_network,
 )
+from tests.archives import flip_bit
 
 INFO = NetworkInfo(
     "segmentation", "siamese_unet", {"feature_maps": 2}, {"recipe": "fast", "n_seen": 9600},
@@ -41,6 +42,21 @@ def test_weights_come_back_with_what_is_known_of_them(saved):
     assert not loaded.training
     torch.testing.assert_close(loaded.state_dict(), net.state_dict(), atol=0, rtol=0)
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9999])
+def test_a_bit_flipped_in_a_tensor_is_noticed(share, saved):
+    path, _ = saved
+    flip_bit(path, int(share * path.stat().st_size))
+    with pytest.raises(WeightsError, match=r"is damaged \(its SHA-256 is another\)"):
+        load_tensors(path)
+
+
+def test_files_from_before_sums_were_kept_are_read(saved):
+    path, net = saved
+    tensors, about = load_tensors(path)
+    path.write_bytes(safetensors.torch.save(tensors, {"about": json.dumps(about)}))
+    torch.testing.assert_close(load_network(path, NETS)[0].state_dict(), net.state_dict())
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
