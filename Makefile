@@ -29,12 +29,12 @@ demo: venv
 	@echo "The whole pipeline in miniature: some two to three minutes on two cores."
 	rm -rf demo
 	git clone -q . demo
-	cd demo && dvc exp run -S scale=smoke
+	cd demo && python -m stages.lock && dvc exp run -S scale=smoke && python -m stages.lock
 	@for block in segmentation classification; do \
 		sed -n "/<!-- $$block -->/,/<!-- .$$block -->/p" demo/README.md | grep -v '^<!--'; done
 	@echo "All tables: demo/docs/results.md; pictures: demo/figures"
 
-# The pipeline at the scale of params.yaml.
+# The pipeline at the scale of params.yaml. stages.lock puts back a dvc.lock that a killed command has broken.
 repro: venv
 	@echo "The pipeline at the scale of params.yaml; at scale laptop some 20 minutes on two cores."
 	python -m stages.lock && dvc repro && python -m stages.lock

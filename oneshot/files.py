@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import textwrap
 import zipfile
 import zlib
@@ -34,9 +35,11 @@ DAMAGE = (
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` that takes its place at the end; after an error `path` is as it was.
 
-    Folders above `path` are made. A hard-linked `path` (DVC's cache) is replaced, never written into.
+    Folders above `path` are made, and what killed processes left half-written beside it goes. A hard-linked
+    `path` (DVC's cache) is replaced, never written into.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_left_over(path.parent)
     beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with beside.open("wb") as file:
@@ -47,6 +50,28 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def remove_left_over(folder: Path) -> None:
+    """Delete what processes were writing into a folder, not yet under its final name, when they died."""
+    for path in folder.glob("*.partial"):
+        process = path.name.removesuffix(".partial").rpartition(".")[2]
+        if process.isdecimal() and not is_running(int(process)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Return whether there is a process of a number."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

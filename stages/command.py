@@ -1,6 +1,7 @@
 """End of a stage: an error that a user can act on becomes one sentence on stderr, without a traceback."""
 
 import errno
+import os
 import signal
 import sys
 import threading
@@ -21,9 +22,14 @@ ONE_SIGNAL_SECONDS = 1.0
 def run(main: Callable[[], None]) -> None:
     """Call a stage's main; exit with status 1 after an error that is the user's to mend, 130 after Ctrl-C.
 
-    Such are all OneshotErrors, and what the system refuses: disk, memory, a file that may not be used.
+    Such are all OneshotErrors, and what the system refuses: disk, memory, a file that may not be used. Under
+    DVC, whose lock holds all stages before this one, a copy of the lock is kept for `stages.lock`.
     """
     try:
+        if "DVC_STAGE" in os.environ:
+            from stages.lock import keep_lock  # loads YAML
+
+            keep_lock()
         main()
     except OneshotError as error:
         _stop(str(error), 1)

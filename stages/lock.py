@@ -1,59 +1,78 @@
-"""Put back the last whole dvc.lock, if DVC was killed while it wrote it: `python -m stages.lock`.
+"""Check that dvc.lock is whole, and put the last whole one back if a killed DVC has left half of it.
 
-DVC writes the file over itself after every stage. Whole ones are kept beside it.
+DVC writes the file in place after every stage; if it is killed then, it refuses to read what is left. A lock
+that happens to end between two stages is whole: DVC runs the stages that it lacks again.
 """
 
-import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from oneshot.files import write_text
-from stages.command import run
 
 LOCK = Path("dvc.lock")
-KEPT = Path(".dvc/tmp/dvc.lock.whole")
+KEPT = Path(".dvc/tmp/dvc.lock.whole")  # where neither Git nor DVC looks
+SCHEMA = "2.0"
 
 
 def main() -> None:
-    if not LOCK.is_file():
+    """Keep a lock that is whole; else put back the one last kept, or Git's; exit with 1 if there is none."""
+    if not LOCK.exists() or keep_lock():
         return
-    text = LOCK.read_text(encoding="utf-8", errors="replace")
-    if is_whole(text):
-        write_text(KEPT, text)
-        return
-    kept = KEPT.read_text(encoding="utf-8", errors="replace") if KEPT.is_file() else ""
-    committed = read_committed()
-    for whole, words in ((kept, "the last whole one"), (committed, "the committed one")):
-        if is_whole(whole):
-            write_text(LOCK, whole)
-            print(f"{LOCK} was not whole, as when DVC is killed while it writes it: {words} was put back.")
+    for origin, text in (("as it was when last whole", read_text(KEPT)), ("as in Git", read_committed())):
+        if is_whole(text):
+            write_text(LOCK, text)
+            print(f"{LOCK} was broken by a killed command: it is back {origin}.", file=sys.stderr)
             return
-    LOCK.unlink()
-    print(f"{LOCK} was not whole and there was no whole one: it was removed, so that every stage runs again.")
+    sys.exit(f"error: {LOCK} is broken, and neither {KEPT} nor Git has a whole one: delete it.")
 
 
-def is_whole(text: str) -> bool:
-    """Say if DVC can read a lock file: it is YAML, and of DVC's form."""
-    # Imported here: DVC takes a second to load, and is needed for nothing else.
-    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-    from voluptuous import Invalid
-
-    try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
-    except (yaml.YAMLError, Invalid):
+def keep_lock() -> bool:
+    """Keep a copy of the lock if it is whole; say whether it is."""
+    text = read_text(LOCK)
+    if not is_whole(text):
         return False
+    if text != read_text(KEPT):
+        write_text(KEPT, text)
     return True
 
 
+def is_whole(text: str) -> bool:
+    """Check that a lock ends as DVC ends it, and that no entry lacks what DVC writes into each."""
+    if not text.endswith("\n"):
+        return False
+    try:
+        lock = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return lock["schema"] == SCHEMA and all(is_stage(stage) for stage in lock["stages"].values())
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def is_stage(stage: dict[str, Any]) -> bool:
+    """Check the entry of a stage: here every stage has dependencies and outputs."""
+    entries = [*stage["deps"], *stage["outs"]]
+    return isinstance(stage["cmd"], str) and all({"path", "md5", "size"} <= entry.keys() for entry in entries)
+
+
 def read_committed() -> str:
-    """Read the file as Git's last commit has it; empty without Git."""
-    if shutil.which("git") is None:
+    """Read the lock of Git's last commit; "" outside a checkout or without Git."""
+    try:
+        done = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return ""
-    found = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, text=True)
-    return found.stdout if found.returncode == 0 else ""
+    return done.stdout.decode(errors="replace")
+
+
+def read_text(path: Path) -> str:
+    """Read a file as far as there is one."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":
-    run(main)
+    main()

@@ -1,10 +1,13 @@
 """Files that are whole or absent."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from oneshot.files import replacing, write_json
+from tests.conftest import ROOT
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -34,3 +37,29 @@ def test_a_hard_linked_file_is_replaced_and_not_written_into(tmp_path: Path) -> 
 def test_text_is_written_below_new_folders(tmp_path: Path) -> None:
     write_json(tmp_path / "new" / "a.json", {"é": [1]})
     assert (tmp_path / "new" / "a.json").read_text() == '{\n "\\u00e9": [\n  1\n ]\n}\n'
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from oneshot.files import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_writing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path / "a.csv")], cwd=ROOT, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        write_json(tmp_path / "b.json", 1)
+        assert len(list(tmp_path.glob("a.csv.*.partial"))) == 1  # somebody still writes it
+        process.kill()
+    (tmp_path / f"fetching-x.{process.pid}.partial").mkdir()
+    write_json(tmp_path / "b.json", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]

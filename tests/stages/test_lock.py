@@ -1,86 +1,133 @@
-"""dvc.lock after DVC was killed while it wrote it: the last whole one is put back, and DVC reads it."""
+"""A lock that a killed DVC left half-written is put back; every command that calls DVC looks first."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from stages import lock
+from stages import command, lock
+from tests.conftest import ROOT
 
-WHOLE = """schema: '2.0'
-stages:
-  first:
-    cmd: echo 1
-    outs:
-    - path: one.txt
-      hash: md5
-      md5: 0123456789abcdef0123456789abcdef
-      size: 2
-"""
-OLDER = "schema: '2.0'\nstages:\n  first:\n    cmd: echo 0\n"
+WHOLE = (ROOT / "dvc.lock").read_text()
+CALLS_DVC = re.compile(r"\bdvc (repro|exp run)\b")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Git checkout with a lock that lacks its last stage, committed."""
     monkeypatch.chdir(tmp_path)
+    committed = WHOLE[: WHOLE.index("\n  train_")] + "\n"
+    Path("dvc.lock").write_text(committed)
+    for words in ("init -q", "add dvc.lock", "-c user.name=a -c user.email=a@b commit -qm a"):
+        subprocess.run(["git", *words.split()], check=True)
     return tmp_path
 
 
-def commit(text: str) -> None:
-    lock.LOCK.write_text(text)
-    settings = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for words in (["init", "-q"], ["add", "dvc.lock"], [*settings, "commit", "-qm", "one"]):
-        subprocess.run(["git", *words], check=True)
+def test_every_cut_within_a_stage_is_noticed() -> None:
+    assert lock.is_whole(WHOLE)
+    outs = re.compile(r" {4}- path: .*\n {6}hash: md5\n {6}md5: .*\n {6}size: .*\n( {6}nfiles: .*\n)?\Z")
+    for end in range(0, len(WHOLE) - 1, 173):
+        if lock.is_whole(WHOLE[:end]):  # which ends between two outputs or stages
+            assert outs.search(WHOLE[:end])
 
 
-# What is left when DVC is killed after so many bytes; some of it is YAML, but not DVC's.
-CUTS = [n for n in range(len(WHOLE)) if not lock.is_whole(WHOLE[:n])]
+BROKEN = {
+    "empty": "",
+    "cut off": WHOLE[: len(WHOLE) // 2 + 7],
+    "one word": "schema",
+    "binary": "\0\1",
+    "another form": "schema: '2.0'\nstages: []\n",
+    "a stage without cmd": "schema: '2.0'\nstages:\n  a: {}\n",
+}
 
 
-@pytest.mark.parametrize("n_bytes", CUTS[::7])
-def test_the_last_whole_one_is_put_back(n_bytes: int, folder: Path, capsys: pytest.CaptureFixture) -> None:
-    commit(OLDER)
-    lock.LOCK.write_text(WHOLE)
-    lock.main()
-    assert capsys.readouterr().out == ""
-    lock.LOCK.write_text(WHOLE[:n_bytes])
-    lock.main()
-    assert lock.LOCK.read_text() == WHOLE
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert "the last whole one was put back" in said
-
-
-@pytest.mark.parametrize("damaged", [b"", b"\xff\xfe\0", b"[]", WHOLE[:60].encode()])
-def test_without_a_kept_one_it_is_the_committed_one(
-    damaged: bytes, folder: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_lock_is_put_back_as_it_was_last_whole_or_as_in_git(
+    broken: str, checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commit(OLDER)
-    lock.LOCK.write_bytes(damaged)
+    path, committed = Path("dvc.lock"), Path("dvc.lock").read_text()
+    path.write_text(BROKEN[broken])
     lock.main()
-    assert lock.LOCK.read_text() == OLDER
-    assert "the committed one was put back" in capsys.readouterr().out
-
-
-def test_without_any_it_is_removed(folder: Path, capsys: pytest.CaptureFixture) -> None:
-    lock.main()  # there is none: nothing to do
-    lock.LOCK.write_text("")
+    assert path.read_text() == committed
+    assert capsys.readouterr().err == "dvc.lock was broken by a killed command: it is back as in Git.\n"
+    path.write_text(WHOLE)
     lock.main()
-    assert not lock.LOCK.exists()
-    assert "removed, so that every stage runs again" in capsys.readouterr().out
+    path.write_text(BROKEN[broken])
+    lock.main()
+    assert path.read_text() == WHOLE
+    assert capsys.readouterr().err.endswith("it is back as it was when last whole.\n")
 
 
-def test_dvc_goes_on_after_it(folder: Path) -> None:
-    """DVC refuses the empty file, and reads what is put back."""
+def test_a_lock_that_nothing_can_replace_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.lock"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: dvc.lock is broken, and neither")
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_a_lock_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lock.main()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_under_dvc_keeps_the_lock_of_those_before_it(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.run(lambda: None)
+    assert not lock.KEPT.exists()
+    monkeypatch.setenv("DVC_STAGE", "tables")
+    command.run(lambda: None)
+    assert lock.KEPT.read_text() == Path("dvc.lock").read_text()
+
+
+KILLED = """
+import os, signal
+from dvc.repo import Repo
+from dvc.utils.serialize import _yaml
+def dump(data, stream, whole=_yaml._dump):  # as far as a kill in the midst of writing comes
+    if not str(stream.name).endswith("dvc.lock"):
+        return whole(data, stream)
+    stream.write("schema: '2.0'\\nstages:\\n  a:\\n    cm")
+    stream.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+_yaml._dump = dump
+Repo().reproduce()
+"""
+
+
+def test_dvc_killed_while_it_writes_the_lock_goes_on_after_it_was_put_back(checkout: Path) -> None:
+    Path("a.txt").write_text("a")
+    stage = "stages:\n  a:\n    cmd: cp a.txt b.txt\n    deps: [a.txt]\n    outs: [b.txt]\n"
+    Path("dvc.yaml").write_text(stage)
+    Path("dvc.lock").unlink()
     dvc = [sys.executable, "-m", "dvc"]
-    subprocess.run([*dvc, "init", "-q", "--no-scm"], check=True)
-    Path("dvc.yaml").write_text("stages:\n  first:\n    cmd: echo 1 > one.txt\n    outs: [one.txt]\n")
+    subprocess.run([*dvc, "init", "-q"], check=True)
     subprocess.run([*dvc, "repro", "-q"], check=True)
     lock.main()
-    lock.LOCK.write_text("")  # as DVC leaves it when it is killed between opening and writing
-    refused = subprocess.run([*dvc, "status"], capture_output=True, text=True)
+    Path("a.txt").write_text("b")
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    refused = subprocess.run([*dvc, "repro"], capture_output=True, text=True, check=False)
     assert refused.returncode != 0
-    assert "dvc.lock" in refused.stderr
     lock.main()
-    assert subprocess.run([*dvc, "status", "-q"], capture_output=True).returncode == 0
+    subprocess.run([*dvc, "repro", "-q"], check=True)
+    assert Path("b.txt").read_text() == "b"
+
+
+def test_every_command_of_ours_that_calls_dvc_looks_at_the_lock_first() -> None:
+    makefile = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("\t")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    blocks = [
+        block for page in pages for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    calling = [text for text in makefile + blocks if CALLS_DVC.search(text)]
+    assert len(calling) >= 6
+    for text in calling:
+        assert "python -m stages.lock" in text[: CALLS_DVC.search(text).start()], text  # type: ignore[union-attr]
