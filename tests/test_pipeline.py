@@ -20,6 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from oneshot.records.run import INDEX
 from tests.archives import flip_bit
 from tests.conftest import ROOT
 from tests.fake_records import release_segmentation
@@ -224,6 +225,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.rmtree(run)
     for run in [path for path in (folder / "recorded/classification").iterdir() if path.is_dir()]:
         shutil.rmtree(run)
+    (folder / "recorded" / INDEX).unlink()
     release_segmentation(folder / "recorded", level=4)
     call(folder, "git init -q")
     call(folder, "git config user.name test")

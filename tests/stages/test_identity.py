@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from oneshot.clutter.parts import read_part, write_part
 from oneshot.errors import OneshotError
@@ -102,7 +102,7 @@ def change_about(**changes: Any) -> None:
 
 def keep_another_networks() -> None:
     """Put the weights of another network under the right name."""
-    net = SiameseUNet(2).initialise(torch.Generator().manual_seed(1))
+    net = SiameseUNet(2).initialise(np.random.default_rng(1))
     info = NetworkInfo("segmentation", "siamese_unet", {"feature_maps": 2})
     save_network(weights_of("segmentation", "siamese_unet-4"), net, info)
 
