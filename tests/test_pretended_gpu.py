@@ -6,6 +6,7 @@ Every loss, feed, evaluation, scorer, checkpoint and recorder.
 import json
 import shlex
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -229,6 +230,7 @@ def test_a_run_is_recorded(
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     save_drawings(tmp_path / "drawings.npz", synthetic_drawings)
+    monkeypatch.setattr(main, "STARTED", time.monotonic())  # else minutes count from the first test's imports
     monkeypatch.setattr(segmentation, "MEASURED_SECONDS", 0.0)
     monkeypatch.setattr(classification, "MEASURED_AT_MOST", 0.0)
     monkeypatch.setattr(torch, "compile", lambda module, **_: module)
