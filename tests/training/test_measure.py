@@ -26,6 +26,7 @@ from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training import measure as measuring
 from oneshot.training.distributed import World
 from oneshot.training.fit import Stepper, go_back
+from oneshot.training.initial_weights import fill_he
 from oneshot.training.measure import Measured, measure_training
 from oneshot.training.speed import Speed, choose_speed
 from tests.conftest import refusing
@@ -42,6 +43,8 @@ RECIPE = SegmentationRecipe("published", 1e-3, N, 0.0)
 
 def pairs(drawings: Drawings) -> tuple[PairLoss, tuple[Tensor, ...]]:
     net = KochSmall((4, 4, 4, 8), 16).initialise(np.random.default_rng(0))
+    for convolution in net.base.convolutions:  # the published weights leave codes that are nearly alike
+        fill_he(convolution.weight, np.random.default_rng(0))
     numbers = np.arange(N)
     inverses = draw_distortions(0, numbers, np.ones_like(numbers))
     batch = (torch.arange(2 * N).view(N, 2), torch.arange(N) % 3 == 0, torch.from_numpy(inverses))
@@ -76,7 +79,7 @@ def test_parts_of_a_batch_add_up_to_its_loss_and_gradients(
     (whole, gradient), (parts, summed) = found
     assert gradient.abs().max() > 0
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(summed, gradient, rtol=1e-3, atol=1e-4 * gradient.abs().max().item())
+    torch.testing.assert_close(summed, gradient, rtol=1e-3, atol=1e-5 * gradient.abs().max().item())
 
 
 class Small(SegmentationLoss):
