@@ -160,8 +160,9 @@ def list_released(task: "Task") -> list[str]:
 
 
 def find_weights(task: "Task", name: str) -> Path:
-    """Find the weights of a recorded run. Raises WeightsError if they are not here."""
-    from oneshot.records.run import WEIGHTS, load_run
+    """Find the weights of a recorded run. Raises WeightsError if they are not here, or others."""
+    from oneshot.files import check_sha256
+    from oneshot.records.run import RUN, WEIGHTS, load_run
     from oneshot.training.tensors import WeightsError
 
     folder = recorded_folder() / task / name
@@ -171,11 +172,12 @@ def find_weights(task: "Task", name: str) -> Path:
             f"no network {name} is released for {task}: {recorded_folder()} has {there} (the environment "
             "variable ONESHOT_RECORDED names another folder)."
         )
-    if not (folder / WEIGHTS).is_file():
-        weights = load_run(folder).weights
+    weights = load_run(folder).weights
+    sha256 = weights.sha256 if weights else "unknown"
+    if not (folder / WEIGHTS).exists():
         raise WeightsError(
-            f"the weights of {name} (SHA-256 {weights.sha256 if weights else 'unknown'}) are too large for "
-            "the package: take recorded/ from a checkout, and name it by the environment variable "
-            "ONESHOT_RECORDED."
+            f"the weights of {name} (SHA-256 {sha256}) are too large for the package: take recorded/ from a "
+            "checkout, and name it by the environment variable ONESHOT_RECORDED."
         )
+    check_sha256(folder / WEIGHTS, sha256, folder / RUN, "fetch recorded/ again", WeightsError)
     return folder / WEIGHTS

@@ -65,7 +65,8 @@ def build(folder: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
+    here = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}  # DVC calls python
+    return os.environ | here | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 def stages_at_smoke() -> list[str]:

@@ -15,6 +15,8 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.records.run import WEIGHTS
 from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.training.tensors import WeightsError
+from tests.archives import flip_bit
+from tests.conftest import refusing
 from tests.fake_runs import fake_answers, fake_classification_run, fake_run, fake_scores, put_run
 
 
@@ -93,3 +95,22 @@ def test_weights_too_large_for_the_package_are_named_with_their_checksum(recorde
     assert run.weights is not None
     with pytest.raises(WeightsError, match=f"SHA-256 {run.weights.sha256}.* ONESHOT_RECORDED"):
         load_network(run.name)
+
+
+@pytest.mark.parametrize("how", ["of another record", "a bit flipped", "a folder"])
+def test_weights_are_those_of_the_record(how: str, recorded: Path) -> None:
+    runs = []
+    for seed, name in enumerate(("siamese_unet-32", "siamese_unet-joint")):
+        net = SiameseUNet(2).initialise(np.random.default_rng(seed))
+        runs.append(put_run(recorded, fake_run(name), fake_scores([32], 0.6), net, {"feature_maps": 2}))
+    path, other = (recorded / "segmentation" / run.name / WEIGHTS for run in runs)
+    if how == "of another record":
+        path.write_bytes(other.read_bytes())
+    elif how == "a bit flipped":
+        flip_bit(path, path.stat().st_size - 2)
+    else:
+        path.unlink()
+        path.mkdir()
+    with refusing(WeightsError, r"weights\.safetensors is .* fetch recorded/ again"):
+        load_network(runs[0].name)
+    load_network(runs[1].name)

@@ -230,22 +230,22 @@ def load_run(folder: Path) -> Run:
 
 
 class RecordIndex(RootModel[dict[str, str]]):
-    """The SHA-256 of every record by its task and name."""
+    """The SHA-256 of the records' files by task, name and file; that of weights is in the record itself."""
 
 
 def save_index(recorded: Path) -> None:
-    """Write down which records there are, by the SHA-256 of each."""
+    """Write down which records there are, by the SHA-256 of their files."""
     write_json(recorded / INDEX, list_records(recorded))
 
 
 def list_records(recorded: Path) -> dict[str, str]:
-    """Give the SHA-256 of every record by its task and name."""
-    paths = sorted(recorded.glob(f"*/*/{RUN}"))
-    return {path.parent.relative_to(recorded).as_posix(): find_sha256(path, FETCH) for path in paths}
+    """Give the SHA-256 of the files of all records by task, name and file."""
+    found = [*recorded.glob(f"*/*/{RUN}"), *recorded.glob(f"*/*/{CURVE}"), *recorded.glob(f"*/*/{SCORES}")]
+    return {path.relative_to(recorded).as_posix(): find_sha256(path, FETCH) for path in sorted(found)}
 
 
 def check_index(recorded: Path) -> None:
-    """Compare the records with the list of them, if there is one.
+    """Compare the files of records with the list of them, if there is one.
 
     Raises:
         RecordError: one was deleted, changed by hand, or put there by hand.

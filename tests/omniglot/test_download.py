@@ -4,6 +4,8 @@ import errno
 import gc
 import http.server
 import shutil
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -113,6 +115,16 @@ def test_a_mirror_folder_is_copied(download, upstream):
     download.folder /= "new"
     assert download.fetch(upstream) == {name: download.folder / name for name in NAMES}
     assert_same_files(download.folder, upstream)
+
+
+def test_what_a_killed_download_left_is_removed(download, upstream):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = download.folder / f"fetching-x.{dead.pid}.partial"
+    left.mkdir()
+    (left / "images_background.zip").touch()
+    download.fetch(upstream)
+    assert not left.exists()
 
 
 def test_repacked_archives_are_known_by_their_drawings(download, repacked, server):

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from oneshot.records.run import (
+    CURVE,
     RUN,
+    SCORES,
     RecordError,
     check_revision,
     list_strange_sets,
@@ -84,10 +86,12 @@ def test_all_runs_of_a_task_are_read_and_one_in_the_wrong_place_is_refused(tmp_p
         read_runs(tmp_path, "segmentation")
 
 
-@pytest.mark.parametrize("how", ["deleted", "seed changed", "put there"])
+@pytest.mark.parametrize("how", ["deleted", "seed changed", "curve changed", "scores deleted", "put there"])
 def test_records_are_those_that_are_listed(how: str, tmp_path: Path) -> None:
     for run in (fake_run(), fake_run("masknet-32"), fake_classification_run()):
         save_run(tmp_path / run.task / run.name, run)
+        for name in (CURVE, SCORES):
+            (tmp_path / run.task / run.name / name).write_text("1,2\n")
     save_index(tmp_path)
     assert len(read_runs(tmp_path, "segmentation")) == 2
     run = fake_run("masknet-32")
@@ -96,12 +100,16 @@ def test_records_are_those_that_are_listed(how: str, tmp_path: Path) -> None:
         shutil.rmtree(folder)
     elif how == "seed changed":
         save_run(folder, run.model_copy(update={"seed": run.seed + 1}))
+    elif how == "curve changed":
+        (folder / CURVE).write_text("1,3\n")
+    elif how == "scores deleted":
+        (folder / SCORES).unlink()
     else:
         folder = tmp_path / "segmentation/siamese_unet-4-fast"
         save_run(folder, fake_run("siamese_unet-4"))
     name = folder.relative_to(tmp_path).as_posix()
     for task in ("segmentation", "classification"):
-        with pytest.raises(RecordError, match=f"{name} in .* was deleted or changed"):
+        with pytest.raises(RecordError, match=f"{name}/.* in .* was deleted or changed"):
             read_runs(tmp_path, task)
     save_index(tmp_path)  # on purpose
     read_runs(tmp_path, "segmentation")

@@ -21,7 +21,8 @@ from oneshot.segment.recipes import SegmentationRecipe
 from oneshot.training import fit as loop
 from oneshot.training.progress import LogPoint, read_progress
 from oneshot.training.schedules import warm_up_and_cosine
-from oneshot.training.tensors import WeightsError, load_tensors
+from oneshot.training.tensors import NetworkInfo, WeightsError, load_tensors, save_network
+from tests.archives import flip_bit
 from tests.fake_scenes import fake_scenes, fake_targets
 
 STATISTICS = PixelStatistics(20.0, 50.0)
@@ -244,6 +245,24 @@ def test_a_damaged_checkpoint_is_named(tmp_path, make_run):
     (tmp_path / "run").write_bytes(b"half")
     with pytest.raises(WeightsError, match="damaged"):
         fit(*make_run("published"), checkpoint=tmp_path / "run")
+
+
+def test_weights_are_no_checkpoint(tmp_path, make_run):
+    loss, feed, recipe = make_run("published")
+    save_network(tmp_path / "run", loss.net, NetworkInfo("segmentation", "siamese_unet"))
+    with pytest.raises(WeightsError, match="run is no checkpoint: delete it to start afresh"):
+        fit(loss, feed, recipe, checkpoint=tmp_path / "run")
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_not_trained_on(tmp_path, make_run):
+    path = tmp_path / "run"
+    fit(*make_run("published"), checkpoint=path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole)
+        flip_bit(path, place)
+        with pytest.raises(WeightsError, match=r"damaged .*: delete it to start afresh"):
+            fit(*make_run("published"), checkpoint=path)
 
 
 @pytest.mark.parametrize(("name", "lr", "n_steps"), [("published", 5e-3, 100), ("fast", 2e-3, 60)])
