@@ -180,15 +180,15 @@ def find_sha256(path: Path, advice: str, error: type[OneshotError] = ManifestErr
 
 
 def check_sha256(
-    path: Path, sha256: str | None, voucher: Path, advice: str, error: type[OneshotError] = ManifestError
+    path: Path, sha256: str | None, manifest: Path, advice: str, error: type[OneshotError] = ManifestError
 ) -> None:
-    """Compare a file with the SHA-256 that another file, its voucher, names.
+    """Compare a file with the SHA-256 that another file, its manifest, names.
 
     Raises:
         ManifestError: the bits are others, or it is missing; or the `error` that was named.
     """
     if find_sha256(path, advice, error) != sha256:
-        raise error(f"{path} is not the file whose SHA-256 {voucher} names: {advice}.")
+        raise error(f"{path} is not the file whose SHA-256 {manifest} names: {advice}.")
 
 
 def shorten(problem: str) -> str:

@@ -73,7 +73,7 @@ class About(Described):
 
 
 def seal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the SHA-256 of all fields, for a file that no manifest vouches for."""
+    """Add the SHA-256 of all fields, for a file without a manifest."""
     rest = {key: value for key, value in values.items() if key != SEAL}
     return rest | {SEAL: hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()}
 

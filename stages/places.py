@@ -30,5 +30,5 @@ def weights_of(task: str, name: str) -> Path:
 
 
 def about_of(task: str, name: str) -> Path:
-    """Find what is known of a network trained here, which vouches for its weights."""
+    """Find what is known of a network trained here, its weights' SHA-256 included."""
     return net_folder(task, name) / "about.json"

@@ -80,7 +80,7 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
 
 
 def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
-    """Score the recorded networks on the benchmarks of this scale; other images say nothing of a record.
+    """Score the recorded networks on the benchmarks of this scale, if the drawings are Omniglot's.
 
     Raises:
         WeightsError: weights are missing or not those of their record.
@@ -88,7 +88,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
     """
     if not runs or (source := find_source(params)) != "omniglot":
         if runs:
-            print(f"{source} says nothing of recorded networks")
+            print(f"no recorded network is scored: they need Omniglot, and the drawings are {source}")
         save_arrays(MISTAKES)
         return {}
     # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
@@ -136,7 +136,7 @@ def load_recorded(one: Run) -> tuple[Any, dict[str, np.ndarray]]:
 def are_published(one: Run, test_set: str, rendered: SetEntry) -> bool:
     """Return whether the scenes here and those of the record are the published ones, or this project's.
 
-    Others, such as those of synthetic alphabets, say nothing of a record.
+    A record's scores cannot be compared with scores of other scenes, such as those of synthetic alphabets.
     """
     from oneshot.clutter.parts import OWN_SUMS
 

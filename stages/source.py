@@ -1,4 +1,4 @@
-"""Drawings, own images and networks that stages read, each with the manifest that vouches for it."""
+"""Drawings, own images and networks that stages read, each checked against its manifest."""
 
 from pathlib import Path
 from typing import Any

@@ -240,8 +240,8 @@ def read_labels(
 def read_colours(scenes: CodedScenes, which: slice | Int[Tensor, " b"]) -> Int[Tensor, "b h w"]:
     """Number the colours of every scene's pixels: alike where R, G and B are alike, 0 on black.
 
-    The numbers lie below that of the palette's entries, and say nothing of which label a pixel has: two
-    characters of one colour share theirs.
+    The numbers lie below that of the palette's entries, and are not labels: two characters of one colour
+    share theirs.
     """
     red, green, blue = scenes.palette[which].int().unbind(2)
     colours = (red << 16) | (green << 8) | blue

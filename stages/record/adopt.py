@@ -47,7 +47,7 @@ def adopt(folder: Path, *, replace: bool = False) -> Run:
     place = place_of(run.task, run.name)
     if not replace:
         refuse_to_replace(place)
-    for name in (WEIGHTS, SCORES, CURVE, RUN):  # the record comes last: it vouches for the others
+    for name in (WEIGHTS, SCORES, CURVE, RUN):  # the record last: it names the others
         with replacing(place / name) as file:
             file.write((folder / name).read_bytes())
     save_index(RECORDED)

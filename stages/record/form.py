@@ -57,7 +57,7 @@ def write_run(
     folder: Path, facts: Mapping[str, Any], trainings: Sequence[TrainingReport], released: Release,
     seconds: Mapping[str, float],
 ) -> Run:  # fmt: skip
-    """Write the scores, then the record, which vouches for them and the weights; `seconds`: of the rest."""
+    """Write the scores, then the record, with the weights' SHA-256; `seconds`: of the rest."""
     save_scores(folder / SCORES, released.scores)
     reports = []
     for report in trainings:

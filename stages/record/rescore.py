@@ -95,7 +95,7 @@ def describe_scoring(added: Sequence[str], speed: Speed, revision: str) -> Later
 def save_rescored(
     folder: Path, run: Run, scores: Mapping[str, np.ndarray], verdicts: Mapping[str, str], later: LaterScores
 ) -> None:
-    """Write the scores, then the record, which vouches for them."""
+    """Write the scores, then the record."""
     changed = Run.model_validate(
         run.model_dump()
         | {

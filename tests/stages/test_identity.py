@@ -1,4 +1,4 @@
-"""Whole files that are not the right ones: stages compare what they read with what vouches for it."""
+"""Whole files that are not the right ones: stages compare what they read with its manifest."""
 
 import json
 import shutil

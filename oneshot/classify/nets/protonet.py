@@ -43,7 +43,7 @@ class ProtoNet(Network):
         self.register_buffer("shares", even_shares(SIDE, INPUT_SIDE), persistent=False)
 
     def initialise(self, generator: np.random.Generator) -> "ProtoNet":
-        """Draw He's normal weights, no biases: the paper says nothing of it."""
+        """Draw He's normal weights, no biases; the paper names no distribution."""
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv2d)
             assert convolution.bias is not None
