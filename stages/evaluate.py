@@ -45,9 +45,9 @@ def evaluate_segmentation(params: Params) -> None:
     """
     # Imported here, since tables and the other task need neither torch nor numba.
     from oneshot.segment.metrics import has_same_class_distractor, iou_of_all_ink
-    from oneshot.training.speed import choose_speed
+    from oneshot.training.speed import evaluation_speed
 
-    size, speed = params.scale.evaluate, choose_speed(params.device, "plain")
+    size, speed = params.scale.evaluate, evaluation_speed(params.device)
     trained = read_trained(params, SEGMENTATION)
     networks = {name: describe_segmentation(about) | {"figures": {}} for name, about in trained.items()}
     loaded = {name: load_trained(SEGMENTATION, name) for name in trained}
@@ -75,12 +75,12 @@ def evaluate_classification(params: Params) -> None:
     from oneshot.classify.baselines import make_baselines
     from oneshot.classify.protocols import draw_once
     from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
-    from oneshot.training.speed import choose_speed
+    from oneshot.training.speed import evaluation_speed
     from stages.images import read_outside, read_protocols
 
     protocols = draw_once(read_protocols(params))
     outside, not_computed = read_outside(protocols)
-    speed = choose_speed(params.device, "plain")
+    speed = evaluation_speed(params.device)
     networks: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     for name, about in read_trained(params, CLASSIFICATION).items():

@@ -50,10 +50,10 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
     if runs:
         # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
         from oneshot.records.segmentation_evaluator import is_choice
-        from oneshot.training.speed import choose_speed
+        from oneshot.training.speed import evaluation_speed
         from stages.rendered import read_sets_manifest
 
-        size, speed = params.scale.recheck, choose_speed(params.device, "plain")
+        size, speed = params.scale.recheck, evaluation_speed(params.device)
         loaded = {one.name: load_recorded(one) for one in runs}
         for level in CLUTTER_LEVELS:
             of_level = [one for one in runs if level in one.segmentation.levels]
@@ -94,12 +94,12 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
     # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
     from oneshot.classify.protocols import draw_once
     from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
-    from oneshot.training.speed import choose_speed
+    from oneshot.training.speed import evaluation_speed
     from stages.images import read_outside, read_protocols
 
     protocols = draw_once(read_protocols(params))
     outside, _ = read_outside(protocols)
-    speed = choose_speed(params.device, "plain")
+    speed = evaluation_speed(params.device)
     networks: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     for one in runs:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from oneshot.classify.hausdorff_kernels import hausdorff_distances
 
+EXACT_IN_FLOAT32 = 2**24  # the largest whole number up to which all are
+
 
 class NearestNeighbour:
     """The support image with the most similar pixels: by cosine, or by Euclidean distance.
@@ -32,12 +34,16 @@ class NearestNeighbour:
     def compare(
         self, queries: UInt8[Tensor, "q h w"], supports: UInt8[Tensor, "s h w"]
     ) -> Float[Tensor, "q s"]:
-        # float64 holds the sums exactly, so that ties are ties on every machine.
-        a, b = queries.flatten(1).double(), supports.flatten(1).double()
-        squares_a, squares_b = a.square().sum(1), b.square().sum(1)
+        # The type holds all sums exactly, so that ties are ties on every machine: float32 those of ink and
+        # paper, float64 those of grey values.
+        n_pixels, brightest = supports[0].numel(), max(int(queries.max()), int(supports.max()))
+        dtype = torch.float32 if n_pixels * brightest**2 <= EXACT_IN_FLOAT32 else torch.float64
+        a, b = queries.flatten(1).to(dtype), supports.flatten(1).to(dtype)
+        squares_a, squares_b = (some.square().sum(1).double() for some in (a, b))
+        products = (a @ b.T).double()
         if self.by == "euclidean":
-            return -(squares_a[:, None] + squares_b - 2 * a @ b.T).clamp(min=0).sqrt()
-        return a @ b.T / (squares_a[:, None] * squares_b).sqrt().clamp(min=1)
+            return -(squares_a[:, None] + squares_b - 2 * products).clamp(min=0).sqrt()
+        return products / (squares_a[:, None] * squares_b).sqrt().clamp(min=1)
 
 
 class Hausdorff:

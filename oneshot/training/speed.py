@@ -151,3 +151,13 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
             f"speed is {parts!r} on device {device!r}; cuda_graphs needs a GPU, and compiled beside it."
         )
     return Speed(device, **dict.fromkeys(chosen, True), auto=kind == "cuda" and parts == "auto")
+
+
+def evaluation_speed(device: str) -> Speed:
+    """Choose the settings that stages evaluate with: single precision, on a CPU in the faster order.
+
+    Raises:
+        TrainingError: the device is unknown, or cannot be had here.
+    """
+    speed = choose_speed(device, "plain")
+    return replace(speed, channels_last=speed.device_type == "cpu")

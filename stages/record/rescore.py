@@ -17,7 +17,7 @@ from oneshot.records.results import save_scores, summarise_segmentation
 from oneshot.records.run import RUN, SCORES, WEIGHTS, LaterScores, RecordError, Run, save_index, save_run
 from oneshot.records.segmentation_evaluator import is_choice, score_sets
 from oneshot.segment.nets import NETS
-from oneshot.training.speed import Speed, choose_speed
+from oneshot.training.speed import Speed, evaluation_speed
 from oneshot.training.tensors import load_network
 from stages.command import run as run_stage
 from stages.places import RECORDED
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--allow-dirty", action="store_true", help="a tree that differs from its commit")
     arguments = parser.parse_args(words)
     params = load_params()
-    speed = choose_speed(arguments.device, "plain")
+    speed = evaluation_speed(arguments.device)
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     drawings, _ = find_drawings(arguments.drawings, params.scale, params.seed)
     for name in arguments.name:

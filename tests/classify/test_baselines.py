@@ -52,6 +52,15 @@ def test_a_drawing_without_ink_is_unlike_any() -> None:
     assert scores(NearestNeighbour("cosine", True), images, images)[0, 1] == 0
 
 
+@pytest.mark.parametrize("brightest", [1, 255])
+def test_pixel_distances_are_exact_whatever_the_images_hold(brightest: int) -> None:
+    rng = np.random.default_rng(brightest)
+    images = rng.integers(0, brightest, (6, 105, 105), np.uint8, endpoint=True)
+    numbers = images.reshape(6, -1).astype(np.int64)
+    distances = ((numbers[:, None] - numbers) ** 2).sum(2)
+    assert (scores(NearestNeighbour("euclidean"), images, images) == -np.sqrt(distances)).all()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_pixel_distances_equal_plain_numpy(seed: int) -> None:
     rng = np.random.default_rng(seed)

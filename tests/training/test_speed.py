@@ -19,7 +19,7 @@ from oneshot.segment.nets import siamese_unet
 from oneshot.segment.nets.siamese_unet import SiameseUNet, layer_norm, pixelwise_layer_norm
 from oneshot.segment.recipes import SegmentationRecipe, learning
 from oneshot.training.fit import train_step
-from oneshot.training.speed import Speed, choose_speed
+from oneshot.training.speed import Speed, choose_speed, evaluation_speed
 from oneshot.training.tensors import NetworkInfo, save_network
 from tests.conftest import ROOT
 from tests.fake_scenes import fake_scenes, fake_targets
@@ -273,6 +273,12 @@ def test_automatic_choice_depends_on_the_device(monkeypatch):
     automatic = Speed("cuda", bf16=True, channels_last=True, compiled=True, fused=True, auto=True)
     assert choose_speed() == choose_speed("cuda") == automatic
     assert choose_speed("cuda:1", "compiled,cuda_graphs").parts == ("compiled", "cuda_graphs")
+
+
+def test_stages_evaluate_in_single_precision(monkeypatch):
+    assert evaluation_speed("cpu") == Speed("cpu", channels_last=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert evaluation_speed("auto") == Speed("cuda")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ No network of the paper: it takes for granted that a character has one flat colo
 that MaskNet's discriminator makes, among the scene's colours in place of 144 learned proposals.
 """
 
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from oneshot.segment.groups import CROP_SIZE, N_SHAPE, Framing
 from oneshot.training.initial_weights import fill_he
 
 FIRST_LOG_SCALE = 2.3
+COARSE = 4  # pixels of a crop, each way, that a glance takes together
 
 
 class ConvolutionStep(nn.Sequential):
@@ -68,10 +70,18 @@ def build_encoder(feature_maps: int, n_channels: int) -> GroupEncoder:
     return GroupEncoder(pixels, 4 * f * (CROP_SIZE // 8) ** 2, (64, 256, 128), n_channels)
 
 
+class CoarseMeans(nn.Module):
+    """Means over squares of the crop: an average pool, which on a CPU is slow in channels_last."""
+
+    def forward(self, pixels: Float[Tensor, "n c size size"]) -> Float[Tensor, "n features"]:
+        rows = reduce(torch.add, [pixels[..., k::COARSE, :] for k in range(COARSE)])
+        sums = reduce(torch.add, [rows[..., k::COARSE] for k in range(COARSE)])
+        return (sums / COARSE**2).flatten(1)
+
+
 def build_coarse_encoder(n_channels: int) -> GroupEncoder:
     """Build one of the crop's means over 4 x 4 pixels, which takes a thirtieth of the time."""
-    pixels = nn.Sequential(nn.AvgPool2d(4), nn.Flatten())
-    return GroupEncoder(pixels, n_channels * (CROP_SIZE // 4) ** 2, (16, 128, 32), n_channels)
+    return GroupEncoder(CoarseMeans(), n_channels * (CROP_SIZE // COARSE) ** 2, (16, 128, 32), n_channels)
 
 
 class EncoderPair(nn.Module):

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from oneshot.segment.nets.colour_matcher import ColourMatcher
+from oneshot.segment.nets.colour_matcher import CoarseMeans, ColourMatcher
 
 
 def make_net(seed: int = 0) -> ColourMatcher:
@@ -36,3 +37,9 @@ def test_codes_have_length_one_and_belong_to_their_crop_alone(pair: str, n_code:
 
 def test_the_number_of_parameters_is_known() -> None:
     assert sum(parameter.numel() for parameter in ColourMatcher().parameters()) == 853_734
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_glances_means_are_those_of_an_average_pool(order: torch.memory_format) -> None:
+    shares = (torch.randint(5, (7, 2, 28, 28)) / 4).contiguous(memory_format=order)
+    torch.testing.assert_close(CoarseMeans()(shares), F.avg_pool2d(shares, 4).flatten(1), atol=0, rtol=0)
