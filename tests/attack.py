@@ -25,6 +25,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from tqdm import tqdm
 
 from oneshot.files import write_text
 from tests.conftest import ROOT
@@ -334,11 +335,11 @@ def main() -> None:
         if not arguments.no_limits:
             attacks |= {"too little of it": limit_stages(clones), "started twice": run_twice(clones)}
         for attack, found in attacks.items():
-            for what, verdict in found:
+            for what, verdict in tqdm(found, attack):
                 counts[attack, what, verdict if verdict in FINE else verdict.split()[0]] += 1
                 if verdict not in FINE:
                     bad += 1
-                    print(f"{attack}, {what}: {verdict}", flush=True)
+                    tqdm.write(f"{attack}, {what}: {verdict}")
     names = ("kills", "faults", "mutations", "seed")
     options = "".join(f" --{name} {getattr(arguments, name)}" for name in names)
     lines = ["| attack | in what way | how it ended | times |", "|---|---|---|---:|"]
