@@ -22,7 +22,7 @@ from oneshot.classify.scoring import (
     score_list,
 )
 from oneshot.records.results import Scores
-from oneshot.training.speed import Speed
+from oneshot.training.speed import evaluation_speed
 from oneshot.training.tensors import Precision, load_network
 
 # Of the deciding protocol's answers, and at least one: by so many the number of right ones may differ, up or
@@ -47,7 +47,7 @@ class ProtocolEvaluator:
         self.everything = (*outside, *protocols.lists, VALIDATION, SELECTION, *pairs)
 
     def score_file(self, path: Path, selection: Iterable[str]) -> dict[str, np.ndarray]:
-        scorer = NetworkScorer(load_network(path, NETS)[0], Speed(self.device))
+        scorer = NetworkScorer(load_network(path, NETS)[0], evaluation_speed(self.device))
         return score_everything(scorer, self.protocols, self.outside, self.pairs, selection)
 
     def is_as_good(self, whole: Scores, smaller: Scores) -> bool:
@@ -64,7 +64,7 @@ class ProtocolEvaluator:
     def measure_seconds(self, net: nn.Module) -> float:
         """Estimate from the validation trials, once encoded and once scored."""
         assert isinstance(net, Network)
-        scorer, trials = NetworkScorer(net, Speed(self.device)), self.protocols.validation
+        scorer, trials = NetworkScorer(net, evaluation_speed(self.device)), self.protocols.validation
         images = self.protocols.unpack(trials.needed())
         an_image = measure(lambda: scorer.encode(images)[0].cpu()) / len(images)
         scoring = measure(lambda: score_list(scorer, self.protocols, trials))

@@ -16,7 +16,7 @@ from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.metrics import has_same_class_distractor
 from oneshot.segment.nets import NETS, is_choosing
-from oneshot.training.speed import Speed
+from oneshot.training.speed import evaluation_speed
 from oneshot.training.tensors import Precision, load_network
 
 MOST_LOST_POINTS = 0.05  # of mean IoU, in percentage points, for half precision to be good enough
@@ -79,7 +79,7 @@ class SceneEvaluator:
 
     def measure_seconds(self, net: nn.Module) -> float:
         """Estimate by a batch of every level: some networks look at every character."""
-        speed, n_passes = Speed(self.device), 2 if self.chooses else 1
+        speed, n_passes = evaluation_speed(self.device), 2 if self.chooses else 1
         seconds = 0.0
         with speed.running():
             for level, sets in self.everything.items():
@@ -107,8 +107,8 @@ def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
 
 
 def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: int) -> dict[str, np.ndarray]:
-    """Score every answer in plain float32, as `oneshot.records.results` keeps it."""
-    speed = Speed(device)
+    """Score every answer in single precision, as `oneshot.records.results` keeps it."""
+    speed = evaluation_speed(device)
     scores = {}
     with speed.running():
         for level, sets in test_sets.items():

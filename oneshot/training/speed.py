@@ -154,7 +154,7 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
 
 
 def evaluation_speed(device: str) -> Speed:
-    """Choose the settings that stages evaluate with: single precision, on a CPU in the faster order.
+    """Choose the settings that networks are evaluated with: single precision, on a CPU in the faster order.
 
     Raises:
         TrainingError: the device is unknown, or cannot be had here.
