@@ -1,5 +1,6 @@
 """Files that are whole or absent: written under their final name at once, read whole or refused."""
 
+import errno
 import hashlib
 import io
 import json
@@ -29,6 +30,8 @@ DAMAGE = (
     OSError, EOFError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError,
     MemoryError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+# What the system refuses whatever a file holds: it is no sign of damage.
+REFUSALS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 @contextmanager
@@ -106,6 +109,7 @@ def read_json(path: Path, schema: type[T], advice: str, error: type[OneshotError
 
     Raises:
         ManifestError: the file is missing, damaged, or does not fit; or the `error` that was named.
+        OSError: the system refuses to open it.
     """
     from pydantic import TypeAdapter, ValidationError  # here, since not all that write files read them
 
@@ -132,6 +136,7 @@ def load_arrays(
             refuse_appended(opened)
             return {name: file[name] for name in keys or file.files}
     except DAMAGE as problem:
+        pass_refusal(problem)
         raise error(f"{path} is damaged ({shorten(str(problem))}): {advice}.") from problem
 
 
@@ -151,10 +156,12 @@ def load_safetensors(
     if not path.exists():
         raise error(f"{path} is missing: {advice}.")
     try:
+        path.open("rb").close()  # safe_open does not say what the system refused
         with safe_open(path, framework) as file:
             names = sorted(file.keys())
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, *DAMAGE) as problem:
+        pass_refusal(problem)
         raise error(f"{path} is damaged ({shorten(str(problem))}): {advice}.") from problem
 
 
@@ -165,6 +172,7 @@ def read_whole(path: Path, advice: str, error: type[OneshotError] = ManifestErro
     except FileNotFoundError:
         raise error(f"{path} is missing: {advice}.") from None
     except OSError as problem:
+        pass_refusal(problem)
         raise error(f"{path} is damaged ({problem.strerror}): {advice}.") from None
 
 
@@ -176,6 +184,7 @@ def find_sha256(path: Path, advice: str, error: type[OneshotError] = ManifestErr
     except FileNotFoundError:
         raise error(f"{path} is missing: {advice}.") from None
     except OSError as problem:
+        pass_refusal(problem)
         raise error(f"{path} is damaged ({problem.strerror}): {advice}.") from None
 
 
@@ -189,6 +198,12 @@ def check_sha256(
     """
     if find_sha256(path, advice, error) != sha256:
         raise error(f"{path} is not the file whose SHA-256 {manifest} names: {advice}.")
+
+
+def pass_refusal(problem: BaseException) -> None:
+    """Raise an error again that comes from the system and not from the bytes of a file."""
+    if isinstance(problem, OSError) and problem.errno in REFUSALS:
+        raise problem
 
 
 def shorten(problem: str) -> str:

@@ -172,7 +172,10 @@ def find_weights(task: "Task", name: str) -> Path:
             f"no network {name} is released for {task}: {recorded_folder()} has {there} (the environment "
             "variable ONESHOT_RECORDED names another folder)."
         )
-    weights = load_run(folder).weights
+    run = load_run(folder)
+    if (run.task, run.name) != (task, name):
+        raise WeightsError(f"{folder / RUN} is the record of {run.task}/{run.name}: fetch recorded/ again.")
+    weights = run.weights
     sha256 = weights.sha256 if weights else "unknown"
     if not (folder / WEIGHTS).exists():
         raise WeightsError(

@@ -14,6 +14,7 @@ from types import FrameType
 from filelock import FileLock, Timeout
 
 from oneshot.errors import OneshotError
+from oneshot.files import shorten
 
 # timeout(1) sends its signal to the command and at once again to the command's process group.
 ONE_SIGNAL_SECONDS = 1.0
@@ -39,6 +40,12 @@ def run(main: Callable[[], None]) -> None:
         _stop(describe_refusal(error), 1)
     except MemoryError as error:
         _stop(f"not enough memory: {str(error) or 'free some'}", 1)
+    except RuntimeError as error:
+        from oneshot.training.memory import is_full
+
+        if not is_full(error):
+            raise
+        _stop(f"not enough memory: {shorten(str(error))}", 1)
     except KeyboardInterrupt:
         _stop("interrupted: run the same command again to go on", 130)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oneshot.files import save_arrays, write_json
+from oneshot.files import save_arrays
 from oneshot.intervals import Figure
+from oneshot.manifests import write_sealed
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
 from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, find_split
 from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
@@ -54,7 +55,7 @@ def evaluate_segmentation(params: Params) -> None:
     ink: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     for level in CLUTTER_LEVELS:
-        sets, statistics = read_test_sets(level, size)
+        sets, statistics = read_test_sets(level, size, params.scale_name)
         scores: dict[str, np.ndarray] = {}
         for split, scenes in sets.items():
             scores[f"{level}/{split}/iou"] = iou_of_all_ink(scenes[: size.n_scenes])
@@ -66,7 +67,7 @@ def evaluate_segmentation(params: Params) -> None:
                 networks[name]["figures"] |= to_json(summarise_segmentation(found))
                 arrays |= keep_predictions(name, found, shown)
     metrics = {"scale": params.scale_name, "networks": networks, "all_ink": {"figures": ink}}
-    write_json(METRICS / f"{SEGMENTATION}.json", metrics)
+    write_sealed(METRICS / f"{SEGMENTATION}.json", metrics)
     save_arrays(PREDICTIONS / f"{SEGMENTATION}.npz", **arrays)
 
 
@@ -104,7 +105,7 @@ def evaluate_classification(params: Params) -> None:
         "networks": networks,
         "baselines": baselines,
     }
-    write_json(METRICS / f"{CLASSIFICATION}.json", metrics)
+    write_sealed(METRICS / f"{CLASSIFICATION}.json", metrics)
     save_arrays(PREDICTIONS / f"{CLASSIFICATION}.npz", **arrays)
 
 
@@ -165,7 +166,9 @@ def list_levels(network: str) -> tuple[int, ...]:
     return tuple(level for level in CLUTTER_LEVELS if str(level) == end) or CLUTTER_LEVELS
 
 
-def read_test_sets(clutter_level: int, size: Evaluate) -> "tuple[dict[str, Scenes], PixelStatistics]":
+def read_test_sets(
+    clutter_level: int, size: Evaluate, scale: str
+) -> "tuple[dict[str, Scenes], PixelStatistics]":
     """Read the first scenes of every test set, and what normalises them, however few are to be evaluated.
 
     Of covered targets all that there are at most, with the masks that `keep_visible` gives.
@@ -178,7 +181,7 @@ def read_test_sets(clutter_level: int, size: Evaluate) -> "tuple[dict[str, Scene
     from stages.rendered import read_rendered, read_sets_manifest
 
     n_scenes = max(size.n_scenes, size.n_masknet_scenes)
-    rendered = read_sets_manifest(clutter_level)
+    rendered = read_sets_manifest(clutter_level, scale)
     n_known = min(STATISTICS_SCENES, rendered["test-train"].n_scenes)
     known = read_rendered(rendered, clutter_level, "test-train", max(n_scenes, n_known))
     sets = {

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.files import find_sha256, write_json
+from oneshot.files import find_sha256
+from oneshot.manifests import write_sealed
 from oneshot.omniglot.drawings import Drawings, read_archives, save_drawings
 from oneshot.params import load_params
 from oneshot.published import read_facts
@@ -29,7 +30,7 @@ def main() -> None:
     manifest = describe_drawings(drawings)
     save_drawings(DRAWINGS, drawings)
     manifest["file_sha256"] = find_sha256(DRAWINGS, "run the stage prepare again")
-    write_json(DRAWINGS_MANIFEST, manifest, indent=2)
+    write_sealed(DRAWINGS_MANIFEST, manifest)
 
 
 def describe_drawings(drawings: Drawings) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
-from oneshot.files import find_sha256, write_json, write_text
+from oneshot.files import find_sha256, write_text
+from oneshot.manifests import write_sealed
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.omniglot.image_folder import read_image_folder
 from oneshot.omniglot.own_images import save_own_images, split_own_images
@@ -29,7 +30,7 @@ def main() -> None:
         "file_sha256": file_sha256,
         "protocols": protocols.describe(),
     }
-    write_json(CLASSES_MANIFEST, manifest)
+    write_sealed(CLASSES_MANIFEST, manifest)
 
 
 def prepare_drawings(params: Params) -> tuple[Protocols, dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from oneshot.files import save_arrays, write_json
-from oneshot.manifests import SetEntry
+from oneshot.files import save_arrays
+from oneshot.manifests import SetEntry, write_sealed
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.recheck import compare_answers, compare_scenes
@@ -35,7 +35,7 @@ def main(task: Task) -> None:
     if not runs:
         print(f"no run of {task} is recorded yet")
     networks = recheck[task](params, runs)
-    write_json(METRICS / f"rechecked-{task}.json", {"scale": params.scale_name, "networks": networks})
+    write_sealed(METRICS / f"rechecked-{task}.json", {"scale": params.scale_name, "networks": networks})
 
 
 def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def recheck_segmentation(params: Params, runs: list[Run]) -> dict[str, Any]:
             of_level = [one for one in runs if level in one.segmentation.levels]
             if not of_level:
                 continue
-            sets, statistics = read_test_sets(level, size)
-            rendered = read_sets_manifest(level)
+            sets, statistics = read_test_sets(level, size, params.scale_name)
+            rendered = read_sets_manifest(level, params.scale_name)
             for one in of_level:
                 net, recorded = loaded[one.name]
                 scores, shown = score_level(net, level, sets, statistics, size=size, speed=speed)

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from oneshot.clutter.parts import Part, PartRecord, complete_parts, list_parts, summarise_set
 from oneshot.clutter.scenes import lay_out
-from oneshot.files import write_json
+from oneshot.manifests import write_sealed
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import load_params
 from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS
@@ -50,7 +50,7 @@ def main() -> None:
                     "drawings_sha256": drawings_sha256,
                     "sets": sets,
                 }
-                write_json(MANIFESTS / f"scenes-{level}.json", manifest)
+                write_sealed(MANIFESTS / f"scenes-{level}.json", manifest)
     print(
         f"{len(parts)} parts whole ({n_kept} kept), checked against {', '.join(sorted(checked_against))}",
         file=sys.stderr,

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.errors import DrawingsError
-from oneshot.files import check_sha256, read_json
-from oneshot.manifests import ClassesManifest, DrawingsManifest, read_about
+from oneshot.files import check_sha256
+from oneshot.manifests import ClassesManifest, DrawingsManifest, read_about, read_sealed
 from oneshot.params import Params
 from stages.places import DRAWINGS, MANIFESTS, about_of, weights_of
 
@@ -20,12 +20,12 @@ def is_own(params: Params) -> bool:
 
 def read_drawings_manifest() -> DrawingsManifest:
     """Read what the stage prepare wrote about the drawings."""
-    return read_json(DRAWINGS_MANIFEST, DrawingsManifest, "run the stage prepare again")
+    return read_sealed(DRAWINGS_MANIFEST, DrawingsManifest, "run the stage prepare again")
 
 
 def read_classes_manifest() -> ClassesManifest:
     """Read what the stage prepare_classes wrote about images and protocols."""
-    return read_json(CLASSES_MANIFEST, ClassesManifest, "run the stage prepare_classes again")
+    return read_sealed(CLASSES_MANIFEST, ClassesManifest, "run the stage prepare_classes again")
 
 
 def check_drawings() -> Path:

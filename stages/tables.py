@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oneshot.files import load_arrays, read_json, write_json, write_text
-from oneshot.params import CLASSIFICATION, SEGMENTATION, Section, load_params
+from oneshot.errors import ManifestError
+from oneshot.files import load_arrays, write_json, write_text
+from oneshot.manifests import SEAL, read_sealed
+from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
 from oneshot.records.run import OWN_ANSWER, Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
@@ -26,7 +28,7 @@ from oneshot.report.figures import (
     save_figure,
 )
 from oneshot.report.headlines import head_classification, head_segmentation, rank_networks
-from oneshot.report.metrics import ClassificationMetrics, RecheckedMetrics, SegmentationMetrics
+from oneshot.report.metrics import ClassificationMetrics, OfScale, RecheckedMetrics, SegmentationMetrics
 from oneshot.report.page import replace_block, write_results
 from oneshot.report.published_rows import COLOUR_MATCHER, NET_TITLES
 from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
@@ -41,7 +43,7 @@ PAGE = Path("docs/results.md")
 SUMMARY = METRICS / "summary"
 EXAMPLES_A_LEVEL = 2
 GROUP_ARRAYS = ("scene", "target", "crops", "scores", "is_target")
-METRICS_FORMS: dict[Task, type[Section]] = {
+METRICS_FORMS: dict[Task, type[OfScale]] = {
     "segmentation": SegmentationMetrics, "classification": ClassificationMetrics,
 }  # fmt: skip
 EVALUATE_AGAIN = "run the stages evaluate and recheck again"
@@ -55,8 +57,8 @@ def main() -> None:
     recorded: dict[str, list[Run]] = {}
     runs = []
     for task, facts in FACT_FILES.items():
-        metrics[task] = read_metrics(task, METRICS_FORMS[task])
-        rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics)
+        metrics[task] = read_metrics(task, METRICS_FORMS[task], params.scale_name)
+        rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics, params.scale_name)
         of_task = read_runs(RECORDED, task)
         rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
         recorded[task] = of_task
@@ -82,12 +84,20 @@ def main() -> None:
     readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]))
     write_text(README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION])))
     write_summary(rows)
-    draw(rows, shown)
+    draw(rows, shown, params.scale_name)
 
 
-def read_metrics(name: str, form: type[Section]) -> dict[str, Any]:
-    """Read what the stages evaluate and recheck wrote."""
-    return read_json(METRICS / f"{name}.json", form, EVALUATE_AGAIN).model_dump()
+def read_metrics(name: str, form: type[OfScale], scale: str) -> dict[str, Any]:
+    """Read what the stages evaluate and recheck wrote at a scale.
+
+    Raises:
+        ManifestError: it is missing, damaged, was changed, or is of another scale.
+    """
+    path = METRICS / f"{name}.json"
+    metrics = read_sealed(path, form, EVALUATE_AGAIN)
+    if metrics.scale != scale:
+        raise ManifestError(f"{path} is of scale {metrics.scale}, not of {scale}: {EVALUATE_AGAIN}.")
+    return metrics.model_dump(exclude={SEAL})
 
 
 def read_predictions(name: str, keys: list[str] | None = None) -> dict[str, np.ndarray]:
@@ -120,9 +130,9 @@ def to_csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]]) -> None:
+def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]], scale: str) -> None:
     """Draw all pictures into figures/."""
-    examples = {level: read_examples(level, shown[level]) for level in CLUTTER_LEVELS}
+    examples = {level: read_examples(level, shown[level], scale) for level in CLUTTER_LEVELS}
     save_figure(draw_task([examples[level][0] for level in (4, 16, 64, 256)]), FIGURES / "task.png")
     pictures = [example for of_level in examples.values() for example in of_level]
     save_figure(draw_predictions(pictures, EXAMPLES_A_LEVEL), FIGURES / "predictions.png")
@@ -133,11 +143,11 @@ def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]]) -> N
     save_figure(draw_mistakes(read_mistakes(rows[CLASSIFICATION])), FIGURES / "mistakes.png")
 
 
-def read_examples(clutter_level: int, shown: Mapping[str, Shown]) -> list[Example]:
+def read_examples(clutter_level: int, shown: Mapping[str, Shown], scale: str) -> list[Example]:
     """Read the first scenes of a level with the answers of the chosen networks."""
     from stages.rendered import read_rendered, read_sets_manifest  # loads numba, which takes a second
 
-    rendered = read_sets_manifest(clutter_level)
+    rendered = read_sets_manifest(clutter_level, scale)
     scenes = read_rendered(rendered, clutter_level, SHOWN_SPLIT, EXAMPLES_A_LEVEL)
     answers: list[dict[str, Answer]] = [{} for _ in range(len(scenes))]
     for title, one in shown.items():

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.errors import TrainingError
-from oneshot.files import write_json, write_text
-from oneshot.manifests import seal
+from oneshot.files import write_text
+from oneshot.manifests import write_sealed
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from stages.command import alone_in, run, stopping_on_signals
 from stages.fingerprint import fingerprint
@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(f"{name} splits images by their drawers: it is not trained on own images")
     else:
         about, trainings = train_to_the_end(params, task, name)
-    write_json(about_of(task, name), seal(about))
+    write_sealed(about_of(task, name), about)
     write_curve(folder / "curve.csv", trainings)
 
 
@@ -70,30 +70,30 @@ def train_to_the_end(params: Params, task: str, name: str) -> tuple[dict[str, An
     weights_before = {name: file_sha256(path) for name, path in start.items() if path.is_file()}
     resolved = plan.identity | {"speed": repr(speed)} | weights_before
     run_folder = RUNS / f"train-{name}" / fingerprint(task, resolved)
-    with (
-        alone_in(run_folder),
-        stopping_on_signals() as stop,
-        tqdm(total=plan.n_planned, desc=f"{name}, {plan.recipe}", unit="seen", smoothing=0.05) as bar,
-    ):
-        seen: dict[str, int] = {}
+    with alone_in(run_folder):
+        with (
+            stopping_on_signals() as stop,
+            tqdm(total=plan.n_planned, desc=f"{name}, {plan.recipe}", unit="seen", smoothing=0.05) as bar,
+        ):
+            seen: dict[str, int] = {}
 
-        def show(training: str, point: Any) -> None:
-            seen[training] = point.n_seen
-            bar.set_postfix(training=training, loss=f"{point.loss:.4f}", refresh=False)
-            bar.update(sum(seen.values()) - bar.n)
+            def show(training: str, point: Any) -> None:
+                seen[training] = point.n_seen
+                bar.set_postfix(training=training, loss=f"{point.loss:.4f}", refresh=False)
+                bar.update(sum(seen.values()) - bar.n)
 
-        trained = find_task(task).train(
-            plan, data, folder=run_folder, on_log=show, stop=stop, speed=speed, **start
-        )
-    if not trained.complete:
-        last = trained.trainings[-1]
-        raise TrainingError(
-            f"training {name} was interrupted at step {last.n_steps:,} of {last.n_steps_planned:,} "
-            f"({last.name}), which is saved: run the same command again to go on."
-        )
-    weights = weights_of(task, name)
-    save_network(weights, trained.net, trained.info)
-    shutil.rmtree(run_folder)
+            trained = find_task(task).train(
+                plan, data, folder=run_folder, on_log=show, stop=stop, speed=speed, **start
+            )
+        if not trained.complete:
+            last = trained.trainings[-1]
+            raise TrainingError(
+                f"training {name} was interrupted at step {last.n_steps:,} of {last.n_steps_planned:,} "
+                f"({last.name}), which is saved: run the same command again to go on."
+            )
+        weights = weights_of(task, name)
+        save_network(weights, trained.net, trained.info)
+        shutil.rmtree(run_folder)
     seconds = sum(training.seconds for training in trained.trainings)
     write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device)
     about = {"trained": True} | describe_trained(plan, trained) | {"weights_sha256": file_sha256(weights)}

@@ -33,6 +33,7 @@ from tests.test_pipeline import PARAMS, STAGES, list_paths
 
 PAGE = ROOT / "docs/attack.md"
 LIMIT = 600  # seconds for a stage, after which it hangs
+LONGEST = 600  # characters of one sentence
 TIMES = {"seconds", "seconds_waiting", "training", "waiting", "evaluation", "total", "date"}
 REFUSED, SAME, WENT_ON, ACCEPTED = "one sentence", "same result", "went on, same result", "accepted"
 FINE = (REFUSED, SAME, WENT_ON, ACCEPTED)
@@ -104,11 +105,15 @@ class Ended:
     @property
     def verdict(self) -> str | None:
         """What this alone says; None: it succeeded, so that its outputs decide."""
+        last = "".join(self.errors.strip().splitlines()[-1:])
         if "Traceback (most recent call last)" in self.errors:
-            return f"TRACEBACK {self.errors.strip().splitlines()[-1]}"
+            return f"TRACEBACK {last}"
         if self.status == 0:
             return None
-        return REFUSED if self.errors.count("error: ") == 1 else f"SILENT {self.status} {self.errors[-200:]}"
+        said = [line for line in self.errors.splitlines() if line.startswith("error: ")]
+        if self.status == 1 and said == [last] and len(last) <= LONGEST:
+            return REFUSED
+        return f"SILENT {self.status} {self.errors[-200:]}"
 
 
 def finish(process: subprocess.Popen[str]) -> Ended:
@@ -129,7 +134,11 @@ def remove(path: Path) -> None:
 
 
 def judge(ended: Ended, clones: Clones, stage: str, good: str = SAME) -> str:
-    """Say how it held: by how it ended, and by what differs from the whole outputs, times apart."""
+    """Say how it held: by what is left, how it ended, and what differs in its outputs, times apart."""
+    parts = [path.relative_to(clones.attacked) for path in clones.attacked.rglob("*.partial")]
+    left = [path.as_posix() for path in parts if path.parts[0] != "runs"]
+    if left:
+        return f"LEFT {left}"
     if ended.verdict:
         return ended.verdict
     for path in outputs(stage):
@@ -139,9 +148,7 @@ def judge(ended: Ended, clones: Clones, stage: str, good: str = SAME) -> str:
         for name, file in there.items():
             if content(file) != content(here[name]):
                 return f"DIFFERENT {path}/{name}"
-    parts = [path.relative_to(clones.attacked) for path in clones.attacked.rglob("*.partial")]
-    left = [path.as_posix() for path in parts if path.parts[0] != "runs"]
-    return f"LEFT {left}" if left else good
+    return good
 
 
 def files_of(path: Path) -> dict[str, Path]:

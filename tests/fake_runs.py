@@ -10,7 +10,7 @@ from torch import nn
 from oneshot.classify.nets.koch import Koch
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.results import SUMMARISE, save_scores
-from oneshot.records.run import CURVE, SCORES, TEST_SPLITS, WEIGHTS, Run, save_run
+from oneshot.records.run import CURVE, SCORES, TEST_SPLITS, WEIGHTS, Run, save_index, save_run
 from oneshot.training.tensors import NetworkInfo, file_sha256, save_network
 
 SHA256 = "0" * 64
@@ -127,4 +127,5 @@ def put_run(
     weights = run.weights.model_copy(update={"sha256": file_sha256(folder / WEIGHTS)})
     run = run.model_copy(update={"weights": weights})
     save_run(folder, run)
+    save_index(recorded)
     return run

@@ -53,15 +53,19 @@ def make_json(place: str, value: Any, read: Callable[[], Any]) -> Made:
     return Path(place), read
 
 
+def make_sealed(place: str, value: Any, read: Callable[[], Any]) -> Made:
+    return make_json(place, seal(value), read)
+
+
 def make_scenes_manifest() -> Made:
     write_manifests("own checksums")
-    return Path("data/manifests/scenes-4.json"), partial(rendered.read_sets_manifest, 4)
+    return Path("data/manifests/scenes-4.json"), partial(rendered.read_sets_manifest, 4, "tiny")
 
 
 def make_about() -> Made:
     path = Path("models/segmentation/a/about.json")
     about = {"task": "segmentation", "name": "a", "scale": "smoke", "trained": False}
-    return make_json(str(path), seal(about), partial(read_about, path, "segmentation", "a", "smoke"))
+    return make_sealed(str(path), about, partial(read_about, path, "segmentation", "a", "smoke"))
 
 
 def make_run() -> Made:
@@ -110,14 +114,16 @@ def make_checkpoint() -> Made:
 
 
 def make_metrics(name: str, value: Any, form: Any) -> Made:
-    return make_json(f"metrics/{name}.json", value, partial(tables.read_metrics, name, form))
+    return make_sealed(
+        f"metrics/{name}.json", value, partial(tables.read_metrics, name, form, value["scale"])
+    )
 
 
 JSON_FILES: dict[str, Callable[[], Made]] = {
-    "a manifest of classes": lambda: make_json(
+    "a manifest of classes": lambda: make_sealed(
         "data/manifests/classes.json", CLASSES, source.read_classes_manifest
     ),
-    "a manifest of drawings": lambda: make_json(
+    "a manifest of drawings": lambda: make_sealed(
         "data/manifests/drawings.json", CLASSES, source.read_drawings_manifest
     ),
     "a manifest of scenes": make_scenes_manifest,

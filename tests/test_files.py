@@ -1,12 +1,18 @@
 """Files that are whole or absent."""
 
+import errno
+import io
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oneshot.files import replacing, write_json
+from oneshot.errors import ManifestError
+from oneshot.files import find_sha256, load_arrays, load_safetensors, read_json, replacing, write_json
 from tests.conftest import ROOT
 
 
@@ -63,3 +69,30 @@ def test_what_a_killed_process_left_half_written_goes_with_the_next_writing(tmp_
     (tmp_path / f"fetching-x.{process.pid}.partial").mkdir()
     write_json(tmp_path / "b.json", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: read_json(path, dict, "delete it"),
+        lambda path: load_arrays(path, "delete it"),
+        lambda path: load_safetensors(path, "numpy", "delete it"),
+        lambda path: find_sha256(path, "delete it"),
+    ],
+)
+def test_a_file_that_the_system_does_not_open_is_not_called_damaged(
+    read: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+    monkeypatch.setattr(io, "open", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        read(path)
+    monkeypatch.undo()
+    path.unlink()
+    with pytest.raises(ManifestError):
+        read(path)

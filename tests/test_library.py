@@ -1,5 +1,6 @@
 """Published scenes and released networks in one call each."""
 
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def test_weights_too_large_for_the_package_are_named_with_their_checksum(recorde
         load_network(run.name)
 
 
-@pytest.mark.parametrize("how", ["of another record", "a bit flipped", "a folder"])
+@pytest.mark.parametrize("how", ["of another record", "with its record", "a bit flipped", "a folder"])
 def test_weights_are_those_of_the_record(how: str, recorded: Path) -> None:
     runs = []
     for seed, name in enumerate(("siamese_unet-32", "siamese_unet-joint")):
@@ -106,11 +107,13 @@ def test_weights_are_those_of_the_record(how: str, recorded: Path) -> None:
     path, other = (recorded / "segmentation" / run.name / WEIGHTS for run in runs)
     if how == "of another record":
         path.write_bytes(other.read_bytes())
+    elif how == "with its record":
+        shutil.copytree(other.parent, path.parent, dirs_exist_ok=True)
     elif how == "a bit flipped":
         flip_bit(path, path.stat().st_size - 2)
     else:
         path.unlink()
         path.mkdir()
-    with refusing(WeightsError, r"weights\.safetensors is .* fetch recorded/ again"):
+    with refusing(WeightsError, r"(weights\.safetensors|run\.json) is .* fetch recorded/ again"):
         load_network(runs[0].name)
     load_network(runs[1].name)

@@ -17,6 +17,7 @@ TEST_SPLITS = ("test-train", "test-one-shot")
 OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work done for it
 # The files in the folder of a run.
 INDEX = "index.json"  # of all records
+LIST_ANEW = "bring it back (git checkout), or if that was on purpose run python -m stages.record.adopt"
 FETCH = "fetch it, or make it by python -m stages.record"
 RUN, CURVE, SCORES, WEIGHTS = "run.json", "curve.csv", "scores.safetensors", "weights.safetensors"
 
@@ -245,20 +246,20 @@ def list_records(recorded: Path) -> dict[str, str]:
 
 
 def check_index(recorded: Path) -> None:
-    """Compare the files of records with the list of them, if there is one.
+    """Compare the files of records with the list of them.
 
     Raises:
         RecordError: one was deleted, changed by hand, or put there by hand.
     """
-    if not (recorded / INDEX).exists():
-        return
-    listed = read_json(recorded / INDEX, RecordIndex, FETCH, RecordError).root
     found = list_records(recorded)
+    if not found and not (recorded / INDEX).exists():
+        return
+    listed = read_json(recorded / INDEX, RecordIndex, LIST_ANEW, RecordError).root
     wrong = sorted(name for name in listed | found if listed.get(name) != found.get(name))
     if wrong:
         raise RecordError(
             f"{', '.join(wrong)} in {recorded} is not what {INDEX} there lists, but was deleted or changed: "
-            "bring it back (git checkout), or if that was on purpose run python -m stages.record.adopt."
+            f"{LIST_ANEW}."
         )
 
 

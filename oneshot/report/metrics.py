@@ -3,7 +3,7 @@
 from typing import Any
 
 from oneshot.intervals import Figure
-from oneshot.manifests import Described
+from oneshot.manifests import Described, Sealed
 from oneshot.params import Section
 
 
@@ -24,18 +24,22 @@ class Baseline(Section):
     figures: dict[str, Figure]
 
 
-class SegmentationMetrics(Section):
-    """Metrics of the stage evaluate for segmentation."""
+class OfScale(Sealed):
+    """Base of metrics, which say at what scale they were computed."""
 
     scale: str
+
+
+class SegmentationMetrics(OfScale):
+    """Metrics of the stage evaluate for segmentation."""
+
     networks: dict[str, EvaluatedNetwork]
     all_ink: Baseline
 
 
-class ClassificationMetrics(Section):
+class ClassificationMetrics(OfScale):
     """Metrics of the stage evaluate for classification."""
 
-    scale: str
     source: str
     protocols: dict[str, Any]
     not_computed: dict[str, str]
@@ -50,8 +54,7 @@ class RecheckedNetwork(Section):
     agreement: dict[str, dict[str, bool | int | float]]
 
 
-class RecheckedMetrics(Section):
+class RecheckedMetrics(OfScale):
     """Metrics of the stage recheck for one task."""
 
-    scale: str
     networks: dict[str, RecheckedNetwork]

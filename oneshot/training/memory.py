@@ -30,7 +30,8 @@ def pin(tensor: Tensor) -> Tensor:
 
 def is_full(error: BaseException) -> bool:
     """Say if an error means that memory ran out, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(one in str(error) for one in said)
 
 
 def fill_up(values: Shaped[np.ndarray, "n *shape"], n: int) -> Shaped[np.ndarray, "n_filled *shape"]:

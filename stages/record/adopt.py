@@ -18,6 +18,7 @@ from oneshot.records.run import (
     WEIGHTS,
     RecordError,
     Run,
+    check_index,
     load_run,
     save_index,
 )
@@ -43,6 +44,7 @@ def adopt(folder: Path, *, replace: bool = False) -> Run:
         RecordError, WeightsError: a file is missing, damaged or of another run, the run is no result to keep,
             or a complete record is in its place already and not to be replaced.
     """
+    check_index(RECORDED)
     run = check_run(folder)
     place = place_of(run.task, run.name)
     if not replace:

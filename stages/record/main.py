@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from oneshot.files import replacing
 from oneshot.params import SEGMENTATION, Params
 from oneshot.published import read_facts
 from oneshot.records.release import release
-from oneshot.records.run import WEIGHTS, RecordError, list_strange_sets
+from oneshot.records.run import WEIGHTS, RecordError, check_index, list_strange_sets
 from oneshot.training.distributed import World, join_world
 from oneshot.training.progress import Trained
 from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import alone_in, stopping_on_signals
+from stages.places import RECORDED
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
@@ -50,29 +51,31 @@ def main(words: Sequence[str] | None = None) -> None:
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     plan = make_plan(arguments, params)
     speed = plan.choose_speed(arguments.device or params.device, arguments.speed or params.speed)
-    with join_world(speed.device) as world:
-        speed = replace(speed, device=world.device)
-        ongoing, drawings_sha256 = begin(arguments, params, plan, speed, world)
-        seconds, deadline = share_out(ongoing)
-        alone = alone_in(ongoing.folder) if world.rank == 0 else nullcontext()
-        with alone, stopping_on_signals() as stopped:
-            ongoing.say(f"training {plan.name}; checkpoints are kept in {ongoing.folder}")
-            trained = ongoing.train(
-                folder=ongoing.folder, seconds=seconds, deadline=deadline, on_log=ongoing.note, stop=stopped,
-                speed=speed, world=world,
-            )  # fmt: skip
-    if world.rank > 0:
-        return
-    save_network(ongoing.files / WEIGHTS, trained.net, trained.info)
-    save_curve(ongoing.files, {report.name: report.curve for report in trained.trainings})
-    if stopped():
-        raise KeyboardInterrupt
-    if len(trained.trainings) < len(ongoing.trainings):
-        ongoing.say(
-            f"the time was up before {ongoing.trainings[-1]} began: call the same command again to go on"
-        )
-        return
-    finish(arguments, ongoing, trained, {"git_revision": revision, "drawings_sha256": drawings_sha256})
+    with ExitStack() as held:
+        with join_world(speed.device) as world:
+            speed = replace(speed, device=world.device)
+            ongoing, drawings_sha256 = begin(arguments, params, plan, speed, world)
+            seconds, deadline = share_out(ongoing)
+            if world.rank == 0:
+                held.enter_context(alone_in(ongoing.folder))
+            with stopping_on_signals() as stopped:
+                ongoing.say(f"training {plan.name}; checkpoints are kept in {ongoing.folder}")
+                trained = ongoing.train(
+                    folder=ongoing.folder, seconds=seconds, deadline=deadline, on_log=ongoing.note,
+                    stop=stopped, speed=speed, world=world,
+                )  # fmt: skip
+        if world.rank > 0:
+            return
+        save_network(ongoing.files / WEIGHTS, trained.net, trained.info)
+        save_curve(ongoing.files, {report.name: report.curve for report in trained.trainings})
+        if stopped():
+            raise KeyboardInterrupt
+        if len(trained.trainings) < len(ongoing.trainings):
+            ongoing.say(
+                f"the time was up before {ongoing.trainings[-1]} began: call the same command again to go on"
+            )
+            return
+        finish(arguments, ongoing, trained, {"git_revision": revision, "drawings_sha256": drawings_sha256})
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -135,6 +138,7 @@ def refuse_before_it_is_late(
         raise RecordError(f"cannot write into {files} ({error.strerror}).") from None
     if arguments.out is not None:
         return
+    check_index(RECORDED)
     if drawings_sha256 != read_facts("omniglot")["drawings"]["sha256"]:
         raise RecordError(
             "these are not Omniglot's drawings; nothing computed on others is kept in recorded/: say where "

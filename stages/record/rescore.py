@@ -14,7 +14,17 @@ from oneshot.params import SEGMENTATION, load_params
 from oneshot.records.check import check_published, load_checked
 from oneshot.records.recheck import compare_scenes
 from oneshot.records.results import save_scores, summarise_segmentation
-from oneshot.records.run import RUN, SCORES, WEIGHTS, LaterScores, RecordError, Run, save_index, save_run
+from oneshot.records.run import (
+    RUN,
+    SCORES,
+    WEIGHTS,
+    LaterScores,
+    RecordError,
+    Run,
+    check_index,
+    save_index,
+    save_run,
+)
 from oneshot.records.segmentation_evaluator import is_choice, score_sets
 from oneshot.segment.nets import NETS
 from oneshot.training.speed import Speed, evaluation_speed
@@ -51,6 +61,7 @@ def rescore(folder: Path, drawings: Drawings, speed: Speed, revision: str) -> li
         RecordError: the scores that it has are others, or it is damaged, or of other scenes; nothing is
             written then.
     """
+    check_index(folder.parent.parent)
     run, recorded = load_checked(folder)
     net, _ = load_network(folder / WEIGHTS, NETS)
     scores = dict(recorded)

@@ -1,5 +1,6 @@
 """Parts of the published sets on disk: kept if right, else rendered again; nothing damaged counts as good."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -137,6 +138,19 @@ WRONG: dict[str, Callable[[Path, Part, dict[str, Pens]], Any]] = {
     "another split": write_part_of(split=find_split("val-train")),
     "no attributes": lambda path, part, pens: write_part(path, render(part, pens), {}),
 }
+
+
+def test_a_part_that_the_system_does_not_open_is_kept(parts, pens, tmp_path, monkeypatch):
+    path = tmp_path / parts[0].name
+    complete_part(tmp_path, parts[0], pens)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(PermissionError):
+        complete_part(tmp_path, parts[0], pens)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("wrong", WRONG)

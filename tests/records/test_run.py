@@ -19,6 +19,7 @@ from oneshot.records.run import (
     save_index,
     save_run,
 )
+from tests.conftest import refusing
 from tests.fake_runs import fake_classification_run, fake_run, fake_training
 
 
@@ -79,9 +80,13 @@ def test_all_runs_of_a_task_are_read_and_one_in_the_wrong_place_is_refused(tmp_p
     runs = [fake_run("masknet-32"), fake_run(), fake_run(recipe="published"), fake_classification_run()]
     for run in runs:
         save_run(tmp_path / run.task / run.name, run)
+    with refusing(RecordError, r"index\.json is missing"):
+        read_runs(tmp_path, "segmentation")
+    save_index(tmp_path)
     assert read_runs(tmp_path, "segmentation") == runs[:3]
     assert read_runs(tmp_path, "classification") == runs[3:]
     save_run(tmp_path / "segmentation/other", fake_run())
+    save_index(tmp_path)
     with pytest.raises(RecordError, match=r"other/run\.json is the record of segmentation/siamese_unet-32-"):
         read_runs(tmp_path, "segmentation")
 
@@ -117,6 +122,7 @@ def test_records_are_those_that_are_listed(how: str, tmp_path: Path) -> None:
 
 def test_a_run_without_figures_is_no_result(tmp_path: Path) -> None:
     save_run(tmp_path / "segmentation/siamese_unet-32-fast", fake_run(figures={}))
+    save_index(tmp_path)
     with pytest.raises(RecordError, match=r"is of an unfinished run: .*python -m stages\.record\.adopt"):
         read_runs(tmp_path, "segmentation")
 

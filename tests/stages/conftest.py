@@ -1,6 +1,5 @@
 """Small checkouts for stages: fake scenes at every level, networks of next to no weights."""
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import yaml
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.clutter.scenes import Scenes
-from oneshot.files import find_sha256, write_json
+from oneshot.files import find_sha256
+from oneshot.manifests import write_sealed
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, SET_SPLITS
 from oneshot.records.run import TEST_SPLITS
@@ -57,10 +57,11 @@ def scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_manifests(checked_against: str) -> None:
+def write_manifests(checked_against: str, scale: str = "tiny") -> None:
+    drawings = {"source": "omniglot", "sha256": "", "file_sha256": ""}
+    write_sealed(Path("data/manifests/drawings.json"), drawings)
     for level in CLUTTER_LEVELS:
         path = Path(f"data/manifests/scenes-{level}.json")
-        path.parent.mkdir(parents=True, exist_ok=True)
         sizes = dict.fromkeys(SET_SPLITS, N_RENDERED) | dict.fromkeys(COVERED_SPLITS, N_COVERED)
         sets = {
             name: {
@@ -69,8 +70,8 @@ def write_manifests(checked_against: str) -> None:
             }
             for name, size in sizes.items()
         }  # fmt: skip
-        about = {"scale": "tiny", "clutter_level": level, "drawings_sha256": ""}
-        path.write_text(json.dumps(about | {"sets": sets}))
+        about = {"scale": scale, "clutter_level": level, "drawings_sha256": ""}
+        write_sealed(path, about | {"sets": sets})
 
 
 def seed_of(clutter_level: int, split: str) -> int:
@@ -83,7 +84,7 @@ def prepare_drawings(folder: Path, drawings: Drawings) -> None:
     path = folder / "data/drawings/drawings.npz"
     save_drawings(path, drawings)
     manifest = prepare.describe_drawings(drawings) | {"file_sha256": find_sha256(path, "")}
-    write_json(folder / "data/manifests/drawings.json", manifest)
+    write_sealed(folder / "data/manifests/drawings.json", manifest)
 
 
 @pytest.fixture

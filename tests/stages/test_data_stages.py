@@ -122,6 +122,11 @@ def test_other_drawings_than_the_published_are_refused(small_omniglot, set_param
         ),
         (OSError(errno.EFBIG, "File too large"), 1, "error: the system refused: File too large\n"),
         (MemoryError("Unable to allocate 9 GiB"), 1, "error: not enough memory: Unable to allocate 9 GiB\n"),
+        (
+            RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+            1,
+            "error: not enough memory: CUBLAS_STATUS_ALLOC_FAILED\n",
+        ),
         (KeyboardInterrupt(), 130, "error: interrupted"),
     ],
 )

@@ -12,8 +12,7 @@ import yaml
 from torch import nn
 
 from oneshot.classify.nets import NETS as CLASSIFIERS
-from oneshot.files import write_json
-from oneshot.manifests import seal
+from oneshot.manifests import write_sealed
 from oneshot.params import Evaluate
 from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS
 from oneshot.segment.batches import pixel_statistics
@@ -39,7 +38,7 @@ def keep_network(task: str, name: str, info: NetworkInfo, net: nn.Module | None,
         known["weights_sha256"] = file_sha256(folder / "weights.safetensors")
         known |= {"net": info.net, "recipe": "fast", "n_parameters": 9, "seed": 5, "n_seen": 800}
         known |= {"n_seen_before": 0} | about
-    write_json(folder / "about.json", seal(known))
+    write_sealed(folder / "about.json", known)
 
 
 def keep_scene_network(name: str, net: nn.Module | None) -> None:
@@ -133,7 +132,7 @@ def test_a_masknet_has_its_answers_on_fewer_scenes(scenes: Path) -> None:
 @pytest.mark.parametrize("n_scenes", [3, N_RENDERED])
 def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> None:
     size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
-    sets, statistics = stage.read_test_sets(4, size)
+    sets, statistics = stage.read_test_sets(4, size, "tiny")
     assert statistics == pixel_statistics(SETS["test-train"])
     assert {len(sets[split]) for split in SETS} == {n_scenes}
 
@@ -141,7 +140,7 @@ def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> Non
 @pytest.mark.parametrize("n_scenes", [6, N_RENDERED])
 def test_targets_that_are_covered_are_judged_by_their_visible_pixels(scenes: Path, n_scenes: int) -> None:
     size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
-    sets, _ = stage.read_test_sets(64, size)
+    sets, _ = stage.read_test_sets(64, size, "tiny")
     for split in COVERED_SPLITS:
         whole = covered_scenes(64, split)[:n_scenes]
         visible = whole.masks & (whole.labels == 32)

@@ -1,10 +1,10 @@
 """A paused run is known by all that its result depends on, and by nothing else."""
 
-import json
 from pathlib import Path
 
 import pytest
 
+from oneshot.manifests import write_sealed
 from stages.fingerprint import CODE, USED, code_sha256, fingerprint, list_sources
 
 
@@ -41,9 +41,8 @@ def test_the_sources_of_this_project_are_found() -> None:
 def test_parameters_and_images_tell_runs_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     manifest = tmp_path / "data/manifests/drawings.json"
-    manifest.parent.mkdir(parents=True)
     found = set()
     for sha256, seed in (("a", 1), ("a", 2), ("b", 1)):
-        manifest.write_text(json.dumps({"source": "omniglot", "sha256": sha256, "file_sha256": ""}))
+        write_sealed(manifest, {"source": "omniglot", "sha256": sha256, "file_sha256": ""})
         found |= {fingerprint("segmentation", {"seed": seed}), fingerprint("segmentation", {"seed": seed})}
     assert len(found) == 3

@@ -12,8 +12,7 @@ import pytest
 
 from oneshot.clutter.parts import read_part, write_part
 from oneshot.errors import OneshotError
-from oneshot.files import write_json
-from oneshot.manifests import seal
+from oneshot.manifests import seal, write_sealed
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import load_params
 from oneshot.segment.nets.siamese_unet import SiameseUNet
@@ -24,7 +23,7 @@ from stages.images import read_protocols
 from stages.places import about_of, weights_of
 from stages.rendered import read_rendered, read_sets_manifest
 from tests.conftest import ROOT, refusing
-from tests.stages.conftest import unet
+from tests.stages.conftest import prepare_drawings, unet
 from tests.stages.test_evaluate import keep_scene_network
 
 TINY = SimpleNamespace(scale_name="tiny", networks_of=lambda task: {"siamese_unet-4": None})
@@ -34,8 +33,7 @@ TINY = SimpleNamespace(scale_name="tiny", networks_of=lambda task: {"siamese_une
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_drawings: Drawings) -> Path:
     """A folder with two parts of three scenes of every set, as the stage render leaves them."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(render, "check_drawings", lambda: Path("drawings.npz"))
-    save_drawings(Path("drawings.npz"), few_drawings)
+    prepare_drawings(tmp_path, few_drawings)
     scale = SimpleNamespace(render=SimpleNamespace(n_jobs=2, job_scenes=3))
     params = SimpleNamespace(scale=scale, scale_name="tiny", render=SimpleNamespace(n_workers=1))
     monkeypatch.setattr(render, "load_params", lambda: params)
@@ -58,11 +56,17 @@ def change_scenes() -> None:
     write_part(part("test-train", 0), scenes[::-1], attributes)
 
 
+def change_by_hand(name: str, word: str) -> None:
+    """Put other words into a manifest, as an editor would."""
+    path = Path(f"data/manifests/{name}.json")
+    path.write_text(path.read_text().replace("own checksums", word))
+
+
 def change_manifest(edit: Callable[[Any], Any]) -> None:
     path = Path("data/manifests/scenes-4.json")
     values = json.loads(path.read_text())
     edit(values)
-    write_json(path, values)
+    write_sealed(path, values)
 
 
 @pytest.mark.parametrize(
@@ -84,15 +88,21 @@ def change_manifest(edit: Callable[[Any], Any]) -> None:
         ),
         (lambda: change_manifest(lambda values: values.update(clutter_level=8)), "of other sets"),
         (lambda: change_manifest(lambda values: values["sets"].pop("val-train")), "of other sets"),
+        (
+            lambda: change_manifest(lambda values: values.update(scale="paper")),
+            "scale paper, not of tiny",
+        ),
+        (lambda: change_manifest(lambda values: values.update(drawings_sha256="0")), "is of other drawings"),
+        (lambda: change_by_hand("scenes-4", "published checksums"), "was changed after it was written"),
     ],
 )
 def test_a_part_is_the_one_that_its_manifest_lists(
     tamper: Callable[[], Any], message: str, project: Path
 ) -> None:
-    assert len(read_rendered(read_sets_manifest(4), 4, "test-train", 6)) == 6
+    assert len(read_rendered(read_sets_manifest(4, "tiny"), 4, "test-train", 6)) == 6
     tamper()
     with refusing(OneshotError, message):
-        read_rendered(read_sets_manifest(4), 4, "test-train", 6)
+        read_rendered(read_sets_manifest(4, "tiny"), 4, "test-train", 6)
 
 
 def change_about(**changes: Any) -> None:
@@ -150,7 +160,7 @@ def test_a_training_starts_from_the_right_weights(
     weights = weights_of("segmentation", "siamese_unet-joint")
     save_network(weights, unet(), NetworkInfo("segmentation", "siamese_unet", {"feature_maps": 2}))
     about = {"task": "segmentation", "name": "siamese_unet-joint", "scale": "smoke", "trained": True}
-    write_json(weights.with_name("about.json"), seal(about | {"weights_sha256": "0"}))
+    write_sealed(weights.with_name("about.json"), about | {"weights_sha256": "0"})
     with refusing(OneshotError, r"weights\.safetensors is not the file whose SHA-256"):
         train.prepare(params, "segmentation", "masknet-joint")
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oneshot.errors import ManifestError
+from oneshot.manifests import write_sealed
 from oneshot.report.page import replace_block
 from stages import tables
-from tests.conftest import ROOT
+from tests.conftest import ROOT, refusing
 from tests.report.fakes import (
     class_run,
     classification,
@@ -23,7 +26,7 @@ from tests.report.fakes import (
     segmentation,
     small_runs,
 )
-from tests.stages.conftest import SETS
+from tests.stages.conftest import SETS, write_manifests
 
 BLOCKS = """# Title
 <!-- segmentation -->
@@ -44,13 +47,14 @@ MISTAKES = {name: np.full((2, 3, 105, 105), n, np.uint8) for n, name in enumerat
 def write_metrics(**metrics: Any) -> None:
     Path("metrics").mkdir(exist_ok=True)
     for name, found in metrics.items():
-        Path(f"metrics/{name.replace('_', '-')}.json").write_text(json.dumps(found))
+        write_sealed(Path(f"metrics/{name.replace('_', '-')}.json"), found)
 
 
 @pytest.fixture
 def checkout(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small checkout after the stages evaluate and recheck."""
     (scenes / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    write_manifests("published checksums", "laptop")
     (scenes / "README.md").write_text(BLOCKS)
     empty: dict[str, Any] = {"scale": "laptop", "networks": {}}
     write_metrics(segmentation=segmentation(), rechecked_segmentation=rechecked_scenes(),
@@ -107,7 +111,7 @@ def test_the_stage_writes_tables_pages_pictures_and_the_summary(checkout: Path) 
 
 
 def test_a_second_run_writes_the_same_bytes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "draw", lambda rows, shown: None)  # other tests look at the pictures
+    monkeypatch.setattr(tables, "draw", lambda rows, shown, scale: None)  # other tests look at the pictures
     tables.main()
     written = [path for folder in ("tables", "docs") for path in sorted(Path(folder).iterdir())]
     first = [path.read_bytes() for path in written]
@@ -117,12 +121,12 @@ def test_a_second_run_writes_the_same_bytes(checkout: Path, monkeypatch: pytest.
 
 def test_pictures_show_the_chosen_networks_and_the_truth_where_there_is_none(checkout: Path) -> None:
     shown = {"a network": tables.Shown("segmentation", "siamese_unet-joint/32/answer", "somebody")}
-    examples = tables.read_examples(32, shown)
+    examples = tables.read_examples(32, shown, "laptop")
     assert len(examples) == tables.EXAMPLES_A_LEVEL
     answer = examples[1].answers["a network"]
     assert answer.iou == 0.5
     assert np.array_equal(answer.mask, SETS["test-one-shot"].masks[1])
-    assert tables.read_examples(4, {})[0].answers == {}
+    assert tables.read_examples(4, {}, "laptop")[0].answers == {}
 
 
 def test_groups_are_those_of_the_colour_matcher_that_is_shown(checkout: Path) -> None:
@@ -162,8 +166,34 @@ def test_the_committed_pages_are_what_the_metrics_make(
     readme = (ROOT / "README.md").read_text()
     blank = replace_block(replace_block(readme, "segmentation", ""), "classification", "")
     Path("README.md").write_text(blank)
-    monkeypatch.setattr(tables, "draw", lambda rows, shown: None)
+    monkeypatch.setattr(tables, "draw", lambda rows, shown, scale: None)
     monkeypatch.setattr(tables, "write_summary", lambda rows: None)
     tables.main()
     assert Path("README.md").read_text() == readme
     assert Path("docs/results.md").read_text() == (ROOT / "docs/results.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("segmentation", lambda found: found.update(scale="paper"), "is of scale paper, not of laptop"),
+        ("classification", lambda found: found.update(seal="0"), "was changed after it was written"),
+        (
+            "rechecked-segmentation",
+            lambda found: found["networks"].popitem(),
+            "was changed after it was written",
+        ),
+    ],
+)
+def test_metrics_of_another_scale_or_changed_by_hand_are_refused(
+    name: str, change: Callable[[Any], Any], message: str, checkout: Path
+) -> None:
+    path = Path(f"metrics/{name}.json")
+    found = json.loads(path.read_text())
+    change(found)
+    if "scale" in message:
+        write_sealed(path, found)
+    else:
+        path.write_text(json.dumps(found))
+    with refusing(ManifestError, message):
+        tables.main()
