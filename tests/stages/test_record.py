@@ -35,6 +35,7 @@ from oneshot.training import fit
 from oneshot.training.distributed import World
 from oneshot.training.progress import LogPoint
 from oneshot.training.tensors import WeightsError, file_sha256, load_tensors, save_tensors
+from stages.command import BusyError, alone_in
 from stages.images import read_digits, read_outside
 from stages.record import adopt, main, plan
 from stages.record import run as under_way
@@ -255,6 +256,9 @@ def test_a_run_that_was_cut_off_while_evaluating_goes_on_there(
         pass
 
     def be_cut(*_: Any) -> None:
+        (lock,) = Path("runs/record").glob("*/lock")
+        with pytest.raises(BusyError), alone_in(lock.parent):  # another command with the same run
+            pass
         raise PowerCutError
 
     with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from oneshot.manifests import seal
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import apply_overrides, read_values
 from oneshot.segment.nets import NETS
-from oneshot.training.tensors import load_network
+from oneshot.training.tensors import load_network, save_network
 from stages import prepare_classes, train
 from stages.command import BusyError, alone_in
 from tests.conftest import ROOT
@@ -96,7 +96,17 @@ def test_two_processes_do_not_train_in_one_folder(project: Path, monkeypatch: py
     ):
         train.main(["classification", "own"])
     assert not Path("models").exists()
+    refused = []
+
+    def save(*arguments: Any) -> None:
+        with pytest.raises(BusyError), alone_in(Path("runs/train-own/same")):
+            pass
+        refused.append(True)
+        save_network(*arguments)
+
+    monkeypatch.setattr("oneshot.training.tensors.save_network", save)
     train.main(["classification", "own"])
+    assert refused  # until the last file is written
     assert read_about("classification", "own")["trained"]
 
 
