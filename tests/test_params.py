@@ -208,6 +208,9 @@ def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:
         ("scales.tiny.evaluate=1", "scales.tiny is not a known parameter"),
         ("seed.more=1", "seed.more is not a known parameter"),
         ("lr=[1", "'[1' is not readable as YAML"),
+        ("lr=2026-13-45", "'2026-13-45' is not readable as YAML"),
+        ("lr=!!bool maybe", "is not readable as YAML"),
+        ("classification.networks.own.smoke={n_epochs: 1, n_epochs: 2}", "is not readable as YAML"),
     ],
 )
 def test_a_wrong_override_is_one_sentence(override: str, message: str) -> None:
@@ -221,6 +224,11 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda path: None, r"there is no .*params\.yaml .*top level"),
     "broken": (lambda path: path.write_text("scale: [smoke\nseed: 1\n"), UNREADABLE),
     "no text": (lambda path: path.write_bytes(b"\xff\xfe\x00\x80"), UNREADABLE),
+    "no date": (lambda path: path.write_text("lr: 2026-13-45\n"), UNREADABLE + "month must be"),
+    "many digits": (lambda path: path.write_text(f"seed: {'1' * 5000}\n"), UNREADABLE),
+    "no integer": (lambda path: path.write_text("seed: !!int ''\n"), UNREADABLE),
+    "deep": (lambda path: path.write_text("[" * 3000), UNREADABLE),
+    "a key twice": (lambda path: path.write_text("seed: 7\nseed: 7\n"), UNREADABLE + "seed stands twice"),
     "a tag": (lambda path: path.write_text("!!python/object:os.system {}"), UNREADABLE),
     "a list": (lambda path: path.write_text("- 1\n"), r"params\.yaml: the file is \[1\], but "),
     "a folder": (lambda path: path.mkdir(), r"params\.yaml"),
@@ -234,3 +242,9 @@ def test_an_unreadable_file_is_refused_in_one_sentence(tmp_path: Path, case: str
     with pytest.raises(ParameterError, match=message) as caught:
         load_params(tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_merge_keys_and_anchors_may_repeat_keys_of_what_they_merge(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: &a { x: 1 }\nb: &b { <<: *a, x: 2 }\nc: { <<: [*b, *a], y: *b }\n")
+    assert read_values(path) == {"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 2, "y": {"x": 2}}}

@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from oneshot.errors import ParameterError
+from oneshot.files import DAMAGE
 from oneshot.params.classification import SIAMESE, ClassificationParams, EpisodeNumbers
 from oneshot.params.scales import (
     Evaluate,
@@ -34,6 +35,8 @@ from oneshot.params.segmentation import (
     TrainingNumbers,
 )
 
+UNREADABLE = (*DAMAGE, yaml.YAMLError)  # whatever PyYAML may raise about a text
+
 __all__ = [
     "CLASSIFICATION",
     "SEGMENTATION",
@@ -55,6 +58,21 @@ __all__ = [
     "load_params",
     "read_values",
 ]  # fmt: skip
+
+
+class Loader(yaml.SafeLoader):
+    """YAML whose mappings have every key once: PyYAML would keep the last of several values."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read one mapping. Raises ComposerError if a key stands in it twice; merge keys are none."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(None, None, f"{key.value} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
 
 
 class Params(Section):
@@ -123,12 +141,12 @@ def load_params(path: Path = Path("params.yaml"), overrides: Iterable[str] = ())
 def read_values(path: Path = Path("params.yaml")) -> Any:
     """Read what the file holds, unchecked. Raises ParameterError if it is missing or no YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
         raise ParameterError(
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
 
 
@@ -144,8 +162,8 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
         if not equals:
             raise ParameterError(f"-S {override} lacks a value: write it as {place}=VALUE.")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = yaml.load(text, Loader)
+        except UNREADABLE:
             raise ParameterError(f"-S {override}: {text!r} is not readable as YAML.") from None
         section, path = values, place.split(".")
         for number, part in enumerate(path):
