@@ -128,6 +128,8 @@ def test_an_unknown_clutter_level_of_a_phase_is_quoted(levels: list[int], messag
     values = change(place, [{"clutter_levels": levels, "n_scenes": 10}])
     assert_refused(values, f"segmentation.0.clutter_levels{message}")
 
+
+def test_several_problems_are_one_sentence() -> None:
     values = change("seed", -1)
     values["foo"] = 1
     del values["scales"]["smoke"]["evaluate"]["batch_size"]
@@ -135,6 +137,53 @@ def test_an_unknown_clutter_level_of_a_phase_is_quoted(levels: list[int], messag
         values, "seed is -1", "; foo is not a known parameter",
         "scales.smoke.evaluate.batch_size is missing",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("network", "key", "value"),
+    [
+        ("contrastive", "channels", []),
+        ("contrastive", "channels", 7),
+        ("contrastive", "n_code", -1),
+        ("contrastive", "n_code", 0),
+        ("contrastive", "n_code", 10**12),
+        ("contrastive", "n_code", True),
+        ("contrastive", "side", 0),
+        ("contrastive", "side", -3),
+        ("contrastive", "side", 10**6),
+        ("contrastive", "normalised", "maybe"),
+        ("contrastive_koch", "normalised", "maybe"),
+        ("contrastive_koch", "n_code", 0),
+    ],
+)
+def test_a_bad_setting_of_a_network_is_quoted_with_its_place(network: str, key: str, value: Any) -> None:
+    place = f"classification.networks.{network}.settings"
+    assert_refused(change(place, {key: value}), f"{place}.{key} is {value!r}, but ")
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "message"),
+    [
+        ("contrastive", {"channels": [24, -1, 96]}, "settings.channels.1 is -1, but "),
+        ("contrastive", {"channels": [10**7] * 4}, "settings.channels.0 is 10000000, but "),
+        ("contrastive", {"colour": 1}, "settings.colour is not a known parameter"),
+        ("contrastive_koch", {"side": 40}, "settings.side is not a known parameter"),
+        ("contrastive_koch", {"channels": [1, 2, 3]}, "settings.channels.3 is missing"),
+        ("protonet", {"n_filters": 0}, "settings.n_filters is 0, but "),
+    ],
+)
+def test_settings_are_those_of_the_network(network: str, settings: dict[str, Any], message: str) -> None:
+    assert_refused(change(f"classification.networks.{network}.settings", settings), message)
+
+
+def test_settings_are_kept_as_given() -> None:
+    settings = {"channels": [32, 64, 128, 128], "side": 40, "n_code": 256, "normalised": False}
+    values = change("classification.networks.contrastive.settings", settings)
+    values["classification"]["networks"]["contrastive_koch"]["settings"] = {}
+    values["classification"]["networks"]["protonet"] |= {"net": "mine", "settings": {"depth": 3}}
+    networks = check_params(values).classification.networks
+    names = ("contrastive", "contrastive_koch", "protonet")
+    assert [networks[name].settings for name in names] == [settings, {}, {"depth": 3}]
 
 
 def test_an_unknown_scale_is_named_beside_the_known_ones() -> None:

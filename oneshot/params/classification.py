@@ -2,12 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, AnyNetwork, Section
 
 SIAMESE = "siamese"  # of a network's `net`: the siamese network of the scale's size
 PAIR_RECIPES = ("published", "background")
+MOST_CHANNELS = 1024
+MOST_IN_A_CODE = 8192
+DRAWING_SIDE = 105
+OWN: Any = None  # the default of the class of the network
+
+Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
 
 
 class PublishedPairs(Section):
@@ -64,6 +70,34 @@ class EpisodeAmount(Section):
     n_epochs: int = Field(ge=1, le=MOST_EPOCHS)
 
 
+class CosineSettings(Section):
+    """Arguments of a class of oneshot.classify.nets, as all settings; what is left out is not passed on."""
+
+    channels: tuple[Channels, ...] = Field(OWN, min_length=1, max_length=7)
+    side: int = Field(OWN, ge=1, le=DRAWING_SIDE)
+    n_code: int = Field(OWN, ge=1, le=MOST_IN_A_CODE)
+    normalised: bool = Field(OWN)
+
+
+class KochSettings(Section):
+    channels: tuple[Channels, Channels, Channels, Channels] = Field(OWN)
+    n_code: int = Field(OWN, ge=1, le=MOST_IN_A_CODE)
+    normalised: bool = Field(OWN)
+
+
+class ProtoNetSettings(Section):
+    n_filters: Channels = Field(OWN)
+
+
+SETTINGS: dict[str, type[Section]] = {
+    "cosine_net": CosineSettings,
+    "koch": KochSettings,
+    "koch_small": KochSettings,
+    SIAMESE: KochSettings,
+    "protonet": ProtoNetSettings,
+}
+
+
 class PairNetwork(AnyNetwork[PairAmount]):
     """A network for classification that learns from pairs."""
 
@@ -78,6 +112,15 @@ class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
 
     recipe: Literal["own", "protonet", "contrastive"]
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def check_settings(cls, settings: dict[str, Any], info: Any) -> dict[str, Any]:
+        """Check the settings of a network of this project; those of others are checked when it is made."""
+        section = SETTINGS.get(info.data.get("net", ""))
+        if section is None:
+            return settings
+        return section.model_validate(settings).model_dump(mode="json", exclude_unset=True)
 
 
 def kind_of_network(value: Any) -> str:
