@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from oneshot.errors import ParameterError
-from oneshot.files import DAMAGE
 from oneshot.params.classification import SIAMESE, ClassificationParams, EpisodeNumbers
 from oneshot.params.scales import (
+    OTHER_PROTOCOLS,
+    TRIAL_LISTS,
     Evaluate,
     Omniglot,
     OtherImages,
@@ -26,6 +28,7 @@ from oneshot.params.section import (
     SEGMENTATION,
     ScaleName,
     Section,
+    abridge,
     describe_problems,
 )
 from oneshot.params.segmentation import (
@@ -35,7 +38,12 @@ from oneshot.params.segmentation import (
     TrainingNumbers,
 )
 
-UNREADABLE = (*DAMAGE, yaml.YAMLError)  # whatever PyYAML may raise about a text
+SPEED_PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused", "tf32")
+# Whatever PyYAML may raise about a text.
+UNREADABLE = (
+    yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+    RecursionError,
+)  # fmt: skip
 
 __all__ = [
     "CLASSIFICATION",
@@ -106,6 +114,31 @@ class Params(Section):
                     )
         return self
 
+    @field_validator("speed")
+    @classmethod
+    def check_speed(cls, speed: str) -> str:
+        if speed not in ("auto", "plain") and not set(speed.split(",")) <= set(SPEED_PARTS):
+            raise PydanticCustomError(
+                "speed", f"choose auto, plain, or some of {', '.join(SPEED_PARTS)}, joined by commas"
+            )
+        return speed
+
+    @model_validator(mode="after")
+    def check_protocols(self) -> "Params":
+        """Check the names of what is scored: an unknown one would be passed over."""
+        benchmarks = [*TRIAL_LISTS, f"mixed-{self.other_images.n_way}-way-1-shot"]
+        for scale, values in self.scales.items():
+            for place, names, known in (
+                ("classification.hausdorff", values.classification.hausdorff, benchmarks),
+                ("recheck.protocols", values.recheck.protocols, [*benchmarks, *OTHER_PROTOCOLS]),
+            ):
+                for name in names:
+                    if name not in known:
+                        raise ValueError(
+                            f"scales.{scale}.{place} names {name!r}; there are {', '.join(known)}"
+                        )
+        return self
+
     @property
     def scale(self) -> Scale:
         return self.scales[self.scale_name]
@@ -147,7 +180,7 @@ def read_values(path: Path = Path("params.yaml")) -> Any:
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
     except UNREADABLE as error:
-        raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
+        raise ParameterError(f"{path} is not readable as YAML: {abridge(str(error))}") from error
 
 
 def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
@@ -160,11 +193,13 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
     for override in overrides:
         place, equals, text = override.partition("=")
         if not equals:
-            raise ParameterError(f"-S {override} lacks a value: write it as {place}=VALUE.")
+            raise ParameterError(f"-S {abridge(override)} lacks a value: write it as {abridge(place)}=VALUE.")
         try:
             value = yaml.load(text, Loader)
         except UNREADABLE:
-            raise ParameterError(f"-S {override}: {text!r} is not readable as YAML.") from None
+            raise ParameterError(
+                f"-S {abridge(override)}: {abridge(repr(text))} is not readable as YAML."
+            ) from None
         section, path = values, place.split(".")
         for number, part in enumerate(path):
             if number:
@@ -172,9 +207,8 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
             key: Any = int(part) if isinstance(section, list) and part.isdecimal() else part
             known = range(len(section)) if isinstance(section, list) else section
             if not isinstance(section, dict | list) or key not in known:
-                raise ParameterError(
-                    f"-S {override}: {'.'.join(path[: number + 1])} is not a known parameter."
-                )
+                unknown = abridge(".".join(path[: number + 1]))
+                raise ParameterError(f"-S {abridge(override)}: {unknown} is not a known parameter.")
         section[key] = value
     return values
 
