@@ -41,6 +41,7 @@ from oneshot.classify.recipes import (
 )
 from oneshot.classify.scoring import NetworkScorer, encode_packed, score_list
 from oneshot.errors import ParameterError
+from oneshot.files import shorten
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
 from oneshot.training.distributed import World
@@ -167,8 +168,9 @@ def make_net(plan: ClassificationPlan) -> Network:
     """Make the network as its section of params.yaml says. Raises ParameterError if that does not fit it."""
     try:
         return NETS[plan.net](**plan.net_settings)
-    except TypeError as error:
-        raise ParameterError(f"{plan.name}.settings do not fit a {plan.net}: {error}.") from None
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        message = f"{plan.name}.settings do not fit a {plan.net}: {shorten(str(error))}."
+        raise ParameterError(message) from error
 
 
 def build_net(plan: ClassificationPlan, protocols: Protocols) -> Network:

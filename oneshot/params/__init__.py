@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from oneshot.errors import ParameterError
 from oneshot.params.classification import SIAMESE, ClassificationParams, EpisodeNumbers
 from oneshot.params.scales import (
+    OTHER_PROTOCOLS,
+    TRIAL_LISTS,
     Evaluate,
     Omniglot,
     OtherImages,
@@ -25,6 +28,7 @@ from oneshot.params.section import (
     SEGMENTATION,
     ScaleName,
     Section,
+    abridge,
     describe_problems,
 )
 from oneshot.params.segmentation import (
@@ -33,6 +37,13 @@ from oneshot.params.segmentation import (
     SegmentationParams,
     TrainingNumbers,
 )
+
+SPEED_PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused", "tf32")
+# Whatever PyYAML may raise about a text.
+UNREADABLE = (
+    yaml.YAMLError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+    RecursionError,
+)  # fmt: skip
 
 __all__ = [
     "CLASSIFICATION",
@@ -55,6 +66,21 @@ __all__ = [
     "load_params",
     "read_values",
 ]  # fmt: skip
+
+
+class Loader(yaml.SafeLoader):
+    """YAML whose mappings have every key once: PyYAML would keep the last of several values."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read one mapping. Raises ComposerError if a key stands in it twice; merge keys are none."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(None, None, f"{key.value} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
 
 
 class Params(Section):
@@ -86,6 +112,31 @@ class Params(Section):
                         f"segmentation.recipes.{network.recipes} lacks {recipe!r}, by which scale {scale} "
                         f"trains {name}"
                     )
+        return self
+
+    @field_validator("speed")
+    @classmethod
+    def check_speed(cls, speed: str) -> str:
+        if speed not in ("auto", "plain") and not set(speed.split(",")) <= set(SPEED_PARTS):
+            raise PydanticCustomError(
+                "speed", f"choose auto, plain, or some of {', '.join(SPEED_PARTS)}, joined by commas"
+            )
+        return speed
+
+    @model_validator(mode="after")
+    def check_protocols(self) -> "Params":
+        """Check the names of what is scored: an unknown one would be passed over."""
+        benchmarks = [*TRIAL_LISTS, f"mixed-{self.other_images.n_way}-way-1-shot"]
+        for scale, values in self.scales.items():
+            for place, names, known in (
+                ("classification.hausdorff", values.classification.hausdorff, benchmarks),
+                ("recheck.protocols", values.recheck.protocols, [*benchmarks, *OTHER_PROTOCOLS]),
+            ):
+                for name in names:
+                    if name not in known:
+                        raise ValueError(
+                            f"scales.{scale}.{place} names {name!r}; there are {', '.join(known)}"
+                        )
         return self
 
     @property
@@ -123,13 +174,13 @@ def load_params(path: Path = Path("params.yaml"), overrides: Iterable[str] = ())
 def read_values(path: Path = Path("params.yaml")) -> Any:
     """Read what the file holds, unchecked. Raises ParameterError if it is missing or no YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
         raise ParameterError(
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from error
+    except UNREADABLE as error:
+        raise ParameterError(f"{path} is not readable as YAML: {abridge(str(error))}") from error
 
 
 def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
@@ -142,11 +193,13 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
     for override in overrides:
         place, equals, text = override.partition("=")
         if not equals:
-            raise ParameterError(f"-S {override} lacks a value: write it as {place}=VALUE.")
+            raise ParameterError(f"-S {abridge(override)} lacks a value: write it as {abridge(place)}=VALUE.")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ParameterError(f"-S {override}: {text!r} is not readable as YAML.") from None
+            value = yaml.load(text, Loader)
+        except UNREADABLE:
+            raise ParameterError(
+                f"-S {abridge(override)}: {abridge(repr(text))} is not readable as YAML."
+            ) from None
         section, path = values, place.split(".")
         for number, part in enumerate(path):
             if number:
@@ -154,9 +207,8 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
             key: Any = int(part) if isinstance(section, list) and part.isdecimal() else part
             known = range(len(section)) if isinstance(section, list) else section
             if not isinstance(section, dict | list) or key not in known:
-                raise ParameterError(
-                    f"-S {override}: {'.'.join(path[: number + 1])} is not a known parameter."
-                )
+                unknown = abridge(".".join(path[: number + 1]))
+                raise ParameterError(f"-S {abridge(override)}: {unknown} is not a known parameter.")
         section[key] = value
     return values
 

@@ -2,18 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, AnyNetwork, Section
 
 SIAMESE = "siamese"  # of a network's `net`: the siamese network of the scale's size
 PAIR_RECIPES = ("published", "background")
+N_LAYERS = 6  # of the published siamese network
+MOST_CHANNELS = 1024
+MOST_IN_A_CODE = 8192
+DRAWING_SIDE = 105
+LEFT_OUT: Any = None  # the default of the class of the network
+
+Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
 
 
 class PublishedPairs(Section):
     batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
     # One number for each layer, within the ranges that the paper searched in.
-    lrs: tuple[Annotated[float, Field(ge=1e-4, le=1e-1)], ...]
+    lrs: tuple[Annotated[float, Field(ge=1e-4, le=1e-1)], ...] = Field(min_length=1)
     momenta: tuple[Annotated[float, Field(ge=0, le=1)], ...]
     l2s: tuple[Annotated[float, Field(ge=0, le=0.1)], ...]
     patience: int | None = Field(ge=1)
@@ -64,6 +71,34 @@ class EpisodeAmount(Section):
     n_epochs: int = Field(ge=1, le=MOST_EPOCHS)
 
 
+class CosineSettings(Section):
+    """Arguments of a class of oneshot.classify.nets, as all settings; what is left out is not passed on."""
+
+    channels: tuple[Channels, ...] = Field(LEFT_OUT, min_length=1, max_length=7)
+    side: int = Field(LEFT_OUT, ge=1, le=DRAWING_SIDE)
+    n_code: int = Field(LEFT_OUT, ge=1, le=MOST_IN_A_CODE)
+    normalised: bool = Field(LEFT_OUT)
+
+
+class KochSettings(Section):
+    channels: tuple[Channels, Channels, Channels, Channels] = Field(LEFT_OUT)
+    n_code: int = Field(LEFT_OUT, ge=1, le=MOST_IN_A_CODE)
+    normalised: bool = Field(LEFT_OUT)
+
+
+class ProtoNetSettings(Section):
+    n_filters: Channels = Field(LEFT_OUT)
+
+
+SETTINGS: dict[str, type[Section]] = {
+    "cosine_net": CosineSettings,
+    "koch": KochSettings,
+    "koch_small": KochSettings,
+    SIAMESE: KochSettings,
+    "protonet": ProtoNetSettings,
+}
+
+
 class PairNetwork(AnyNetwork[PairAmount]):
     """A network for classification that learns from pairs."""
 
@@ -79,6 +114,15 @@ class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
     recipe: Literal["own", "protonet", "contrastive"]
     settings: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("settings")
+    @classmethod
+    def check_settings(cls, settings: dict[str, Any], info: Any) -> dict[str, Any]:
+        """Check the settings of a network of this project; those of others are checked when it is made."""
+        section = SETTINGS.get(info.data.get("net", ""))
+        if section is None:
+            return settings
+        return section.model_validate(settings).model_dump(mode="json", exclude_unset=True)
+
 
 def kind_of_network(value: Any) -> str:
     return "(pairs)" if isinstance(value, dict) and value.get("recipe") in PAIR_RECIPES else "(episodes)"
@@ -91,5 +135,24 @@ ClassificationNetwork = Annotated[
 
 
 class ClassificationParams(Section):
+    """Recipes, and the networks of this copy of the project: any may be left out, but not all."""
+
     recipes: ClassificationRecipes
-    networks: dict[str, ClassificationNetwork]
+    networks: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_]+$")], ClassificationNetwork] = Field(
+        min_length=1
+    )
+
+    @model_validator(mode="after")
+    def check_layers(self) -> "ClassificationParams":
+        """Check that the published recipe has a number for each layer of the networks that it trains."""
+        published = self.recipes.published
+        networks = self.networks.values()
+        is_used = any((network.net, network.recipe) == (SIAMESE, "published") for network in networks)
+        n_layers = N_LAYERS if is_used else len(published.lrs)
+        for key in ("lrs", "momenta", "l2s"):
+            if len(getattr(published, key)) != n_layers:
+                raise ValueError(
+                    f"recipes.published.{key} has {len(getattr(published, key))} numbers, but the network "
+                    f"{n_layers} layers: one number a layer is needed"
+                )
+        return self

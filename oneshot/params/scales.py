@@ -8,6 +8,20 @@ from pydantic_core import PydanticCustomError
 from oneshot.params.section import MOST_FEATURE_MAPS, MOST_IN_A_BATCH, MOST_IN_A_SET, MOST_SEEN, Section
 
 MOST_WORKERS = 1024
+# Lists of trials by name; own images and synthetic alphabets have one more, by their N-way.
+TRIAL_LISTS = (
+    "all_runs", "mnist", "within-alphabet", "within-alphabet-10000",
+    "mixed-5-way-1-shot", "mixed-5-way-5-shot", "mixed-20-way-1-shot", "mixed-20-way-5-shot",
+    "within-alphabet-5-way-1-shot", "within-alphabet-5-way-5-shot",
+    "within-alphabet-20-way-1-shot", "within-alphabet-20-way-5-shot",
+    "vinyals-5-way-1-shot", "vinyals-5-way-5-shot", "vinyals-20-way-1-shot", "vinyals-20-way-5-shot",
+    "rising-ways", "rising-ways-training",
+)  # fmt: skip
+# What only networks are scored by.
+OTHER_PROTOCOLS = (
+    "validation", "selection", "verification", "verification/best-threshold",
+    "background-verification/validation", "background-verification/test",
+)  # fmt: skip
 
 
 class Omniglot(Section):
@@ -34,6 +48,12 @@ class OtherImages(Section):
     n_way: int = Field(ge=2, le=MOST_IN_A_BATCH)
     n_episodes: int = Field(ge=1, le=MOST_SEEN)
     n_verification_pairs: int = Field(ge=2, le=MOST_SEEN)
+
+    @model_validator(mode="after")
+    def check_shares(self) -> "OtherImages":
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share leave nothing to train on")
+        return self
 
 
 class AlphabetCounts(Section):

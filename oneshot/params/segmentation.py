@@ -1,6 +1,6 @@
 """The sections of params.yaml about segmentation: recipes, and networks with what they are trained on."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,8 @@ from oneshot.params.section import (
 RecipeName = Literal["published", "fast", "own"]
 ClutterLevel = Literal[4, 8, 16, 32, 64, 128, 256]
 JOINT = "joint"  # end of the name of a network for several clutter levels
+WITHOUT_START = "data/manifests/drawings.json"  # what a network needs that starts from no other
+KINDS = ("siamese_unet", "masknet", "colour_matcher")
 
 
 class TrainingNumbers(Section):
@@ -76,10 +78,32 @@ class SegmentationNetwork(AnyNetwork[SegmentationAmount]):
         return name if folder == f"models/{SEGMENTATION}" else None
 
 
+def kind_of(name: str) -> str:
+    """Give the kind with which the name of a net or of recipes begins, or the name where a kind was added."""
+    return next((kind for kind in KINDS if name.startswith(kind)), name)
+
+
 class SegmentationParams(Section):
+    """Recipes, and the networks of this copy of the project: any may be left out that none starts from."""
+
     recipes: dict[str, dict[RecipeName, dict[str, TrainingNumbers]]]
     proposals_share: float = Field(gt=0, lt=1)
-    networks: dict[str, SegmentationNetwork]
+    networks: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?$")], SegmentationNetwork] = (
+        Field(min_length=1)
+    )
+
+    @field_validator("recipes")
+    @classmethod
+    def check_decay(cls, recipes: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a weight decay that the recipe would not use."""
+        for name, by_recipe in recipes.items():
+            for recipe, by_training in by_recipe.items():
+                for training, numbers in by_training.items():
+                    if recipe != "own" and numbers.weight_decay:
+                        raise PydanticCustomError(
+                            "weight_decay", f"{name}.{recipe}.{training} uses no weight_decay"
+                        )
+        return recipes
 
     @model_validator(mode="after")
     def check_networks(self) -> "SegmentationParams":
@@ -87,9 +111,13 @@ class SegmentationParams(Section):
         for name, network in self.networks.items():
             if network.recipes not in self.recipes:
                 raise ValueError(f"networks.{name}.recipes is {network.recipes!r}, which there are not")
+            kinds = {kind_of(network.net), kind_of(network.recipes)}
+            if len(kinds) > 1 and kinds <= set(KINDS):
+                raise ValueError(
+                    f"networks.{name} is a {network.net}, which recipes {network.recipes} do not train"
+                )
             self.check_end(name, network)
-            if network.starts_from is not None and network.starts_from not in self.networks:
-                raise ValueError(f"networks.{name} needs {network.needs!r}, which is none of the networks")
+            self.check_start(name, network)
             for recipe, numbers in self.recipes[network.recipes].items():
                 for scale in ("smoke", "laptop", "paper"):
                     amount = getattr(network, scale)
@@ -100,9 +128,33 @@ class SegmentationParams(Section):
                         )
         return self
 
+    def check_start(self, name: str, network: SegmentationNetwork) -> None:
+        """Check what a network starts from: nothing but drawings, or a network whose weights fit it."""
+        kind = "siamese_unet" if network.net == "masknet" else kind_of(network.recipes)
+        place = f"networks.{name} needs {network.needs!r}"
+        if network.starts_from is None:
+            if network.net == "masknet" or network.needs != WITHOUT_START:
+                others = "" if network.net == "masknet" else f"{WITHOUT_START}, or "
+                raise ValueError(f"{place}; it can need {others}models/{SEGMENTATION}/NAME of a {kind}")
+            return
+        chain = [name]
+        while (start := self.networks[chain[-1]].starts_from) is not None:
+            if start not in self.networks:
+                raise ValueError(f"{place}, which is none of the networks")
+            if start in chain:
+                raise ValueError(f"{place}, which starts from itself")
+            chain.append(start)
+        if kind_of(self.networks[network.starts_from].recipes) != kind:
+            raise ValueError(f"{place}, which is no {kind}")
+
     def check_end(self, name: str, network: SegmentationNetwork) -> None:
-        """Check the level that a network's name ends on, at which alone it is evaluated; -joint: at all."""
-        _, dash, end = name.partition("-")
+        """Check that a network's name is its net, and after - the level at which alone it is evaluated."""
+        start, dash, end = name.partition("-")
+        if start != network.net:
+            raise ValueError(
+                f"networks.{name} is a {network.net}: name it {network.net}, {network.net}-LEVEL "
+                f"or {network.net}-{JOINT}"
+            )
         if not dash or end == JOINT:
             return
         if end not in map(str, get_args(ClutterLevel)):

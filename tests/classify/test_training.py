@@ -111,9 +111,15 @@ def test_what_cannot_be_planned_is_one_sentence(protocols):
         ParameterError, match="there is no network 'mine' for classification; there are pairs"
     ):
         plan_training(load_params(ROOT / "params.yaml"), "mine")
-    misfit = plan("contrastive", "classification.networks.contrastive.settings={colour: 1}")
-    with pytest.raises(ParameterError, match=r"contrastive.settings do not fit a cosine_net: .*'colour'"):
-        build_net(misfit, protocols)
+    misfit = plan("own")
+    with pytest.raises(ParameterError, match=r"own.settings do not fit a tiny: .*'colour'"):
+        build_net(dataclasses.replace(misfit, net_settings={"colour": 1}), protocols)
+    pooled = plan("contrastive", "classification.networks.contrastive.settings.side=7")
+    with pytest.raises(ParameterError, match=r"contrastive.settings do not .*side 7 .* layer has 0 weights"):
+        build_net(pooled, protocols)
+    huge = plan("contrastive", "classification.networks.contrastive.settings={side: 105, channels: [900]}")
+    with pytest.raises(ParameterError, match=r"linear layer has 1905120000 weights"):
+        build_net(huge, protocols)
     of_own = own_protocols(split(make_folder([3] * 20, [""] * 20)), SIZES)
     of_name = plan("background")
     with pytest.raises(ParameterError, match="background needs images by the same drawers"):

@@ -16,6 +16,7 @@ from oneshot.omniglot.drawings import SIDE
 from oneshot.training.initial_weights import fill_he
 
 FIRST_SCALE = 10.0  # of cosines, before training
+MOST_WEIGHTS = 10**8  # of the linear layer
 
 
 class CosineNet(Network):
@@ -31,6 +32,13 @@ class CosineNet(Network):
         self, channels: Sequence[int] = (24, 48, 96, 96), side: int = 32, n_code: int = 192,
         normalised: bool = True,
     ) -> None:  # fmt: skip
+        """Make the layers. Raises ValueError if the linear one would have no weights, or too many."""
+        n_inputs = channels[-1] * (side // 2 ** (len(channels) - 1)) ** 2
+        if not 0 < n_inputs * n_code <= MOST_WEIGHTS:
+            raise ValueError(
+                f"with channels {list(channels)}, side {side} and n_code {n_code} the linear layer has "
+                f"{n_inputs * n_code} weights"
+            )
         super().__init__()
         self.n_code, self.side, self.normalised = n_code, side, normalised
         self.settings: dict[str, Any] = {
@@ -39,7 +47,7 @@ class CosineNet(Network):
         ends = pairwise((1, *channels))
         self.convolutions = nn.ModuleList(nn.Conv2d(*two, 3, padding=1, bias=False) for two in ends)
         self.norms = nn.ModuleList(nn.BatchNorm2d(n) for n in channels)
-        self.code = nn.Linear(channels[-1] * (side // 2 ** (len(channels) - 1)) ** 2, n_code)
+        self.code = nn.Linear(n_inputs, n_code)
         self.log_scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
         for parameter in (*self.convolutions.parameters(), *self.code.parameters()):
             nn.init.constant_(parameter, torch.nan)
