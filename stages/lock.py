@@ -15,7 +15,6 @@ from typing import Any
 import yaml
 
 from oneshot.files import write_text
-from stages.command import run
 
 LOCK = Path("dvc.lock")
 KEPT = Path(".dvc/tmp/dvc.lock.whole")  # where neither Git nor DVC looks
@@ -24,7 +23,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # The loader in C crashes on deep nesting. DVC writes no brackets but in texts and for what is empty.
 MOST_BRACKETS = 1000
 DEEP = re.compile(r"^[-?: ]{200}", re.MULTILINE)
-DAMAGE = (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError)
+UNREADABLE = (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError)
 
 
 def main() -> None:
@@ -79,7 +78,7 @@ def list_declared() -> set[str]:
             for key in stage["foreach"].removeprefix("${").removesuffix("}").split("."):
                 items = items[key]
             declared |= {f"{name}@{key}" for key in items}
-    except DAMAGE:
+    except UNREADABLE:
         return set()
     return declared
 
@@ -91,7 +90,7 @@ def is_whole(text: str) -> bool:
     try:
         lock = yaml.load(text, LOADER)
         return lock["schema"] == SCHEMA and all(is_stage(stage) for stage in lock["stages"].values())
-    except DAMAGE:
+    except UNREADABLE:
         return False
 
 
@@ -119,4 +118,7 @@ def read_text(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    try:
+        main()
+    except OSError as error:  # such as a folder in place of a file
+        sys.exit(f"error: {error.filename or LOCK} cannot be used: {error.strerror}")
