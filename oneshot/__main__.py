@@ -1,8 +1,14 @@
 """Render, write and check scenes from the command line; drawings are prepared on first use."""
 
+import sys
+
+from oneshot.errors import OneshotError, ParameterError, end_on_ctrl_c
+
+if __name__ == "__main__":
+    sys.excepthook = end_on_ctrl_c  # before the imports that take seconds
+
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +18,6 @@ from tqdm import tqdm
 
 from oneshot.clutter.parts import check_set, complete_parts, list_parts
 from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
-from oneshot.errors import OneshotError, ParameterError
 from oneshot.files import replacing
 from oneshot.library import fetch_drawings
 from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, SET_SPLITS

@@ -1,5 +1,18 @@
 """Errors that a user can act on: each ends a command in one sentence, without a traceback."""
 
+import os
+import sys
+from types import TracebackType
+
+
+def end_on_ctrl_c(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End on Ctrl-C in one sentence with status 130, also amid imports: a command's `sys.excepthook`."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    print("error: interrupted: run the same command again to go on", file=sys.stderr, flush=True)
+    os._exit(130)  # Python itself would end by the signal, which a shell takes for no status at all
+
 
 class OneshotError(Exception):
     """Base class of all errors here: the message says what is wrong, where, and what to do."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -191,3 +192,20 @@ def test_the_published_training_job_of_16_characters_is_drawn_as_the_plain_rende
     words = "--characters train --drawers 0:10 --clutter-level 16 --seed 1949012 --scenes 50"
     found = render(tmp_path / "drawings.npz", words)
     assert found == draw_sums(drawings, SceneRecipe(16, "train", (0, 10)), 1949012, 50)
+
+
+@pytest.mark.parametrize("words", ["stages.tables", "oneshot verify"])
+def test_ctrl_c_while_a_command_imports_is_one_sentence(words: str, tmp_path: Path) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", *words.split()], cwd=tmp_path, text=True,
+        env={"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & has it ignored
+    )  # fmt: skip
+    assert command.stderr
+    for line in command.stderr:
+        if line.endswith("| numpy\n"):  # with seconds of imports to come
+            break
+    command.send_signal(signal.SIGINT)
+    said = [line for line in command.communicate()[1].splitlines() if not line.startswith("import time:")]
+    assert said == ["error: interrupted: run the same command again to go on"]
+    assert command.returncode == 130

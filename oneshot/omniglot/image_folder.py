@@ -127,10 +127,7 @@ def distort_image(
 def _find_classes(folder: Path) -> list[tuple[str, Path]]:
     """List the alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
-        raise ImageFolderError(
-            f"{str(folder)!r} is no folder: give one with a sub-folder for each class (in dvc's -S, "
-            "a path with spaces needs quotes of its own)"
-        )
+        raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
     tops = [path for path in _visible(folder) if path.is_dir()]
     if not tops:
         raise ImageFolderError(

@@ -1,5 +1,6 @@
 """From a trained network to the file that is released, and that file's own scores: for both tasks."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,9 @@ def release(net: nn.Module, info: NetworkInfo, path: Path, evaluator: Evaluator)
 
     Where only a file above 45 MiB loses nothing, one of 8 bits is written all the same.
     """
-    # Beside the weights that are there, which stay until it is known what takes their place.
-    beside = path.with_name(path.name + ".released.partial")
+    # Beside the weights that are there, which stay until it is known what takes their place; named so that
+    # oneshot.files.remove_left_over deletes it if this process is killed.
+    beside = path.with_name(f"{path.name}.released.{os.getpid()}.partial")
     try:
         save_network(beside, net, info)
         whole = evaluator.score_file(beside, evaluator.deciding)

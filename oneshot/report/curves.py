@@ -23,16 +23,21 @@ STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
 AXIS_TOP = 107  # of the axis of IoU in %: the best lines have their titles above them
+MOST_NETS = 5  # with a line, besides that of every character marked
 LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 
 
 def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
     """Draw IoU over clutter level, a panel a test set: of every network its published, recorded and own line.
 
-    Of several recorded runs, or networks trained here, one: `choose_source`. Bars are 95 % intervals.
+    Of several recorded runs, or networks trained here, one: `choose_source`. Bars are 95 % intervals. Of many
+    networks those of the best mean IoU: docs/results.md has all.
     """
     points = choose_points(rows)
-    nets = [net for net in dict.fromkeys(points["net"].dropna()) if net not in VARIANTS]
+    own = choose(points, answer=OWN_ANSWER)
+    means = own[~own["net"].isin([*VARIANTS])].astype({"value": float}).groupby("net")["value"].mean()
+    best = means.nlargest(MOST_NETS)
+    nets = [net for net in dict.fromkeys(points["net"].dropna()) if net in best]
     lines: list[tuple[str, Kind, pd.DataFrame]] = []
     for kind in STYLES:
         for net in nets:

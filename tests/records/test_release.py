@@ -1,5 +1,6 @@
 """What is released is what is scored, in the smallest form that costs nothing."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from oneshot import files
 from oneshot.classify.nets import NETS
 from oneshot.classify.protocols import Protocols, draw_once, find_protocols
 from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
@@ -89,6 +91,20 @@ def test_of_a_network_that_chooses_some_scenes_decide_and_chance_is_no_loss(
     moved["4/answer/test-train/iou"] = whole["4/answer/test-train/iou"] + np.float32([0.3, -0.2, 0, 0, 0])
     assert evaluator.is_as_good(whole, moved)
     assert not SCENES.is_as_good(whole, moved)
+
+
+def test_what_a_killed_process_leaves_is_deleted_by_the_next(
+    net: SiameseUNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(evaluator: SceneEvaluator, path: Path, selection: Any) -> None:
+        assert [*tmp_path.iterdir()] == [path]
+        monkeypatch.setattr(files, "is_running", lambda process: process != os.getpid())
+        files.remove_left_over(tmp_path)
+        raise ProcessLookupError(list(tmp_path.iterdir()))
+
+    monkeypatch.setattr(SceneEvaluator, "score_file", die)
+    with pytest.raises(ProcessLookupError, match=r"^\[\]$"):
+        release.release(net, INFO, tmp_path / "net.safetensors", SCENES)
 
 
 def write(net: nn.Module, folder: Path) -> Path:

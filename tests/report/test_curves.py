@@ -57,6 +57,15 @@ def test_networks_have_lines_published_recorded_and_trained_here() -> None:
     assert len(stars) == 2  # of both networks
 
 
+def test_of_many_networks_the_best_have_a_line() -> None:
+    rows = segmentation_rows()
+    like = choose(rows, net="masknet", kind="here", answer="answer")
+    values = {n: dict.fromkeys(("value", "low", "high"), n / 10) for n in range(10)}
+    more = [like.assign(net=f"net {n}", title=f"net {n}", **values[n]) for n in values]
+    figure = draw_iou_over_clutter(pd.concat([rows[rows["net"].isna()], *more]))
+    assert labels(figure) == {"every character marked", *(f"net {n}" for n in range(5, 10))}
+
+
 def test_a_title_stands_above_its_line_where_most_room_is() -> None:
     axis = Figure().subplots()
     lines = {

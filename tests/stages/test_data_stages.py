@@ -3,8 +3,6 @@
 import errno
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +16,6 @@ from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, read_facts
 from stages import download, prepare, render
 from stages.command import run
 from tests.archives import NAMES, assert_same_files
-from tests.conftest import ROOT
 
 SIZES = {"n_alphabets": {"train": 2, "eval": 1, "test": 1}, "n_characters": 2}
 
@@ -140,13 +137,6 @@ def test_a_stage_ends_in_one_sentence(error, status, sentence, capsys):
     out, err = capsys.readouterr()
     assert err.startswith(sentence)
     assert (out, err.count("\n")) == ("", 1)
-
-
-def test_ctrl_c_while_a_stage_imports_is_one_sentence():
-    script = "import stages; raise KeyboardInterrupt"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 130
-    assert done.stderr == "error: interrupted: run the same command again to go on\n"
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), OSError("no number")])

@@ -1,11 +1,13 @@
 """A lock that a killed DVC left half-written is put back; every command that calls DVC looks first."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stages import command, lock
 from tests.conftest import ROOT
@@ -40,6 +42,10 @@ BROKEN = {
     "binary": "\0\1",
     "another form": "schema: '2.0'\nstages: []\n",
     "a stage without cmd": "schema: '2.0'\nstages:\n  a: {}\n",
+    "no date": "schema: 2026-13-45\n",
+    "no number": "schema: !!int ''\n",
+    "deep": "[" * 200_000 + "\n",
+    "deep without brackets": "- " * 200_000 + "\n",
 }
 
 
@@ -69,6 +75,56 @@ def test_a_lock_that_nothing_can_replace_is_one_sentence(tmp_path: Path) -> None
     assert done.returncode == 1
     assert done.stderr.startswith("error: dvc.lock is broken, and neither")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("folder", [lock.LOCK, lock.KEPT])
+def test_a_folder_in_place_of_a_file_is_one_sentence(folder: Path, checkout: Path) -> None:
+    folder.unlink(missing_ok=True)
+    folder.mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.lock"], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == f"error: {folder} cannot be used: Is a directory\n"
+
+
+def copy_pipeline() -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, name)
+    Path("dvc.lock").write_text(WHOLE)
+    lock.main()
+
+
+CUT = WHOLE[: WHOLE.index("\n  evaluate_segmentation:")] + "\n"
+
+
+@pytest.mark.parametrize("less", ["schema: '2.0'\nstages: {}\n", CUT])
+def test_a_lock_that_has_lost_stages_does_not_replace_the_last_whole_one(
+    less: str, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_pipeline()
+    assert capsys.readouterr().err == ""
+    Path("dvc.lock").write_text(less)
+    lock.main()
+    assert lock.KEPT.read_text() == WHOLE
+    assert Path("dvc.lock").read_text() == less
+    assert re.fullmatch(r"dvc\.lock lacks \d+ stages .*: cp \S+whole dvc\.lock\n", capsys.readouterr().err)
+
+
+def test_a_lock_without_a_network_that_was_removed_is_kept(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_pipeline()
+    start = WHOLE.index("  train_classification@protonet:")
+    less = WHOLE[:start] + WHOLE[WHOLE.index("\n  evaluate_segmentation:") + 1 :]
+    Path("dvc.lock").write_text(less)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    del params["classification"]["networks"]["protonet"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    lock.main()
+    assert lock.KEPT.read_text() == less
+    assert capsys.readouterr().err == ""
 
 
 def test_without_a_lock_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
