@@ -5,6 +5,12 @@ import sys
 from types import TracebackType
 
 
+def says_full(error: BaseException) -> bool:
+    """Say if an error of PyTorch or of a GPU's libraries means that memory ran out."""
+    said = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+    return any(one in str(error) for one in said)
+
+
 def end_on_ctrl_c(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """End on Ctrl-C in one sentence with status 130, also amid imports: a command's `sys.excepthook`."""
     if not issubclass(kind, KeyboardInterrupt):

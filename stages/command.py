@@ -13,7 +13,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from oneshot.errors import OneshotError
+from oneshot.errors import OneshotError, says_full
 from oneshot.files import shorten
 
 # timeout(1) sends its signal to the command and at once again to the command's process group.
@@ -41,9 +41,7 @@ def run(main: Callable[[], None]) -> None:
     except MemoryError as error:
         _stop(f"not enough memory: {str(error) or 'free some'}", 1)
     except RuntimeError as error:
-        from oneshot.training.memory import is_full
-
-        if not is_full(error):
+        if not says_full(error):
             raise
         _stop(f"not enough memory: {shorten(str(error))}", 1)
     except KeyboardInterrupt:

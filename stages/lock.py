@@ -23,7 +23,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # The loader in C crashes on deep nesting. DVC writes no brackets but in texts and for what is empty.
 MOST_BRACKETS = 1000
 DEEP = re.compile(r"^[-?: ]{200}", re.MULTILINE)
-UNREADABLE = (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError)
+BROKEN = (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError)
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def list_declared() -> set[str]:
             for key in stage["foreach"].removeprefix("${").removesuffix("}").split("."):
                 items = items[key]
             declared |= {f"{name}@{key}" for key in items}
-    except UNREADABLE:
+    except BROKEN:
         return set()
     return declared
 
@@ -90,7 +90,7 @@ def is_whole(text: str) -> bool:
     try:
         lock = yaml.load(text, LOADER)
         return lock["schema"] == SCHEMA and all(is_stage(stage) for stage in lock["stages"].values())
-    except UNREADABLE:
+    except BROKEN:
         return False
 
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from oneshot.errors import FullMemoryError, OneshotError
+from oneshot.errors import FullMemoryError, OneshotError, says_full
 
 Result = TypeVar("Result")
 
@@ -30,8 +30,7 @@ def pin(tensor: Tensor) -> Tensor:
 
 def is_full(error: BaseException) -> bool:
     """Say if an error means that memory ran out, on a GPU or on the CPU."""
-    said = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(one in str(error) for one in said)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or says_full(error)
 
 
 def fill_up(values: Shaped[np.ndarray, "n *shape"], n: int) -> Shaped[np.ndarray, "n_filled *shape"]:
