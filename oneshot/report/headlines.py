@@ -168,8 +168,8 @@ def choose_first(rows: pd.DataFrame, ranked: Sequence[str]) -> pd.DataFrame:
 
 
 def name_networks(title: str, chosen: Iterable[pd.DataFrame]) -> str:
-    """Say which networks stand in a column."""
-    names = dict.fromkeys(str(row["network"]) for found in chosen for row in found.to_dict("records"))
+    """Say which runs or networks stand in a column."""
+    names = dict.fromkeys(str(name) for found in chosen for name in name_owners(found))
     return f"{title}: {', '.join(f'`{name}`' for name in names)}" if names else ""
 
 

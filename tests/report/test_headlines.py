@@ -89,6 +89,12 @@ def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
+def test_the_caption_names_the_run_of_several_of_one_network() -> None:
+    longer = selected("contrastive", 0.9, 0.75).model_copy(update={"name": "contrastive-long"})
+    text = head_classification(classification_rows(selected("contrastive", 0.5, 0.5), longer))
+    assert "; recorded: `contrastive-long`; ours over" in " ".join(text.split())
+
+
 def test_trials_that_select_choose_the_network_and_never_the_figure_that_is_shown() -> None:
     runs = [selected("own", 0.9, 0.25), selected("contrastive", 0.5, 0.75, None)]
     table = head_classification(classification_rows(*runs)).split("\n\n")[0]
