@@ -90,8 +90,8 @@ def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
 
 
 def test_the_caption_names_the_run_of_several_of_one_network() -> None:
-    longer = selected("contrastive", 0.9, 0.75).model_copy(update={"name": "contrastive-long"})
-    text = head_classification(classification_rows(selected("contrastive", 0.5, 0.5), longer))
+    longer = selected("contrastive", 0.9, 0.75, None).model_copy(update={"name": "contrastive-long"})
+    text = head_classification(classification_rows(selected("contrastive", 0.5, 0.5, None), longer))
     assert "; recorded: `contrastive-long`; ours over" in " ".join(text.split())
 
 
