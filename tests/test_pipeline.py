@@ -20,7 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from oneshot.records.run import INDEX
+from oneshot.records.run import INDEX, save_index
 from tests.archives import flip_bit
 from tests.conftest import ROOT
 from tests.fake_records import release_segmentation
@@ -323,6 +323,7 @@ def test_another_recorded_net_concerns_the_recheck_and_the_tables_alone(reproduc
         status = json.loads(call(reproduced, "dvc status --json"))
     finally:
         shutil.rmtree(folder)
+        save_index(reproduced / "recorded")
     assert set(status) == {"tables", "recheck_segmentation"}
 
 

@@ -16,11 +16,12 @@ from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.classify.protocols import Protocols, find_protocols
 from oneshot.classify.scoring import NetworkScorer, describe_everything, find_pairs, score_everything
 from oneshot.clutter.scenes import keep_visible, split_recipe
+from oneshot.manifests import seal
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Recheck, load_params
 from oneshot.published import COVERED_SPLITS, find_split
 from oneshot.records.results import summarise_segmentation
-from oneshot.records.run import WEIGHTS, RecordError, Run, save_run
+from oneshot.records.run import WEIGHTS, RecordError, Run, save_index, save_run
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import evaluate_answers
 from stages import images, recheck
@@ -145,9 +146,11 @@ def test_weights_and_records_that_do_not_belong_together_end_the_stage(scenes, m
     figures = dict(run.figures)
     key = "4/answer/test-train/iou"
     save_run(folder, run.model_copy(update={"figures": figures | {key: replace(figures[key], value=0.5)}}))
+    save_index(Path("recorded"))
     with pytest.raises(RecordError, match=key):
         run_stage("segmentation")
     save_run(folder, run)
+    save_index(Path("recorded"))
     flip_bit(folder / WEIGHTS, (folder / WEIGHTS).stat().st_size - 1)
     with pytest.raises(RecordError, match="SHA-256"):
         run_stage("segmentation")
@@ -168,7 +171,7 @@ assert not {{'torch', 'numba'}} & set(sys.modules)"""
     assert done.returncode == 0, done.stderr
     assert f"no run of {task} is recorded yet" in done.stdout
     metrics = json.loads((tmp_path / f"metrics/rechecked-{task}.json").read_text())
-    assert metrics == {"scale": "laptop", "networks": {}}
+    assert metrics == seal({"scale": "laptop", "networks": {}})
     assert (tmp_path / "predictions/rechecked.npz").exists() == (task == "segmentation")
 
 

@@ -11,7 +11,7 @@ from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.records.check import load_checked
 from oneshot.records.results import load_scores, save_scores
-from oneshot.records.run import RUN, SCORES, TEST_SPLITS, RecordError, Run, load_run
+from oneshot.records.run import RUN, SCORES, TEST_SPLITS, RecordError, Run, load_run, save_index
 from oneshot.records.segmentation_evaluator import LevelSets, score_sets
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.nets.siamese_unet import SiameseUNet
@@ -43,7 +43,9 @@ def old(synthetic_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def folder(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(stage, "check_published", lambda run, name: None)  # these drawings are synthetic
-    return Path(shutil.copytree(old, tmp_path / old.name))
+    copied = Path(shutil.copytree(old, tmp_path / "segmentation" / old.name))
+    save_index(tmp_path)
+    return copied
 
 
 def test_what_a_record_lacks_is_added_and_what_it_has_stays(
@@ -81,6 +83,7 @@ def test_nothing_is_added_beside_scores_that_are_not_those_of_the_weights(
     figures = fake_run("siamese_unet-4", scores=scores).model_dump()["figures"]
     said = json.loads((folder / RUN).read_text())
     (folder / RUN).write_text(json.dumps(said | {"figures": figures}))
+    save_index(folder.parent.parent)
     with pytest.raises(
         RecordError, match=f"{key} of siamese_unet-4-fast lies .* points from what was recorded"
     ):
