@@ -4,6 +4,15 @@ import os
 import sys
 from types import TracebackType
 
+INTERRUPTED = "interrupted: run the same command again to go on"
+LONGEST = 160  # characters of a value, a place or a problem in a message
+
+
+def shorten(text: str, most: int = LONGEST) -> str:
+    """Bring a text of any length to one line, as a message can show it."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[:most]} ..."
+
 
 def says_full(error: BaseException) -> bool:
     """Say if an error of PyTorch or of a GPU's libraries means that memory ran out."""
@@ -16,7 +25,7 @@ def end_on_ctrl_c(kind: type[BaseException], error: BaseException, trace: Traceb
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    print("error: interrupted: run the same command again to go on", file=sys.stderr, flush=True)
+    print(f"error: {INTERRUPTED}", file=sys.stderr, flush=True)
     os._exit(130)  # Python itself would end by the signal, which a shell takes for no status at all
 
 

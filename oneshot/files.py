@@ -6,7 +6,6 @@ import io
 import json
 import os
 import shutil
-import textwrap
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,14 +16,13 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from oneshot.errors import ManifestError, OneshotError
+from oneshot.errors import ManifestError, OneshotError, shorten
 
 T = TypeVar("T")
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can name
 UNIX = 3
 ZIP_END, LEN_ZIP_END = b"PK\5\6", 22  # the record that ends a zip archive without a comment
-LONGEST_PROBLEM = 160  # characters of a message that say what is wrong with a file
 # Whatever zipfile, NumPy, Zarr or safetensors may raise when the bytes of a file are not what they expect.
 DAMAGE = (
     OSError, EOFError, LookupError, ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError,
@@ -204,8 +202,3 @@ def pass_refusal(problem: BaseException) -> None:
     """Raise an error again that comes from the system and not from the bytes of a file."""
     if isinstance(problem, OSError) and problem.errno in REFUSALS:
         raise problem
-
-
-def shorten(problem: str) -> str:
-    """Bring the description of a problem to one line of moderate length."""
-    return textwrap.shorten(problem, LONGEST_PROBLEM, placeholder=" ...")

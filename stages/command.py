@@ -13,8 +13,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from oneshot.errors import OneshotError, says_full
-from oneshot.files import shorten
+from oneshot.errors import INTERRUPTED, OneshotError, says_full, shorten
 
 # timeout(1) sends its signal to the command and at once again to the command's process group.
 ONE_SIGNAL_SECONDS = 1.0
@@ -45,7 +44,7 @@ def run(main: Callable[[], None]) -> None:
             raise
         _stop(f"not enough memory: {shorten(str(error))}", 1)
     except KeyboardInterrupt:
-        _stop("interrupted: run the same command again to go on", 130)
+        _stop(INTERRUPTED, 130)
 
 
 def describe_refusal(error: OSError) -> str:

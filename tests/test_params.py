@@ -17,10 +17,9 @@ from oneshot.classify.scoring import (
     VERIFICATION,
 )
 from oneshot.errors import ParameterError
-from oneshot.params import SPEED_PARTS, apply_overrides, check_params, load_params, read_values
+from oneshot.params import apply_overrides, check_params, load_params, read_values
 from oneshot.params.scales import OTHER_PROTOCOLS, TRIAL_LISTS
 from oneshot.published import read_facts
-from oneshot.training import speed
 from tests.conftest import ROOT
 
 PARAMS = ROOT / "params.yaml"
@@ -338,7 +337,6 @@ def test_values_that_do_not_fit_each_other_are_named(place: str, value: Any, mes
 
 
 def test_known_names_are_those_there_are() -> None:
-    assert SPEED_PARTS == speed.PARTS
     drawn = {*read_facts("episodes")["benchmarks"]} - {VALIDATION_LIST, SELECTION_LIST}
     assert {*TRIAL_LISTS} == {"all_runs", "mnist"} | drawn
     scored = {VALIDATION, SELECTION, VERIFICATION, BEST_THRESHOLD}

@@ -40,8 +40,7 @@ from oneshot.classify.recipes import (
     Published,
 )
 from oneshot.classify.scoring import NetworkScorer, encode_packed, score_list
-from oneshot.errors import ParameterError
-from oneshot.files import shorten
+from oneshot.errors import ParameterError, shorten
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
 from oneshot.training.distributed import World

@@ -32,8 +32,8 @@ from oneshot.clutter.scenes import (
     render_job,
     split_recipe,
 )
-from oneshot.errors import ChecksumError, PartError
-from oneshot.files import DAMAGE, EARLIEST, read_whole, refuse_appended, replacing, shorten
+from oneshot.errors import ChecksumError, PartError, shorten
+from oneshot.files import DAMAGE, EARLIEST, read_whole, refuse_appended, replacing
 from oneshot.manifests import PartEntry
 from oneshot.published import Split, find_set, find_split, read_facts
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from oneshot.errors import ParameterError
+from oneshot.errors import ParameterError, shorten
 from oneshot.params.classification import SIAMESE, ClassificationParams, EpisodeNumbers
 from oneshot.params.scales import (
     OTHER_PROTOCOLS,
@@ -28,7 +28,6 @@ from oneshot.params.section import (
     SEGMENTATION,
     ScaleName,
     Section,
-    abridge,
     describe_problems,
 )
 from oneshot.params.segmentation import (
@@ -38,6 +37,7 @@ from oneshot.params.segmentation import (
     TrainingNumbers,
 )
 
+# What `oneshot.training.speed` can turn on.
 SPEED_PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused", "tf32")
 # Whatever PyYAML may raise about a text.
 UNREADABLE = (
@@ -180,7 +180,7 @@ def read_values(path: Path = Path("params.yaml")) -> Any:
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
     except UNREADABLE as error:
-        raise ParameterError(f"{path} is not readable as YAML: {abridge(str(error))}") from error
+        raise ParameterError(f"{path} is not readable as YAML: {shorten(str(error))}") from error
 
 
 def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
@@ -193,12 +193,12 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
     for override in overrides:
         place, equals, text = override.partition("=")
         if not equals:
-            raise ParameterError(f"-S {abridge(override)} lacks a value: write it as {abridge(place)}=VALUE.")
+            raise ParameterError(f"-S {shorten(override)} lacks a value: write it as {shorten(place)}=VALUE.")
         try:
             value = yaml.load(text, Loader)
         except UNREADABLE:
             raise ParameterError(
-                f"-S {abridge(override)}: {abridge(repr(text))} is not readable as YAML."
+                f"-S {shorten(override)}: {shorten(repr(text))} is not readable as YAML."
             ) from None
         section, path = values, place.split(".")
         for number, part in enumerate(path):
@@ -207,8 +207,8 @@ def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:
             key: Any = int(part) if isinstance(section, list) and part.isdecimal() else part
             known = range(len(section)) if isinstance(section, list) else section
             if not isinstance(section, dict | list) or key not in known:
-                unknown = abridge(".".join(path[: number + 1]))
-                raise ParameterError(f"-S {abridge(override)}: {unknown} is not a known parameter.")
+                unknown = shorten(".".join(path[: number + 1]))
+                raise ParameterError(f"-S {shorten(override)}: {unknown} is not a known parameter.")
         section[key] = value
     return values
 

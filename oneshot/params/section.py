@@ -5,6 +5,8 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from oneshot.errors import shorten
+
 ScaleName = Literal["smoke", "laptop", "paper"]
 SEGMENTATION = "segmentation"  # the task, and the one training of a network that has one
 CLASSIFICATION = "classification"
@@ -13,7 +15,6 @@ MOST_SEEN = 10**9  # scenes, pairs or episodes in a phase or epoch
 MOST_EPOCHS = 100_000
 MOST_FEATURE_MAPS = 256
 MOST_IN_A_SET = 10_000  # scenes of a test set
-MOST_QUOTED = 160  # characters of a value or place in a message
 MOST_SAID = 800  # characters about one problem
 MOST_PROBLEMS = 10  # in a message
 
@@ -56,7 +57,7 @@ def describe_problems(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         parts = [str(part) for part in problem["loc"]]
-        place = abridge(".".join(part for part in parts if not part.startswith("(") and part != "[key]"))
+        place = shorten(".".join(part for part in parts if not part.startswith("(") and part != "[key]"))
         place = place or "the file"
         if problem["type"] == "extra_forbidden":
             problems.append(f"{place} is not a known parameter")
@@ -64,7 +65,7 @@ def describe_problems(error: ValidationError) -> str:
             problems.append(f"{place} is missing")
         elif problem["type"] == "value_error":
             within = f"{place}." if parts else ""
-            problems.append(abridge(within + problem["msg"].removeprefix("Value error, "), MOST_SAID))
+            problems.append(shorten(within + problem["msg"].removeprefix("Value error, "), MOST_SAID))
         else:
             message = problem["msg"][0].lower() + problem["msg"][1:]
             problems.append(f"{place} is {quote(problem['input'])}, but {message}")
@@ -76,12 +77,6 @@ def describe_problems(error: ValidationError) -> str:
 def quote(value: Any) -> str:
     """Give a value as a message can show it, which may be of any length and depth."""
     try:
-        return abridge(repr(value))
+        return shorten(repr(value))
     except (ValueError, RecursionError):  # more digits, or levels, than Python writes
         return f"too large a {type(value).__name__}"
-
-
-def abridge(text: str, most: int = MOST_QUOTED) -> str:
-    """Bring a text of any length to one line, as a message can show it."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[:most]} ..."

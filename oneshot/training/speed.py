@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from oneshot.errors import TrainingError
+from oneshot.params import SPEED_PARTS
 
-PARTS = ("bf16", "channels_last", "compiled", "cuda_graphs", "fused", "tf32")
 # What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, and
 # compiled code, after minutes of compilation, slower than eager.
 AUTOMATIC_PARTS = {"cpu": ("channels_last", "fused"), "cuda": ("bf16", "channels_last", "compiled", "fused")}
@@ -52,7 +52,7 @@ class Speed:
     @property
     def parts(self) -> tuple[str, ...]:
         """Names of what is on."""
-        return tuple(part for part in PARTS if getattr(self, part))
+        return tuple(part for part in SPEED_PARTS if getattr(self, part))
 
     @property
     def even(self) -> bool:
@@ -141,10 +141,10 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
         raise TrainingError(f"device is {device!r}, but PyTorch finds no GPU here; set it to auto or cpu.")
     chosen = {"auto": AUTOMATIC_PARTS[kind], "plain": ()}.get(parts, tuple(parts.split(",")))
     for part in chosen:
-        if part not in PARTS:
+        if part not in SPEED_PARTS:
             raise TrainingError(
                 f"speed is {parts!r}, but there is no {part!r}; choose auto, plain, or some of "
-                f"{', '.join(PARTS)}, joined by commas."
+                f"{', '.join(SPEED_PARTS)}, joined by commas."
             )
     if "cuda_graphs" in chosen and (kind != "cuda" or "compiled" not in chosen):
         raise TrainingError(

@@ -426,6 +426,17 @@ def test_a_run_is_adopted_its_record_last_and_replaced_only_when_told(
     assert load_run(place).date == "2030-01-01"
 
 
+def test_nothing_is_adopted_beside_records_that_were_changed_by_hand(mine: Path, published: None) -> None:
+    adopt.adopt(mine / "classification")
+    change_run(Path("recorded/classification/own-tiny"), seed=7)
+    for _ in range(2):  # the list stays as it was
+        with pytest.raises(RecordError, match=r"own-tiny/run\.json in recorded .* was deleted or changed"):
+            adopt.adopt(mine / "segmentation")
+    assert not Path("recorded/segmentation").exists()
+    adopt.main([])  # on purpose
+    adopt.adopt(mine / "segmentation")
+
+
 def test_an_incomplete_record_makes_way(mine: Path, published: None) -> None:
     change_training(mine / "segmentation", n_steps_planned=99)
     change_run(mine / "segmentation", date="2030-01-01")

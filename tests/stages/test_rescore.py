@@ -91,6 +91,17 @@ def test_nothing_is_added_beside_scores_that_are_not_those_of_the_weights(
     assert load_scores(folder / SCORES).keys() == scores.keys()
 
 
+def test_nothing_is_added_to_records_that_were_changed_by_hand(
+    folder: Path, synthetic_drawings: Drawings
+) -> None:
+    said = json.loads((folder / RUN).read_text())
+    (folder / RUN).write_text(json.dumps(said | {"seed": said["seed"] + 1}))
+    kept = (folder / SCORES).read_bytes()
+    with pytest.raises(RecordError, match=r"run\.json in .* was deleted or changed"):
+        rescore(folder, synthetic_drawings, Speed("cpu"), REVISION)
+    assert (folder / SCORES).read_bytes() == kept
+
+
 def test_a_record_made_before_has_nothing_scored_later(old: Path) -> None:
     said = json.loads((old / RUN).read_text())
     del said["scored_later"]
