@@ -1,128 +1,24 @@
-"""Render, write and check scenes from the command line; drawings are prepared on first use."""
+"""Scenes, answers of released networks and exports from the command line, without the pipeline."""
 
 import sys
 
-from oneshot.errors import OneshotError, ParameterError, end_on_ctrl_c
+from oneshot.errors import OneshotError, end_on_ctrl_c
 
 if __name__ == "__main__":
     sys.excepthook = end_on_ctrl_c  # before the imports that take seconds
 
 import argparse
-import json
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from oneshot.clutter.parts import check_set, complete_parts, list_parts
-from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
-from oneshot.files import replacing
-from oneshot.library import fetch_drawings
-from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, SET_SPLITS
-
-
-def render_scenes(arguments: argparse.Namespace) -> None:
-    """Render one job, and print its checksums or write its arrays."""
-    recipe = SceneRecipe(
-        clutter_level=arguments.clutter_level,
-        characters=arguments.characters,
-        drawers=arguments.drawers,
-        n_occluders=arguments.occluders,
-        empty_share=arguments.empty,
-        scene_size=tuple(arguments.scene_size),
-        target_size=tuple(arguments.target_size),
-    )
-    pens = lay_out(fetch_drawings(arguments.drawings), recipe.characters)
-    render_job(pens, recipe, arguments.seed, 1)  # compiles, so that what follows is rendering alone
-    started = time.perf_counter()
-    scenes = render_job(pens, recipe, arguments.seed, arguments.scenes)
-    seconds = time.perf_counter() - started
-    if arguments.sha256:
-        print(json.dumps({**scenes.sha256(), "seconds": round(seconds, 6)}))
-    if arguments.out:
-        images, segmentation, targets = scenes.images(), scenes.segmentation(), scenes.targets()
-        with replacing(arguments.out) as file:
-            np.savez_compressed(file, images=images, segmentation=segmentation, targets=targets)
-        print(f"{arguments.out}: {len(scenes)} scenes, rendered in {seconds:.3f} s", file=sys.stderr)
-
-
-def write_parts(arguments: argparse.Namespace) -> None:
-    """Write jobs of a split as parts, keeping those that are there and right."""
-    drawings = fetch_drawings(arguments.drawings)
-    pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
-    parts = list_parts(arguments.clutter_level, arguments.split, drawings.sha256())
-    first, end = arguments.jobs or (0, len(parts))
-    if not 0 <= first < end <= len(parts):
-        raise ParameterError(
-            f"--jobs {first}:{end} is no range within the {len(parts)} jobs of {arguments.split}."
-        )
-    done = complete_parts(arguments.out, parts[first:end], pens, arguments.workers)
-    for _ in tqdm(done, total=end - first, unit="part"):
-        pass
-
-
-def verify_sets(arguments: argparse.Namespace) -> None:
-    """Read every set back from disk and compare it, whole, with its checksums: published, or ours."""
-    for clutter_level in CLUTTER_LEVELS:
-        for split in RENDERED_SPLITS:
-            check_set(arguments.folder, clutter_level, split)
-            whose = "as published" if split in SET_SPLITS else "of this project"
-            print(f"{clutter_level:4d} {split:16s} MD5 and SHA-256 {whose}")
-
-
-def parse_range(text: str) -> tuple[int, int]:
-    """Parse FIRST:END."""
-    first, _, end = text.partition(":")
-    try:
-        return int(first), int(end)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no range such as 0:10") from None
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    about_drawings = "packed drawings (default: those of the pipeline, else a copy in the user's cache)"
-
-    one = commands.add_parser("render", help=render_scenes.__doc__, description=render_scenes.__doc__)
-    one.set_defaults(run=render_scenes)
-    one.add_argument("--characters", choices=("train", "eval", "test"), required=True)
-    one.add_argument(
-        "--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded"
-    )
-    one.add_argument("--clutter-level", type=int, required=True, help="distractors and the target")
-    one.add_argument("--seed", type=int, required=True, help="of the job's random stream, below 2**32")
-    one.add_argument("--scenes", type=int, default=JOB_SCENES)
-    one.add_argument("--occluders", type=int, default=0, help="characters above the target")
-    one.add_argument("--empty", type=float, default=0.0, help="share of scenes without their target")
-    one.add_argument("--scene-size", type=int, nargs=2, default=(96, 96), metavar=("W", "H"))
-    one.add_argument("--target-size", type=int, nargs=2, default=(32, 32), metavar=("W", "H"))
-    output = one.add_mutually_exclusive_group(required=True)
-    output.add_argument(
-        "--sha256", action="store_true", help="print checksums of the raw arrays, and seconds"
-    )
-    output.add_argument("--out", type=Path, metavar="FILE.npz", help="write the raw arrays")
-    one.add_argument("--drawings", type=Path, help=about_drawings)
-
-    some = commands.add_parser("write", help=write_parts.__doc__, description=write_parts.__doc__)
-    some.set_defaults(run=write_parts)
-    some.add_argument("--split", choices=("train", *RENDERED_SPLITS), required=True)
-    some.add_argument("--clutter-level", type=int, choices=CLUTTER_LEVELS, required=True)
-    some.add_argument("--jobs", type=parse_range, metavar="FIRST:END", help="default: all")
-    some.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    some.add_argument("--workers", type=int, default=-1, help="parts at a time; -1: one for each core")
-    some.add_argument("--drawings", type=Path, help=about_drawings)
-
-    check = commands.add_parser("verify", help=verify_sets.__doc__, description=verify_sets.__doc__)
-    check.set_defaults(run=verify_sets)
-    check.add_argument("folder", type=Path, nargs="?", default=Path("data/scenes"))
-    return parser
+from oneshot.commands import scenes
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    arguments = _build_parser().parse_args(words)
+    parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for module in (scenes,):
+        module.add_commands(commands)
+    arguments = parser.parse_args(words)
     try:
         arguments.run(arguments)
     except (OneshotError, OSError) as error:  # such as a full disk, or a folder that cannot be written

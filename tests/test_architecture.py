@@ -26,7 +26,7 @@ LAYERS = {
     "records": {"published", "omniglot", "clutter", "training", "segment", "classify"},
     "report": {"published", "records"},
 }
-TOP = {"library", "__main__"}  # of oneshot: these may import all packages but report
+TOP = {"library", "commands", "__main__"}  # of oneshot: these may import all packages but report
 NAMES_ALONE = {"oneshot.segment.answers"}  # of answers: report writes them into its tables
 HEAVY = {"torch", "numba", "pandas", "matplotlib", "scipy"}
 # Modules by the beginning of their names, and what importing them must not load.
@@ -42,6 +42,7 @@ LIGHT = {
     "oneshot.report": {"torch", "numba"},
     "oneshot.library": HEAVY - {"numba"},
     "oneshot.__main__": HEAVY - {"numba"},
+    "oneshot.commands": HEAVY - {"numba"},
     "stages.download": HEAVY,
     "stages.prepare": HEAVY,
     "stages.render": HEAVY - {"numba"},
@@ -53,6 +54,7 @@ LIGHT = {
 # Names that several modules define, each with its reason.
 SHARED_NAMES = {
     "main": "of every stage",
+    "add_commands": "of every file of commands",
     "NETS": "the registry of a task's networks",
     "plan_training": "segmentation and classification are trained through the same functions",
     "train": "the same",
