@@ -10,19 +10,22 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from oneshot.commands import scenes
+from oneshot.commands import doctor, scenes
+from oneshot.machine import explain_missing
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (scenes,):
+    for module in (scenes, doctor):
         module.add_commands(commands)
     arguments = parser.parse_args(words)
     try:
         arguments.run(arguments)
     except (OneshotError, OSError) as error:  # such as a full disk, or a folder that cannot be written
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {explain_missing(error)}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,11 @@ def says_full(error: BaseException) -> bool:
     return any(one in str(error) for one in said)
 
 
+def says_missing_on_mps(error: BaseException) -> bool:
+    """Say if an error of PyTorch means that Apple's GPUs lack an operation or a type of numbers."""
+    return isinstance(error, NotImplementedError | TypeError) and "MPS" in str(error)
+
+
 def end_on_ctrl_c(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """End on Ctrl-C in one sentence with status 130, also amid imports: a command's `sys.excepthook`."""
     if not issubclass(kind, KeyboardInterrupt):

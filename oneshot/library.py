@@ -41,9 +41,7 @@ def fetch_drawings(path: Path | None = None) -> "Drawings":
         return load_drawings(path)
     if (drawings := load_omniglot(PIPELINE_DRAWINGS)) is not None:  # at scale smoke these are synthetic
         return drawings
-    import pooch  # here, since machines without network, which bring their drawings, may lack it
-
-    folder = Path(os.environ.get("ONESHOT_CACHE") or pooch.os_cache("oneshot-omniglot"))
+    folder = cache_folder()
     cached = folder / "drawings.npz"
     if (drawings := load_omniglot(cached)) is not None:
         return drawings
@@ -57,6 +55,13 @@ def fetch_drawings(path: Path | None = None) -> "Drawings":
     drawings.check_published(facts, str(folder))
     save_drawings(cached, drawings)
     return drawings
+
+
+def cache_folder() -> Path:
+    """Give the folder in which Omniglot is kept outside a checkout: ONESHOT_CACHE, or of the user's cache."""
+    import pooch  # here, since machines without network, which bring their drawings, may lack it
+
+    return Path(os.environ.get("ONESHOT_CACHE") or pooch.os_cache("oneshot-omniglot"))
 
 
 def load_omniglot(path: Path) -> "Drawings | None":

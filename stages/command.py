@@ -13,7 +13,7 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from oneshot.errors import INTERRUPTED, OneshotError, says_full, shorten
+from oneshot.errors import INTERRUPTED, OneshotError, says_full, says_missing_on_mps, shorten
 
 # timeout(1) sends its signal to the command and at once again to the command's process group.
 ONE_SIGNAL_SECONDS = 1.0
@@ -39,7 +39,9 @@ def run(main: Callable[[], None]) -> None:
         _stop(describe_refusal(error), 1)
     except MemoryError as error:
         _stop(f"not enough memory: {str(error) or 'free some'}", 1)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
+        if says_missing_on_mps(error):
+            _stop(f"device mps cannot compute this, set device to cpu: {shorten(str(error))}", 1)
         if not says_full(error):
             raise
         _stop(f"not enough memory: {shorten(str(error))}", 1)

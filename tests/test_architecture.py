@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-BASE = {"errors", "files", "params", "manifests", "intervals", "compiled"}
+BASE = {"errors", "files", "params", "manifests", "intervals", "compiled", "machine"}
 # Each package with the packages that it may import, besides itself and the base. Lower ones come first.
 LAYERS = {
     "base": set(),
@@ -36,6 +36,7 @@ LIGHT = {
     "oneshot.params": HEAVY,
     "oneshot.manifests": HEAVY,
     "oneshot.intervals": HEAVY,
+    "oneshot.machine": HEAVY,
     "oneshot.published": HEAVY,
     "oneshot.omniglot": HEAVY,
     "oneshot.clutter": HEAVY - {"numba"},

@@ -37,6 +37,7 @@ NOT_DECLARED = {
     "oneshot/compiled.py",
     "oneshot/errors.py",
     "oneshot/files.py",
+    "oneshot/machine.py",
     "oneshot/manifests.py",
     "oneshot/params",
 }

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from oneshot.clutter.parts import check_set, complete_parts, list_parts
 from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
 from oneshot.commands.common import ABOUT_DRAWINGS, Commands
 from oneshot.errors import ParameterError
@@ -81,6 +80,8 @@ def render_scenes(arguments: argparse.Namespace) -> None:
 
 def write_parts(arguments: argparse.Namespace) -> None:
     """Write jobs of a split as parts, keeping those that are there and right."""
+    from oneshot.clutter.parts import complete_parts, list_parts  # Zarr, which an extra brings
+
     drawings = fetch_drawings(arguments.drawings)
     pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
     parts = list_parts(arguments.clutter_level, arguments.split, drawings.sha256())
@@ -96,6 +97,8 @@ def write_parts(arguments: argparse.Namespace) -> None:
 
 def verify_sets(arguments: argparse.Namespace) -> None:
     """Read every set back from disk and compare it, whole, with its checksums: published, or ours."""
+    from oneshot.clutter.parts import check_set
+
     for clutter_level in CLUTTER_LEVELS:
         for split in RENDERED_SPLITS:
             check_set(arguments.folder, clutter_level, split)

@@ -89,7 +89,7 @@ class Params(Section):
     scale_name: ScaleName = Field(alias="scale")
     seed: int = Field(ge=0, lt=2**32)
     lr: float | None = Field(gt=0, le=10)
-    device: Literal["auto", "cpu", "cuda"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
     speed: str
     omniglot: Omniglot
     render: Render

@@ -40,7 +40,7 @@ from oneshot.training.speed import Speed
 TOP_K = (1, 4, 16)  # proposals by matching score, in the variants that decode these only
 # Decoded at a time. On a CPU what stays in its cache (24 feature maps, two cores: 144 take 0.26 s in parts of
 # 24, 0.32 s of 48, 0.42 s at once); on a GPU at most so many, halved until its free memory holds them.
-PROPOSALS_AT_ONCE = {"cpu": 24, "cuda": 4608}
+PROPOSALS_AT_ONCE = {"cpu": 24, "mps": 576, "cuda": 4608}
 BYTES_A_PROPOSAL = 7.3 * 2**30 / 2304  # at 24 feature maps (counted, not measured)
 
 

@@ -20,7 +20,7 @@ from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed
 
 N_LOOKED_AT = 48  # groups of a scene, after the glance: as good as all (docs/log.md)
-CROPS_AT_ONCE = {"cpu": 128, "cuda": 16384}  # what stays in a CPU's cache
+CROPS_AT_ONCE = {"cpu": 128, "mps": 16384, "cuda": 16384}  # what stays in a CPU's cache
 
 
 @dataclass(frozen=True)

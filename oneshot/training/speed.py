@@ -14,7 +14,11 @@ from oneshot.params import SPEED_PARTS
 
 # What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, and
 # compiled code, after minutes of compilation, slower than eager.
-AUTOMATIC_PARTS = {"cpu": ("channels_last", "fused"), "cuda": ("bf16", "channels_last", "compiled", "fused")}
+AUTOMATIC_PARTS = {
+    "cpu": ("channels_last", "fused"),
+    "cuda": ("bf16", "channels_last", "compiled", "fused"),
+    "mps": (),  # Apple's GPU, untried: the plain path
+}
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -46,7 +50,7 @@ class Speed:
 
     @property
     def device_type(self) -> str:
-        """cpu or cuda, whichever GPU it is."""
+        """cpu, cuda, whichever GPU it is, or mps."""
         return torch.device(self.device).type
 
     @property
@@ -125,7 +129,7 @@ class Speed:
 
 
 def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
-    """Choose the settings for a device: auto (a GPU if there is one), cpu, cuda or cuda:N.
+    """Choose the settings for a device: auto (a GPU of CUDA if there is one), cpu, cuda, cuda:N or mps.
 
     `parts` names what to turn on, joined by commas; "plain" is nothing, "auto" what helps on that device.
 
@@ -136,9 +140,13 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = device.partition(":")
     if kind not in AUTOMATIC_PARTS or (":" in device and not number.isdecimal()):
-        raise TrainingError(f"device is {device!r}; choose auto, cpu or cuda.")
+        raise TrainingError(f"device is {device!r}; choose auto, cpu, cuda or mps.")
     if kind == "cuda" and not torch.cuda.is_available():
         raise TrainingError(f"device is {device!r}, but PyTorch finds no GPU here; set it to auto or cpu.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise TrainingError(
+            "device is 'mps', but PyTorch finds no GPU of Apple's here; set it to auto or cpu."
+        )
     chosen = {"auto": AUTOMATIC_PARTS[kind], "plain": ()}.get(parts, tuple(parts.split(",")))
     for part in chosen:
         if part not in SPEED_PARTS:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from oneshot.files import replacing
+from oneshot.machine import describe_machine, find_processor, installed_version
 from oneshot.records.release import Release
 from oneshot.records.results import SUMMARISE, save_scores
 from oneshot.records.run import CURVE, SCORES, WEIGHTS, Released, Run, Seconds, Training, save_run
@@ -17,7 +18,6 @@ from oneshot.training.initial_weights import DRAWN_BY
 from oneshot.training.progress import LogPoint, TrainingReport
 from oneshot.training.speed import Speed
 from oneshot.training.tensors import file_sha256
-from stages.provenance import installed_version, machine, processor
 from stages.record.plan import RunPlan
 
 CURVE_POINTS = 1000
@@ -26,7 +26,7 @@ COLUMNS = ("training", "step", "n_seen", "loss", "lr", "error", "seconds")
 
 def name_device(speed: Speed) -> str:
     """Name the GPU, or else the processor."""
-    return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else processor()
+    return torch.cuda.get_device_name(speed.device) if speed.device_type == "cuda" else find_processor()
 
 
 def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
         "start_from": plan.start_from,
         "budget_minutes": plan.minutes,
         "device": name_device(speed),
-        "machine": machine(),
+        "machine": describe_machine(),
         "n_processes": world.size,
         "speed": speed.parts,
         "versions": {

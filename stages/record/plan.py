@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="of initial weights and of the order of what is trained on")
     add("--name", help="of the record (default: network and recipe, or base)")
     add("--scale", default="paper", help="block of params.yaml that applies (default: paper)")
-    add("--device", help="auto, cpu or cuda")
+    add("--device", help="auto, cpu, cuda or mps")
     add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.training.speed joined by commas")
     add(
         "--start-from", type=Path, metavar="WEIGHTS",

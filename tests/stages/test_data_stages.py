@@ -124,6 +124,16 @@ def test_other_drawings_than_the_published_are_refused(small_omniglot, set_param
             1,
             "error: not enough memory: CUBLAS_STATUS_ALLOC_FAILED\n",
         ),
+        (
+            NotImplementedError("The operator 'aten::_linalg_eigh' is not implemented for the MPS device"),
+            1,
+            "error: device mps cannot compute this, set device to cpu: The operator 'aten::_linalg_eigh'",
+        ),
+        (
+            TypeError("Cannot convert a MPS Tensor to float64 dtype"),
+            1,
+            "error: device mps cannot compute this, set device to cpu: Cannot convert",
+        ),
         (KeyboardInterrupt(), 130, "error: interrupted"),
     ],
 )
@@ -139,7 +149,9 @@ def test_a_stage_ends_in_one_sentence(error, status, sentence, capsys):
     assert (out, err.count("\n")) == ("", 1)
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError("no number")])
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), OSError("no number"), TypeError("no number"), NotImplementedError()]
+)
 def test_what_is_no_known_error_keeps_its_traceback(error):
     def fail() -> None:
         raise error

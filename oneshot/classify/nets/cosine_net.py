@@ -89,8 +89,8 @@ class CosineNet(Network):
         Source: Hatch, Kajarekar, Stolcke, Within-class Covariance Normalization for SVM-based Speaker
         Recognition (Interspeech 2006).
         """
-        variances, directions = torch.linalg.eigh(within.to(self.code.weight.device).double())
+        variances, directions = torch.linalg.eigh(within.cpu().double())  # mps has no float64
         variances = variances.clamp(min=0) + share * variances.mean()
         whitening = directions @ torch.diag(variances.rsqrt()) @ directions.T
         for parameter in (self.code.weight, self.code.bias):
-            parameter.copy_(whitening @ parameter.double())
+            parameter.copy_(whitening @ parameter.cpu().double())
