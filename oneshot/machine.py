@@ -57,5 +57,6 @@ def explain_missing(error: ModuleNotFoundError) -> str:
     module = str(error.name).partition(".")[0]
     package = IMPORTED_AS.get(module, module)
     extras = [extra for extra in list_extras() if package in packages_of(extra)]
-    what = f"{NAME}[{min(extras, key=lambda extra: len(packages_of(extra)))}]" if extras else package
-    return f"the package {package} is not installed: pip install '{what}'"
+    smallest = min(extras, key=lambda extra: len(packages_of(extra)), default=None)
+    brings = f", or this package with its extra {smallest}" if smallest else ""
+    return f"{package} is not installed: install it{brings}."

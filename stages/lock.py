@@ -27,7 +27,12 @@ BROKEN = (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError)
 
 
 def main() -> None:
-    """Keep a lock that is whole; else put back the one last kept, or Git's; exit with 1 if there is none."""
+    """Keep a lock that is whole; else put back the one last kept, or Git's; exit with 1 if there is none.
+
+    Outside a Git checkout, such as in a downloaded archive, DVC is told that there is no Git.
+    """
+    if not in_git():
+        do_without_git()
     if not LOCK.exists():
         return
     if keep_lock():
@@ -44,6 +49,20 @@ def main() -> None:
             print(f"{LOCK} was broken by a killed command: it is back {origin}.", file=sys.stderr)
             return
     sys.exit(f"error: {LOCK} is broken, and neither {KEPT} nor Git has a whole one: delete it.")
+
+
+def in_git() -> bool:
+    """Say if this folder is in a Git checkout."""
+    return any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents))
+
+
+def do_without_git() -> None:
+    """Set DVC's core.no_scm in its configuration of this machine, without which it refuses to run."""
+    command = [sys.executable, "-m", "dvc", "config", "--local", "core.no_scm"]
+    if subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "true":
+        return
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+        print("this folder is in no Git checkout: DVC does without Git (core.no_scm).", file=sys.stderr)
 
 
 def keep_lock() -> bool:

@@ -95,4 +95,4 @@ def say_if_it_works(extra: str) -> str:
     missing = [package for package in packages_of(extra) if installed_version(package) is None]
     if not missing:
         return "works"
-    return f"needs {', '.join(missing)}: pip install '{NAME}[{extra}]'"
+    return f"lacks {', '.join(missing)}, which extra {extra} brings"

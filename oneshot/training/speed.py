@@ -144,9 +144,7 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
     if kind == "cuda" and not torch.cuda.is_available():
         raise TrainingError(f"device is {device!r}, but PyTorch finds no GPU here; set it to auto or cpu.")
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise TrainingError(
-            "device is 'mps', but PyTorch finds no GPU of Apple's here; set it to auto or cpu."
-        )
+        raise TrainingError("device is 'mps', but PyTorch finds no Apple GPU here; set it to auto or cpu.")
     chosen = {"auto": AUTOMATIC_PARTS[kind], "plain": ()}.get(parts, tuple(parts.split(",")))
     for part in chosen:
         if part not in SPEED_PARTS:

@@ -27,6 +27,26 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_outside_a_git_checkout_dvc_does_without_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".dvc").mkdir()
+    shutil.copy(ROOT / ".dvc/config", ".dvc")
+    Path("dvc.yaml").write_text("stages:\n  a:\n    cmd: cp b a\n    deps: [b]\n    outs: [a]\n")
+    Path("b").write_text("there")
+    dvc = [sys.executable, "-m", "dvc", "repro", "-q"]
+    assert subprocess.run(dvc, capture_output=True, check=False).returncode != 0
+    lock.main()
+    assert (
+        capsys.readouterr().err == "this folder is in no Git checkout: DVC does without Git (core.no_scm).\n"
+    )
+    subprocess.run(dvc, check=True)
+    assert Path("a").read_text() == "there"
+    lock.main()
+    assert capsys.readouterr().err == ""
+
+
 def test_every_cut_within_a_stage_is_noticed() -> None:
     assert lock.is_whole(WHOLE)
     outs = re.compile(r" {4}- path: .*\n {6}hash: md5\n {6}md5: .*\n {6}size: .*\n( {6}nfiles: .*\n)?\Z")

@@ -287,7 +287,7 @@ def test_stages_evaluate_in_single_precision(monkeypatch):
         ("gpu", "auto", "device is 'gpu'; choose auto, cpu, cuda or mps"),
         ("cuda:x", "auto", "device is 'cuda:x'; choose"),
         ("cpu:", "auto", "device is 'cpu:'; choose"),
-        ("mps", "auto", "device is 'mps', but PyTorch finds no GPU of Apple's here"),
+        ("mps", "auto", "device is 'mps', but PyTorch finds no Apple GPU here"),
         ("cuda", "auto", "device is 'cuda', but PyTorch finds no GPU here"),
         ("cpu", "fast", "speed is 'fast', but there is no 'fast'; choose auto, plain, or some of bf16,"),
         ("cpu", "fused,", "speed is 'fused,', but there is no ''"),
