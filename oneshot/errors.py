@@ -58,6 +58,10 @@ class ImageFolderError(OneshotError):
     """Folder of own images that is not laid out as classes, or holds a file that is no readable image."""
 
 
+class ClusterError(OneshotError):
+    """Cluster that does not answer."""
+
+
 class PartError(OneshotError):
     """Stored part of a set that is missing, damaged, or another than needed."""
 

@@ -31,7 +31,9 @@ def main() -> None:
     remove_other_files(parts)
     records: dict[int, list[PartRecord]] = defaultdict(list)
     n_kept, checked_against = 0, set()
-    done = complete_parts(SCENES, parts, pens, params.render.n_workers)
+    done = complete_parts(
+        SCENES, parts, pens, params.render.n_workers, params.render.backend, params.render.address
+    )
     with tqdm(done, total=len(parts), unit="part") as bar:
         for record in bar:
             level = record.part.clutter_level

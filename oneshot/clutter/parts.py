@@ -22,6 +22,7 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer.cpu import Buffer
 from zarr.storage import MemoryStore
 
+from oneshot.clutter.cluster import Backend, working_on
 from oneshot.clutter.scenes import (
     JOB_SCENES,
     Pens,
@@ -178,14 +179,22 @@ def remove_part(path: Path) -> None:
 
 
 def complete_parts(
-    folder: Path, parts: Iterable[Part], pens: dict[str, Pens], n_workers: int
+    folder: Path,
+    parts: Iterable[Part],
+    pens: dict[str, Pens],
+    n_workers: int,
+    backend: Backend = "threads",
+    address: str | None = None,
 ) -> Iterator[PartRecord]:
     """Complete parts in parallel, in whatever order they are done; -1: one worker for each core.
 
-    Threads suffice: the kernels, the compression and the checksums all run outside Python's lock.
+    Threads suffice on one machine: kernels, compression and checksums all run outside Python's lock. backend,
+    address: of a cluster, see `oneshot.clutter.cluster`.
     """
-    work = (delayed(complete_part)(folder, part, pens) for part in parts)
-    return Parallel(n_jobs=n_workers, prefer="threads", return_as="generator_unordered")(work)
+    place = folder if backend == "threads" else folder.resolve()  # workers start elsewhere
+    work = (delayed(complete_part)(place, part, pens) for part in parts)
+    with working_on(backend, address, pens):
+        yield from Parallel(n_jobs=n_workers, prefer="threads", return_as="generator_unordered")(work)
 
 
 def summarise_set(records: list[PartRecord]) -> dict[str, Any]:

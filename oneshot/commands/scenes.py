@@ -46,6 +46,8 @@ def add_commands(commands: Commands) -> None:
     some.add_argument("--jobs", type=parse_range, metavar="FIRST:END", help="default: all")
     some.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     some.add_argument("--workers", type=int, default=-1, help="parts at a time; -1: one for each core")
+    some.add_argument("--backend", choices=("threads", "dask", "ray"), default="threads", help="what renders")
+    some.add_argument("--address", help="of Dask's scheduler or Ray's head (default: this machine's cores)")
     some.add_argument("--drawings", type=Path, help=ABOUT_DRAWINGS)
 
     check = commands.add_parser("verify", help=verify_sets.__doc__, description=verify_sets.__doc__)
@@ -90,7 +92,9 @@ def write_parts(arguments: argparse.Namespace) -> None:
         raise ParameterError(
             f"--jobs {first}:{end} is no range within the {len(parts)} jobs of {arguments.split}."
         )
-    done = complete_parts(arguments.out, parts[first:end], pens, arguments.workers)
+    done = complete_parts(
+        arguments.out, parts[first:end], pens, arguments.workers, arguments.backend, arguments.address
+    )
     for _ in tqdm(done, total=end - first, unit="part"):
         pass
 

@@ -32,6 +32,8 @@ class Omniglot(Section):
 
 class Render(Section):
     n_workers: int = Field(ge=-1, le=MOST_WORKERS)
+    backend: Literal["threads", "dask", "ray"]
+    address: str | None
 
     @field_validator("n_workers")
     @classmethod
