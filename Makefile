@@ -54,6 +54,7 @@ lint: venv
 bench: venv
 	python -m bench.rendering
 	python -m bench.sets
+	python -m bench.cluster
 	python -m bench.training
 	python -m bench.masknet
 	python -m bench.colour_matcher
