@@ -96,7 +96,7 @@ def check_memory(recipe: SceneRecipe, n_scenes: int) -> None:
     needed, free = n_scenes * recipe.scene_bytes, psutil.virtual_memory().available
     if needed > free:
         raise FullMemoryError(
-            f"{n_scenes} scenes take {needed / 1e9:,.1f} GB of memory, of which {free / 1e9:.1f} are free: "
+            f"{n_scenes} scenes take {needed // 10**6:,} MB of memory, of which {free // 10**6:,} are free: "
             "render fewer or smaller ones."
         )
 

@@ -31,7 +31,7 @@ FORMATS: dict[str, Callable[[Path, SceneSource, Iterator[Scenes]], None]] = {
 
 
 def export_scenes(
-    folder: Path,
+    folder: Path | str,
     format_name: str,
     split: str,
     clutter_level: int,
@@ -55,7 +55,7 @@ def export_scenes(
     found = find_split(split)
     source = SceneSource(found, clutter_level, count_scenes(found, n_scenes), drawings or fetch_drawings())
     bar = tqdm(total=source.n_scenes, unit="scene", disable=not progress)
-    with bar, replacing_folder(folder, {"format": format_name, **source.identity()}) as beside:
+    with bar, replacing_folder(Path(folder), {"format": format_name, **source.identity()}) as beside:
         FORMATS[format_name](beside, source, advancing(source.jobs(), bar))
 
 
