@@ -89,7 +89,7 @@ def load_scenes(
     from oneshot.clutter.scenes import JOB_SCENES, concatenate, job_seeds, lay_out, render_job, split_recipe
 
     found = find_split(split)
-    n_scenes = count_scenes(found, n_scenes)
+    n_scenes = choose_n_scenes(found, n_scenes)
     pens = lay_out(drawings or fetch_drawings(), found.characters)
     recipe = split_recipe(found, clutter_level)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
@@ -100,7 +100,7 @@ def load_scenes(
         return concatenate(list(parts))
 
 
-def count_scenes(split: Split, n_scenes: int | None) -> int:
+def choose_n_scenes(split: Split, n_scenes: int | None) -> int:
     """Give the number of scenes that are asked for: None means a whole set, or one job of train.
 
     Raises:

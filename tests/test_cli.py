@@ -100,7 +100,7 @@ BAD_OWN = {
     "no folder": ("--clutter-level 4", 0, "is no folder"),
     "one character": ("--clutter-level 4", 1, "has one class: give two or more"),
     "level 0": ("--clutter-level 0", 2, "clutter_level is 0"),
-    "more than labels can tell apart": (
+    "more than labels tell apart": (
         "--clutter-level 65536",
         2,
         "a scene of 65536 characters is too full",

@@ -17,7 +17,7 @@ from oneshot.exports.parquet import write_parquet
 from oneshot.exports.pictures import write_pictures
 from oneshot.exports.source import SceneSource
 from oneshot.files import read_json, remove_left_over, write_json
-from oneshot.library import count_scenes, fetch_drawings
+from oneshot.library import choose_n_scenes, fetch_drawings
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import find_split
 
@@ -53,7 +53,7 @@ def export_scenes(
     if format_name not in FORMATS:
         raise ParameterError(f"there is no format {format_name!r}; there are {', '.join(FORMATS)}.")
     found = find_split(split)
-    source = SceneSource(found, clutter_level, count_scenes(found, n_scenes), drawings or fetch_drawings())
+    source = SceneSource(found, clutter_level, choose_n_scenes(found, n_scenes), drawings or fetch_drawings())
     bar = tqdm(total=source.n_scenes, unit="scene", disable=not progress)
     with bar, replacing_folder(Path(folder), {"format": format_name, **source.identity()}) as beside:
         FORMATS[format_name](beside, source, advancing(source.jobs(), bar))

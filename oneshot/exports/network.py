@@ -26,7 +26,7 @@ from oneshot.segment.nets.colour_matcher import ColourMatcher, EncoderPair
 from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.training.tensors import NetworkInfo
 
-TOLERANCE = 1e-4  # of the largest value of an output, or of 1 if that is larger
+ONNX_TOLERANCE = 1e-4  # of the largest value of an output, or of 1 if that is larger
 N_TRACED = 2  # along an axis of any length: a graph traced with one thing could be for one alone
 CHECKED_LEVEL, CHECKED_SPLIT = 32, "test-one-shot"  # of the scenes that outputs are compared on
 N_SCENES, N_DRAWINGS = 8, 24
@@ -65,7 +65,7 @@ class Difference:
     @property
     def tolerated(self) -> float:
         """Largest difference with which a network is written."""
-        return TOLERANCE * max(1.0, self.largest)
+        return ONNX_TOLERANCE * max(1.0, self.largest)
 
 
 class ImageComparison(nn.Module):
