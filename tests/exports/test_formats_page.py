@@ -25,7 +25,7 @@ def test_the_page_has_a_command_for_every_format_and_for_own_characters() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", [line for line in LINES if "onnx" not in line])  # that is in test_network.py
 def test_a_command_of_the_page_runs(
     line: str, synthetic_drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,4 +47,4 @@ def test_a_command_of_the_page_runs(
             assert arrays["images"].shape == (20, *size[::-1], 3)
             assert arrays["segmentation"].any((1, 2, 3)).all()
     else:
-        assert (out / "export.json").is_file() or out.stat().st_size > 10_000
+        assert (out / "export.json").is_file()

@@ -21,6 +21,7 @@ from oneshot.segment.batches import code, decode, pixel_statistics
 from oneshot.segment.evaluate import segment
 from oneshot.segment.evaluate_matcher import read_scenes
 from tests.conftest import refusing
+from tests.exports.test_formats_page import COMMAND, LINES
 
 
 def run(path, **inputs) -> list[np.ndarray]:
@@ -28,17 +29,20 @@ def run(path, **inputs) -> list[np.ndarray]:
     return session.run(None, inputs)
 
 
-def test_a_classifier_scores_images_as_pytorch_does(synthetic_drawings: Drawings, tmp_path, capsys):
-    name, path = "contrastive-short", tmp_path / "new" / "x.onnx"
+def test_the_command_of_the_page_exports_a_classifier_that_scores_as_pytorch_does(
+    synthetic_drawings: Drawings, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
     save_drawings(tmp_path / "drawings.npz", synthetic_drawings)
-    words = ["export", "--format", "onnx", "--network", name, "--out", str(path)]
-    main([*words, "--drawings", str(tmp_path / "drawings.npz")])
+    (line,) = [line for line in LINES if "onnx" in line]
+    main([*line.removeprefix(COMMAND).split(), "--drawings", "drawings.npz"])
     printed = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in printed] == ["scores", "query_codes"]
     for line in printed:
         match = re.search(r"difference (\S+) of values up to \S+ \(tolerated: (\S+)\)", line)
         assert match
         assert 0 <= float(match[1]) <= float(match[2]) < 0.1
+    name, path = "contrastive-short", tmp_path / "contrastive-short.onnx"
     images = synthetic_drawings.of("eval").unpack()
     queries, supports = images[:5, 3], images[:7, 4]
     scorer, _ = load_classifier(name)
@@ -103,6 +107,8 @@ def test_a_network_that_computes_something_else_is_not_written(line, tmp_path, m
     content = convert(line, {"name": "line"})
     (same,) = compare_outputs(line, content)
     assert same.difference <= same.tolerated
+    (found,) = compare_outputs(replace(line, inputs={"x": torch.full((5, 3), torch.nan)}), content)
+    assert np.isnan(found.difference)
     other = nn.Linear(3, 2)
     other.load_state_dict({"weight": line.module.weight, "bias": line.module.bias + torch.tensor([0.0, 0.5])})
     (found,) = compare_outputs(replace(line, module=other), content)
@@ -128,6 +134,8 @@ def test_what_onnx_cannot_express_and_a_missing_package_end_in_one_sentence(line
 
     with refusing(ExportError, "PyTorch cannot export unknown"):
         convert(replace(line, module=Unknown()), {"name": "unknown"})
+    with refusing(ExportError, "onnxruntime cannot compute the network"):
+        compare_outputs(line, b"")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with refusing(MissingPackageError, r"onnxruntime is missing .*pip install 'oneshot\[onnx\]'"):
         compare_outputs(line, b"")
