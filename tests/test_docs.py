@@ -40,6 +40,8 @@ def test_a_python_snippet_runs(
     if NEEDS_DRAWINGS.search(code) and not (ROOT / "data/drawings/drawings.npz").is_file():
         request.getfixturevalue("mirror")
         monkeypatch.setenv("ONESHOT_CACHE", str(cache))
+    monkeypatch.setenv("HF_HOME", str(cache / "hugging_face"))
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     monkeypatch.chdir(ROOT)
     exec(compile(code, "snippet", "exec"), {})
 

@@ -135,10 +135,13 @@ def test_cocos_tools_read_the_visible_part_of_every_character(scenes, synthetic_
 
 
 def test_pngs_hold_images_masks_and_labels_of_any_number_of_characters(synthetic_drawings, tmp_path):
-    for level, dtype in ((3, np.uint8), (256, np.uint16)):
+    for split, characters, level, dtype in (
+        ("val-one-shot", "eval", 3, np.uint8),
+        ("covered-one-shot", "test", 256, np.uint16),
+    ):
         out = tmp_path / str(level)
-        export_scenes(out, "png", "val-one-shot", level, 5, synthetic_drawings)
-        scenes = load_scenes("val-one-shot", level, 5, synthetic_drawings)
+        export_scenes(out, "png", split, level, 5, synthetic_drawings)
+        scenes = load_scenes(split, level, 5, synthetic_drawings)
         kinds = {
             "image": scenes.images(),
             "target": scenes.targets(),
@@ -152,7 +155,7 @@ def test_pngs_hold_images_masks_and_labels_of_any_number_of_characters(synthetic
         assert scenes.labels.dtype == dtype
         with (out / "targets.csv").open() as file:
             rows = list(csv.DictReader(file))
-        own = synthetic_drawings.of("eval")
+        own = synthetic_drawings.of(characters)
         assert [row["character"] for row in rows] == [
             f"{own.alphabets[k]}/{own.characters[k]}" for k in scenes.target_characters
         ]
@@ -224,6 +227,19 @@ def test_the_same_export_is_written_again_and_anything_else_is_left_alone(synthe
         export()
     assert contents(out) == before | {"export.json": b"{"}
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_what_came_into_the_place_meanwhile_is_left_alone(synthetic_drawings, tmp_path, monkeypatch):
+    def render_slowly(pens, recipe, seed, n_scenes):
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x" / "mine").write_text("precious")
+        return render_job(pens, recipe, seed, n_scenes)
+
+    monkeypatch.setattr(scene_source, "render_job", render_slowly)
+    with refusing(ParameterError, "is not empty and does not hold this export"):
+        export_scenes(tmp_path / "x", "npy", "val-train", 3, 2, synthetic_drawings)
+    assert contents(tmp_path) == {"x/mine": b"precious"}
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_file_a_link_or_the_present_folder_is_no_place_for_an_export(

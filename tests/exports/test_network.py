@@ -23,6 +23,8 @@ from oneshot.segment.evaluate_matcher import read_scenes
 from tests.conftest import refusing
 from tests.exports.test_formats_page import COMMAND, LINES
 
+pytestmark = pytest.mark.slow
+
 
 def run(path, **inputs) -> list[np.ndarray]:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
