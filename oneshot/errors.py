@@ -62,6 +62,10 @@ class ClusterError(OneshotError):
     """Cluster that does not answer."""
 
 
+class MissingPackageError(OneshotError):
+    """Package that is not installed, and that an extra of this one brings."""
+
+
 class PartError(OneshotError):
     """Stored part of a set that is missing, damaged, or another than needed."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oneshot.errors import DrawingsError, ParameterError
-from oneshot.published import find_split, read_facts
+from oneshot.published import Split, find_split, read_facts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,12 +94,7 @@ def load_scenes(
     from oneshot.clutter.scenes import JOB_SCENES, concatenate, job_seeds, lay_out, render_job, split_recipe
 
     found = find_split(split)
-    if n_scenes is None:
-        n_scenes = found.n_jobs * JOB_SCENES if split != "train" else JOB_SCENES
-    if not 0 < n_scenes <= found.n_jobs * JOB_SCENES:
-        raise ParameterError(
-            f"{split} has {found.n_jobs * JOB_SCENES:,} scenes at every clutter level, not {n_scenes:,}."
-        )
+    n_scenes = choose_n_scenes(found, n_scenes)
     pens = lay_out(drawings or fetch_drawings(), found.characters)
     recipe = split_recipe(found, clutter_level)
     seeds = job_seeds(found.split_seed, found.n_jobs)[: -(-n_scenes // JOB_SCENES)]
@@ -108,6 +103,22 @@ def load_scenes(
     with ThreadPoolExecutor(n_threads) as threads:  # the kernels release Python's lock
         parts = threads.map(lambda seed, size: render_job(pens, recipe, seed, size), seeds, sizes)
         return concatenate(list(parts))
+
+
+def choose_n_scenes(split: Split, n_scenes: int | None) -> int:
+    """Give the number of scenes that are asked for: None means a whole set, or one job of train.
+
+    Raises:
+        ParameterError: there are fewer.
+    """
+    from oneshot.clutter.scenes import JOB_SCENES
+
+    n_there = split.n_jobs * JOB_SCENES
+    if n_scenes is None:
+        n_scenes = n_there if split.name != "train" else JOB_SCENES
+    if not 0 < n_scenes <= n_there:
+        raise ParameterError(f"{split.name} has {n_there:,} scenes at every clutter level, not {n_scenes:,}.")
+    return n_scenes
 
 
 def load_network(name: str = DEFAULT_NETWORK) -> "tuple[nn.Module, NetworkInfo]":

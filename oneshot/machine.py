@@ -1,11 +1,15 @@
 """What this machine is, and which packages are installed on it."""
 
+import importlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
+
+from oneshot.errors import MissingPackageError
 
 NAME = "oneshot"
 IMPORTED_AS = {"yaml": "pyyaml", "PIL": "pillow"}
@@ -60,3 +64,15 @@ def explain_missing(error: ModuleNotFoundError) -> str:
     smallest = min(extras, key=lambda extra: len(packages_of(extra)), default=None)
     brings = f", or this package with its extra {smallest}" if smallest else ""
     return f"{package} is not installed: install it{brings}."
+
+
+def import_optional(module: str) -> Any:
+    """Import a module of a package that an extra brings.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(explain_missing(error)) from error

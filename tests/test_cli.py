@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from oneshot.__main__ import main
 from oneshot.clutter.parts import list_parts, read_part
@@ -74,6 +75,55 @@ def test_render_writes_the_raw_arrays(file, synthetic_drawings, tmp_path, capsys
     scenes = render_job(lay_out(synthetic_drawings, "train"), SceneRecipe(4, "train", (0, 10)), 3, 4)
     with np.load(out, allow_pickle=False) as arrays:
         assert_equals_oracle(scenes, (arrays["images"], arrays["segmentation"], arrays["targets"]))
+
+
+def write_own_images(folder: Path, drawings: Drawings, n_characters: int) -> Path:
+    """One drawing each of some test characters, as dark ink on light paper."""
+    for k, drawing in enumerate(drawings.of("test").unpack()[:n_characters, 0]):
+        (folder / f"letter{k}").mkdir(parents=True)
+        Image.fromarray(255 * (1 - drawing)).save(folder / f"letter{k}" / "1.png")
+    return folder
+
+
+def test_scenes_are_rendered_from_own_images(synthetic_drawings, tmp_path, capsys):
+    folder = write_own_images(tmp_path / "own", synthetic_drawings, 3)
+    words = "--clutter-level 5 --seed 9 --scenes 6 --occluders 1 --scene-size 130 97 --target-size 20 40"
+    main(["render", "--images", str(folder), *words.split(), "--sha256"])
+    found = json.loads(capsys.readouterr().out)
+    images = np.repeat(synthetic_drawings.of("test").unpack()[:3, :1], 20, axis=1)
+    recipe = SceneRecipe(5, "own", (0, 20), 1, 0.0, (130, 97), (20, 40))
+    arrays = render_job_plainly(images, recipe, 9, 6)
+    assert [found[name] for name in ARRAYS] == [hashlib.sha256(one.tobytes()).hexdigest() for one in arrays]
+
+
+BAD_OWN = {
+    "no folder": ("--clutter-level 4", 0, "is no folder"),
+    "one character": ("--clutter-level 4", 1, "has one class: give two or more"),
+    "level 0": ("--clutter-level 0", 2, "clutter_level is 0"),
+    "more than labels tell apart": (
+        "--clutter-level 65536",
+        2,
+        "a scene of 65536 characters is too full",
+    ),
+    "size 0": ("--clutter-level 4 --scene-size 0 96", 2, "sizes must be positive, not (0, 96)"),
+    "a huge scene": ("--clutter-level 4 --scene-size 96 4097", 2, "sizes must be at most 4096"),
+    "a huge target": ("--clutter-level 4 --target-size 10000000000 32", 2, "sizes must be at most 4096"),
+    "too many scenes": ("--clutter-level 4 --scenes 1000000000000000000000", 2, "MB of memory, of which"),
+    "too small a scene": ("--clutter-level 4 --scene-size 5 5", 2, "larger than the scene of 5 x 5"),
+    "two sources": ("--clutter-level 4 --drawings x.npz", 2, "--images and --drawings both name characters"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OWN)
+def test_bad_input_with_own_images_ends_in_one_sentence(synthetic_drawings, tmp_path, case):
+    words, n_characters, message = BAD_OWN[case]
+    folder = write_own_images(tmp_path / "own", synthetic_drawings, n_characters)
+    with pytest.raises(SystemExit) as caught:
+        main(["render", "--images", str(folder), "--seed", "1", "--sha256", *words.split()])
+    sentence = str(caught.value.code)
+    assert sentence.startswith("error: ")
+    assert message in sentence
+    assert "\n" not in sentence
 
 
 BAD = {

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-NEEDS_DRAWINGS = re.compile(r"load_scenes|fetch_drawings|all_runs")
+NEEDS_DRAWINGS = re.compile(r"load_scenes|fetch_drawings|all_runs|export_scenes")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -32,6 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools itself
 @pytest.mark.parametrize("code", SNIPPETS)
 def test_a_python_snippet_runs(
     code: str, request: pytest.FixtureRequest, cache: Path, monkeypatch: pytest.MonkeyPatch
@@ -39,6 +40,8 @@ def test_a_python_snippet_runs(
     if NEEDS_DRAWINGS.search(code) and not (ROOT / "data/drawings/drawings.npz").is_file():
         request.getfixturevalue("mirror")
         monkeypatch.setenv("ONESHOT_CACHE", str(cache))
+    monkeypatch.setenv("HF_HOME", str(cache / "hugging_face"))
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     monkeypatch.chdir(ROOT)
     exec(compile(code, "snippet", "exec"), {})
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from joblib import parallel_config
-
 from oneshot.errors import ClusterError, shorten
 
 Backend = Literal["threads", "dask", "ray"]
@@ -30,6 +28,8 @@ def working_on(backend: Backend, address: str | None, shared: Any) -> Iterator[N
     except (OSError, ValueError, RuntimeError) as error:
         where = address or "this machine"
         raise ClusterError(f"no cluster of {backend} answers at {where}: {shorten(str(error))}") from error
+    from joblib import parallel_config
+
     leave = options.pop("leave")
     try:
         with parallel_config(backend, **options):

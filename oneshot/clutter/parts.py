@@ -13,14 +13,9 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import zarr
-from joblib import Parallel, delayed
-from zarr.codecs import BloscCodec
-from zarr.core.buffer.cpu import Buffer
-from zarr.storage import MemoryStore
 
 from oneshot.clutter.cluster import Backend, working_on
 from oneshot.clutter.scenes import (
@@ -35,14 +30,18 @@ from oneshot.clutter.scenes import (
 )
 from oneshot.errors import ChecksumError, PartError, shorten
 from oneshot.files import DAMAGE, EARLIEST, read_whole, refuse_appended, replacing
-from oneshot.manifests import PartEntry
 from oneshot.published import Split, find_set, find_split, read_facts
+
+if TYPE_CHECKING:
+    import zarr
+
+    from oneshot.manifests import PartEntry
 
 CHUNK_SCENES = 2000  # a part is one chunk: reading it costs seven requests, and the smallest overhead
 # Whose checksums a part is compared with: the published ones, this project's, or those it was written with.
 PUBLISHED_SUMS, OUR_SUMS, OWN_SUMS = "published checksums", "checksums of this project", "own checksums"
 RENDER_AGAIN = "run the stage render again"
-COMPRESSION = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+COMPRESSION: dict[str, Any] = {"cname": "zstd", "clevel": 3, "shuffle": "shuffle"}  # by Blosc
 
 
 @dataclass(frozen=True)
@@ -191,6 +190,8 @@ def complete_parts(
     Threads suffice on one machine: kernels, compression and checksums all run outside Python's lock. backend,
     address: of a cluster, see `oneshot.clutter.cluster`.
     """
+    from joblib import Parallel, delayed
+
     place = folder if backend == "threads" else folder.resolve()  # workers start elsewhere
     work = (delayed(complete_part)(place, part, pens) for part in parts)
     with working_on(backend, address, pens):
@@ -231,7 +232,7 @@ def read_set(
     clutter_level: int,
     split: str,
     n_scenes: int | None = None,
-    entries: Sequence[PartEntry] | None = None,
+    entries: "Sequence[PartEntry] | None" = None,
 ) -> Scenes:
     """Read the first scenes of a rendered set (None: all).
 
@@ -293,6 +294,10 @@ def check_set(folder: Path, clutter_level: int, split: str) -> None:
 
 def write_part(path: Path, scenes: Scenes, attributes: dict[str, Any]) -> None:
     """Write scenes and JSON attributes as one part, whole or not at all."""
+    import zarr  # here, as in the other functions: it loads slowly, and an extra brings it
+    from zarr.codecs import BloscCodec
+    from zarr.storage import MemoryStore
+
     members: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(members), attributes=attributes)
     for field in fields(Scenes):
@@ -302,7 +307,7 @@ def write_part(path: Path, scenes: Scenes, attributes: dict[str, Any]) -> None:
             field.name,
             data=array,
             chunks=chunks,
-            compressors=COMPRESSION,
+            compressors=BloscCodec(**COMPRESSION),
             config={"write_empty_chunks": True},
         )  # an array of zeros, such as the masks of empty scenes, is told from a missing one
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -321,12 +326,16 @@ def read_part(path: Path, n_scenes: int | None = None) -> tuple[Scenes, dict[str
 
 def parse_part(path: Path, content: bytes, n_scenes: int | None = None) -> tuple[Scenes, dict[str, Any]]:
     """Parse the bytes of a part; path: for the message. Raises PartError if it is damaged."""
+    import zarr
+    from zarr.core.buffer.cpu import Buffer
+    from zarr.storage import MemoryStore
+
     try:
         refuse_appended(io.BytesIO(content))
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members: dict[str, Any] = {n: Buffer.from_bytes(archive.read(n)) for n in archive.namelist()}
         group = zarr.open_group(MemoryStore(members), mode="r")
-        stored = [cast(zarr.Array, group[field.name]) for field in fields(Scenes)]
+        stored = [cast("zarr.Array", group[field.name]) for field in fields(Scenes)]
         for array in stored:
             if array.nchunks_initialized < array.nchunks:  # which Zarr would read as zeros
                 raise ValueError(f"{array.name} lacks a chunk")

@@ -17,6 +17,7 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.published import Split
 
 JOB_SCENES = 2000  # scenes of a published job
+LARGEST_SIDE = 4096  # pixels, of a scene or target image
 TOO_LITTLE_INK = (
     "was drawn from a drawing with so little ink that no warp leaves two rows and two columns of it; "
     "remove such drawings."
@@ -55,6 +56,10 @@ class SceneRecipe:
             raise ParameterError(f"empty_share is {self.empty_share}; it must lie within 0 and 1.")
         if min(*self.scene_size, *self.target_size) < 1:
             raise ParameterError(f"sizes must be positive, not {self.scene_size} and {self.target_size}.")
+        if max(*self.scene_size, *self.target_size) > LARGEST_SIDE:
+            raise ParameterError(
+                f"sizes must be at most {LARGEST_SIDE}, not {self.scene_size} and {self.target_size}."
+            )
 
     @property
     def n_characters(self) -> int:
@@ -65,6 +70,12 @@ class SceneRecipe:
     def n_labels(self) -> int:
         """Values of the label map: the background and one for each character."""
         return self.n_characters + 1
+
+    @property
+    def scene_bytes(self) -> int:
+        """Memory that a scene takes: label map, mask and palette, and as images, about."""
+        pixels = np.prod([self.scene_size, self.target_size], axis=1).sum()
+        return 7 * int(pixels) + 5 * self.n_labels
 
 
 def split_recipe(split: Split, clutter_level: int) -> SceneRecipe:

@@ -17,6 +17,8 @@ from oneshot.machine import NAME, describe_machine, installed_version, list_extr
 NEEDS = {
     "python -m oneshot render": "",
     "python -m oneshot write, verify": "parts",
+    "python -m oneshot export, coco and parquet": "export",
+    "python -m oneshot export, onnx": "onnx",
     "networks: load_network, load_classifier": "torch",
     "dvc repro": "pipeline",
 }

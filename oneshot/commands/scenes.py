@@ -7,13 +7,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
+from oneshot.clutter.parts import check_set, complete_parts, list_parts
 from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
 from oneshot.commands.common import ABOUT_DRAWINGS, Commands
-from oneshot.errors import ParameterError
+from oneshot.errors import FullMemoryError, ParameterError
 from oneshot.files import replacing
 from oneshot.library import fetch_drawings
+from oneshot.omniglot.drawings import N_DRAWERS
+from oneshot.omniglot.image_folder import OWN_CHARACTERS, read_own_drawings
 from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, SET_SPLITS
 
 
@@ -21,10 +25,15 @@ def add_commands(commands: Commands) -> None:
     """Add `render`, `write` and `verify` to the commands of `python -m oneshot`."""
     one = commands.add_parser("render", help=render_scenes.__doc__, description=render_scenes.__doc__)
     one.set_defaults(run=render_scenes)
-    one.add_argument("--characters", choices=("train", "eval", "test"), required=True)
-    one.add_argument(
-        "--drawers", type=parse_range, required=True, metavar="FIRST:END", help="0-based, END excluded"
+    characters = one.add_mutually_exclusive_group(required=True)
+    characters.add_argument("--characters", choices=("train", "eval", "test"))
+    characters.add_argument(
+        "--images", type=Path, metavar="FOLDER", help="own characters: a sub-folder of images each"
     )
+    one.add_argument(
+        "--drawers", type=parse_range, default=(0, N_DRAWERS), metavar="FIRST:END",
+        help="0-based, END excluded (default: all); of own characters: images",
+    )  # fmt: skip
     one.add_argument("--clutter-level", type=int, required=True, help="distractors and the target")
     one.add_argument("--seed", type=int, required=True, help="of the job's random stream, below 2**32")
     one.add_argument("--scenes", type=int, default=JOB_SCENES)
@@ -59,14 +68,18 @@ def render_scenes(arguments: argparse.Namespace) -> None:
     """Render one job, and print its checksums or write its arrays."""
     recipe = SceneRecipe(
         clutter_level=arguments.clutter_level,
-        characters=arguments.characters,
+        characters=arguments.characters or OWN_CHARACTERS,
         drawers=arguments.drawers,
         n_occluders=arguments.occluders,
         empty_share=arguments.empty,
         scene_size=tuple(arguments.scene_size),
         target_size=tuple(arguments.target_size),
     )
-    pens = lay_out(fetch_drawings(arguments.drawings), recipe.characters)
+    check_memory(recipe, arguments.scenes)
+    if arguments.images and arguments.drawings:
+        raise ParameterError("--images and --drawings both name characters: give one of them.")
+    drawings = read_own_drawings(arguments.images) if arguments.images else fetch_drawings(arguments.drawings)
+    pens = lay_out(drawings, recipe.characters)
     render_job(pens, recipe, arguments.seed, 1)  # compiles, so that what follows is rendering alone
     started = time.perf_counter()
     scenes = render_job(pens, recipe, arguments.seed, arguments.scenes)
@@ -80,10 +93,18 @@ def render_scenes(arguments: argparse.Namespace) -> None:
         print(f"{arguments.out}: {len(scenes)} scenes, rendered in {seconds:.3f} s", file=sys.stderr)
 
 
+def check_memory(recipe: SceneRecipe, n_scenes: int) -> None:
+    """Raise FullMemoryError if so many scenes do not fit into memory at once."""
+    needed, free = n_scenes * recipe.scene_bytes, psutil.virtual_memory().available
+    if needed > free:
+        raise FullMemoryError(
+            f"{n_scenes} scenes take {needed // 10**6:,} MB of memory, of which {free // 10**6:,} are free: "
+            "render fewer or smaller ones."
+        )
+
+
 def write_parts(arguments: argparse.Namespace) -> None:
     """Write jobs of a split as parts, keeping those that are there and right."""
-    from oneshot.clutter.parts import complete_parts, list_parts  # Zarr, which an extra brings
-
     drawings = fetch_drawings(arguments.drawings)
     pens = {name: lay_out(drawings, name) for name in ("train", "eval", "test")}
     parts = list_parts(arguments.clutter_level, arguments.split, drawings.sha256())
@@ -101,8 +122,6 @@ def write_parts(arguments: argparse.Namespace) -> None:
 
 def verify_sets(arguments: argparse.Namespace) -> None:
     """Read every set back from disk and compare it, whole, with its checksums: published, or ours."""
-    from oneshot.clutter.parts import check_set
-
     for clutter_level in CLUTTER_LEVELS:
         for split in RENDERED_SPLITS:
             check_set(arguments.folder, clutter_level, split)

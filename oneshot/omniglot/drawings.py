@@ -37,8 +37,9 @@ class Drawings:
 
     bits: rows of 105 pixels from the left, eight to a byte, the first in the lowest bit; ink 1, paper 0;
         the 7 bits left over at the end of a row are 0. Axes: character, drawer, row, byte.
-    character_sets: 'train', 'eval' or 'test' of each character; alphabets, characters: its names;
-    prefixes: the number that upstream's file names begin with. source: 'omniglot' or 'synthetic'.
+    character_sets: 'train', 'eval' or 'test' of each character, 'own' of own images; alphabets, characters:
+        its names; prefixes: the number that upstream's file names begin with.
+    source: 'omniglot', 'synthetic' or 'own'.
     Characters lie alphabet by alphabet, in name order, as in the published archives.
     """
 

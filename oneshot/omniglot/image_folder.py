@@ -14,8 +14,9 @@ from PIL import Image, ImageOps
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.distortions import N_COMPONENTS, choose_components, inverse_transforms
-from oneshot.omniglot.drawings import SIDE
+from oneshot.omniglot.drawings import N_DRAWERS, SIDE, Drawings, pack_rows
 
+OWN_CHARACTERS = "own"  # the character set of drawings that come from own images
 FLATTEST = 8  # of 256 grey values between an image's darkest and lightest pixel: less is a blank sheet
 
 
@@ -46,6 +47,31 @@ def read_image_folder(folder: Path) -> ImageFolder:
         alphabets.append(alphabet)
         names.append(path.name)
     return ImageFolder(np.stack(images), tuple(names), Classes(tuple(numbers), tuple(alphabets)))
+
+
+def read_own_drawings(folder: Path) -> Drawings:
+    """Read own images as drawings of characters, one for each class, to render scenes from.
+
+    A class's images take the places of Omniglot's twenty drawers: of more than twenty images those first by
+    name, fewer are repeated in turn.
+
+    Raises:
+        ImageFolderError: as `read_image_folder` does; or there is a single class.
+    """
+    own = read_image_folder(folder)
+    if len(own.names) < 2:
+        raise ImageFolderError(
+            f"{str(folder)!r} has one class: give two or more, since the target is to be told from others"
+        )
+    chosen = np.stack([np.resize(numbers, N_DRAWERS) for numbers in own.classes.images])
+    return Drawings(
+        bits=pack_rows(own.images[chosen]),
+        character_sets=np.repeat(OWN_CHARACTERS, len(own.names)),
+        alphabets=np.array(own.classes.alphabets),
+        characters=np.array(own.names),
+        prefixes=np.array([f"{number:04d}" for number in range(1, len(own.names) + 1)]),
+        source="own",
+    )
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "105 105"]:

@@ -10,7 +10,13 @@ from PIL import Image
 from oneshot.classify.episodes import within_alphabets
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.drawings import Drawings
-from oneshot.omniglot.image_folder import augment_classes, fit_image, read_image, read_image_folder
+from oneshot.omniglot.image_folder import (
+    augment_classes,
+    fit_image,
+    read_image,
+    read_image_folder,
+    read_own_drawings,
+)
 from tests.conftest import refusing
 
 
@@ -134,3 +140,22 @@ def test_no_folder_and_no_classes_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     with pytest.raises(ImageFolderError, match="has no sub-folders"):
         read_image_folder(tmp_path)
+
+
+def test_own_drawings_repeat_few_images_in_turn_and_take_the_first_of_many(folder: Path) -> None:
+    for k in range(25):
+        save(folder / "eel" / f"{k:02d}.png", 100 + k)
+    own, drawings = read_image_folder(folder), read_own_drawings(folder)
+    assert drawings.characters.tolist() == ["ant", "bee", "cat", "dog", "eel"]
+    assert set(drawings.character_sets.tolist()) == {"own"}
+    pixels = drawings.unpack()
+    cat, eel = own.images[3:6], own.images[10:30]
+    assert pixels.shape == (5, 20, 105, 105)
+    assert (pixels[2] == cat[[k % 3 for k in range(20)]]).all()
+    assert (pixels[4] == eel).all()
+
+
+def test_scenes_of_a_single_own_character_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "own" / "ant" / "1.png")
+    with refusing(ImageFolderError, "has one class: give two or more"):
+        read_own_drawings(tmp_path / "own")
