@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int32, UInt8
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from oneshot.classify.benchmarks import draw_benchmark
 from oneshot.errors import ParameterError
@@ -157,15 +157,18 @@ class OmniglotEpisodes(Dataset[Episode]):
     def __getitem__(self, index: int) -> Episode:
         episodes, row = self.rows[index]
         support, queries = episodes.support[row], episodes.queries[row]
-        images = unpack_images(self.bits, np.concatenate([support, queries]))
-        if self.transform:
-            images = torch.stack([self.transform(image) for image in images])
-        support_labels = torch.arange(episodes.n_way).repeat_interleave(episodes.n_shot)
-        query_labels = torch.from_numpy(episodes.answers[row].astype(np.int64))
-        class_ids = (support[:: episodes.n_shot] // N_DRAWERS).tolist()
-        # Not views of one tensor: each would be sent from a worker with all of it.
-        shown, asked = (part.clone() for part in images.tensor_split([len(support)]))
-        return Episode(shown, support_labels, asked, query_labels, class_ids)
+        return Episode(
+            support_images=self.unpack(support),
+            support_labels=torch.arange(episodes.n_way).repeat_interleave(episodes.n_shot),
+            query_images=self.unpack(queries),
+            query_labels=torch.from_numpy(episodes.answers[row].astype(np.int64)),
+            true_class_ids=(support[:: episodes.n_shot] // N_DRAWERS).tolist(),
+        )
+
+    def unpack(self, numbers: Int32[np.ndarray, " n"]) -> Tensor:
+        """Unpack and transform images by number."""
+        images = unpack_images(self.bits, numbers)
+        return torch.stack([self.transform(image) for image in images]) if self.transform else images
 
 
 class TaskSampler(Sampler[list[int]]):
@@ -223,15 +226,18 @@ class TaskSampler(Sampler[list[int]]):
 
     def episodic_collate_fn(self, samples: Sequence[tuple[Tensor, int]]) -> Episode:
         """Make an episode of a task's items, pairs (image, class); queries come class by class as well."""
-        images = torch.stack([image for image, _ in samples])
-        images = images.unflatten(0, (self.n_way, self.n_shot + self.n_query))
+        n_items = self.n_shot + self.n_query
+        shown, asked = (
+            [image for k, (image, _) in enumerate(samples) if (k % n_items < self.n_shot) == is_shown]
+            for is_shown in (True, False)
+        )
         labels = torch.arange(self.n_way)
         return Episode(
-            support_images=images[:, : self.n_shot].flatten(0, 1),
+            support_images=default_collate(shown),  # in a worker, right into memory that is shared
             support_labels=labels.repeat_interleave(self.n_shot),
-            query_images=images[:, self.n_shot :].flatten(0, 1),
+            query_images=default_collate(asked),
             query_labels=labels.repeat_interleave(self.n_query),
-            true_class_ids=[int(label) for _, label in samples[:: self.n_shot + self.n_query]],
+            true_class_ids=[int(label) for _, label in samples[::n_items]],
         )
 
 
