@@ -19,7 +19,13 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from oneshot.clutter.scenes import SceneRecipe
-from oneshot.datasets import ClutteredOmniglot, ClutteredOmniglotStream, OmniglotDrawings, TaskSampler
+from oneshot.datasets import (
+    ClutteredOmniglot,
+    ClutteredOmniglotStream,
+    OmniglotDrawings,
+    OmniglotEpisodes,
+    TaskSampler,
+)
 from oneshot.library import fetch_drawings
 from oneshot.omniglot.drawings import Drawings
 from tests.oracle.scenes_pillow import render_scene
@@ -144,6 +150,9 @@ def main() -> None:
             ),
             "packed": partial(DataLoader, data, batch_sampler=sampler, **collate, **workers),
             "packed, no workers": partial(DataLoader, data, batch_sampler=sampler, **collate),
+            "of a benchmark, no workers": partial(
+                DataLoader, OmniglotEpisodes("mixed-5-way-5-shot", drawings=drawings), None
+            ),
         }
         compare("drawings", tasks, arguments.rounds)
 

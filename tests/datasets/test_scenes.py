@@ -1,6 +1,8 @@
 """Scenes as data sets: the same as `load_scenes` gives, in any process, each once whoever shares the work."""
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from oneshot.errors import ParameterError, PartError
 from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings
 from tests.archives import flip_bit
-from tests.conftest import refusing
+from tests.conftest import ROOT, refusing
 
 N_PARTS, JOB_SCENES = 5, 10  # of a folder of parts: many small jobs
 
@@ -311,3 +313,19 @@ def test_parts_that_are_missing_damaged_or_others_are_refused(root: Path, tmp_pa
     flip_bit(place / "part-2.zarr.zip", 2000)
     with refusing(PartError, r"part-2\.zarr\.zip is damaged"):
         data[20]
+
+
+@pytest.mark.slow
+def test_without_pytorch_its_extra_is_named() -> None:
+    code = "import sys; sys.modules['torch'] = None; import oneshot.datasets"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "ModuleNotFoundError: the package torch is not installed: pip install" in done.stderr
+
+
+def test_without_zarr_parts_are_refused_and_its_extra_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "oneshot.clutter.parts")
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with refusing(ParameterError, "parts on disk cannot be read: the package zarr is not installed: pip"):
+        ClutteredOmniglot("test-one-shot", 4, root=root)
