@@ -319,7 +319,7 @@ def test_parts_that_are_missing_damaged_or_others_are_refused(root: Path, tmp_pa
 def test_without_pytorch_its_extra_is_named() -> None:
     code = "import sys; sys.modules['torch'] = None; import oneshot.datasets"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "ModuleNotFoundError: the package torch is not installed: pip install" in done.stderr
+    assert "ModuleNotFoundError: torch is not installed: " in done.stderr
 
 
 def test_without_zarr_parts_are_refused_and_its_extra_is_named(
@@ -327,5 +327,5 @@ def test_without_zarr_parts_are_refused_and_its_extra_is_named(
 ) -> None:
     monkeypatch.delitem(sys.modules, "oneshot.clutter.parts")
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with refusing(ParameterError, "parts on disk cannot be read: the package zarr is not installed: pip"):
+    with refusing(ParameterError, "parts on disk cannot be read: zarr is not installed: "):
         ClutteredOmniglot("test-one-shot", 4, root=root)
