@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-NEEDS_DRAWINGS = re.compile(r"load_scenes|fetch_drawings|all_runs|export_scenes")
+NEEDS_DRAWINGS = re.compile(r"load_scenes|fetch_drawings|all_runs|export_scenes|oneshot\.datasets")
 
 
 def blocks(page: Path, language: str) -> list[str]:
