@@ -21,10 +21,11 @@ INTRODUCTION = f"""\
 
 Written by `python -m stages.pages` from `oneshot/params` and `params.yaml`; do not edit.
 
-`dvc exp run -S KEY=VALUE` changes one value for one experiment. A key that is unknown, or a value of another type or
-out of its range, ends every command in one sentence. `{ANY}` stands for any name, as of a network, `SCALE` for
-{", ".join(f"`{name}`" for name in SCALES)}, `{EACH}` for each entry of a list: only keys with `SCALE` have another
-value at another scale. –: left out everywhere, so that the default of the code is in force."""
+`dvc exp run -S KEY=VALUE` changes one value for one experiment. A key that is unknown, or a value of another
+type or out of its range, ends every command in one sentence. In keys `{ANY}` stands for any name, as of a
+network, `{EACH}` for each entry of a list, `SCALE` for a scale ({", ".join(SCALES)}): only keys with
+`SCALE` have another value at another scale. –: left out, so that the default of the code is in force."""
+SETTINGS_WORDS = "Under `classification.networks.*.settings`, by the network's `net`."
 
 
 def write_parameters(values: Any) -> str:
@@ -47,9 +48,6 @@ def write_parameters(values: Any) -> str:
     paragraphs += [lay_left(("net", "setting", "type and range", "meaning"), list(describe_settings()))]
     paragraphs += ["## Networks, and the scales that train them", lay_networks(values)]
     return "\n\n".join(paragraphs) + "\n"
-
-
-SETTINGS_WORDS = "Under `classification.networks.*.settings`, by the network's `net`."
 
 
 def join_path(path: tuple[str, ...]) -> str:
