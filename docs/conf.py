@@ -26,6 +26,7 @@ html_copy_source = False
 myst_heading_anchors = 4
 default_role = "code"
 autodoc_inherit_docstrings = False
+autodoc_default_options = {"exclude-members": "model_config"}
 apidoc_modules = [
     {
         "path": "../oneshot",

@@ -24,7 +24,7 @@ DESCRIPTION = (
 PUBLISHED_ON = "2018-09-05"  # the corrected generator, whose sets these are
 LICENCE = "https://spdx.org/licenses/MIT.html"
 # Words of Croissant in its JSON-LD context.
-WORDS = (
+CROISSANT_WORDS = (
     "citeAs", "column", "equivalentProperty", "extract", "field", "fileProperty", "fileObject", "fileSet",
     "format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
     "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField",
@@ -41,7 +41,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    **{word: f"cr:{word}" for word in WORDS},
+    **{word: f"cr:{word}" for word in CROISSANT_WORDS},
 }
 KINDS_OF_VALUES = {bool: "sc:Boolean", int: "sc:Integer", str: "sc:Text"}
 SPLIT_FIELDS = {
@@ -107,7 +107,7 @@ def describe_data(citation: Mapping[str, Any]) -> dict[str, Any]:
             },
         ],
         "recordSet": [
-            describe_drawings(facts["drawings"]["n_drawings"]),
+            describe_records(facts["drawings"]["n_drawings"]),
             describe_table("splits", "What each split is drawn from.", SPLIT_FIELDS, list_splits()),
             describe_table("sets", "Checksums of the rendered sets.", SET_FIELDS, list_sets()),
         ],
@@ -121,7 +121,7 @@ def cite(reference: Mapping[str, Any]) -> str:
     return f"{authors} ({reference['year']}). {reference['title']}. {place}."
 
 
-def describe_drawings(n_drawings: int) -> dict[str, Any]:
+def describe_records(n_drawings: int) -> dict[str, Any]:
     """Describe the record set of Omniglot's drawings: an image, and what its path says of it."""
     return {
         "@type": "cr:RecordSet",

@@ -8,7 +8,7 @@ from oneshot.published import CLUTTER_LEVELS, read_facts
 from stages.pages.croissant import SPLIT_FIELDS, list_splits
 from stages.pages.parameters import lay_left
 
-PAGE = """\
+DATA_CARD = """\
 # Data card
 
 Written by `python -m stages.pages` from `oneshot/published/*.json`; do not edit.
@@ -73,7 +73,7 @@ def write_data_card() -> str:
         [f"`{name}`", f"{about['n_alphabets'][name]}", f"{about['n_characters'][name]}", f"`{sha256}`"]
         for name, sha256 in about["by_character_set_sha256"].items()
     ]
-    return PAGE.format(
+    return DATA_CARD.format(
         n_drawings=about["n_drawings"],
         n_alphabets=sum(about["n_alphabets"].values()),
         n_characters=sum(about["n_characters"].values()),

@@ -15,7 +15,7 @@ from oneshot.report.segmentation_tables import METRIC_TITLES, SPLIT_TITLES, titl
 from oneshot.report.tables import format_mean, join_words
 from stages.pages.parameters import lay_left
 
-INTRODUCTION = """\
+MODELS_INTRODUCTION = """\
 # Model cards
 
 Written by `python -m stages.pages` from `recorded/*/*/run.json`; do not edit.
@@ -33,7 +33,7 @@ for name in list_classifiers():
     scorer, info = load_classifier(name)  # with encode and compare: oneshot.classify.scoring.Scorer
 ```
 """
-SHARED = """\
+FOR_ALL = """\
 ## What holds for all of them
 
 - **Intended use**: research and teaching about learning from one example, and comparison with other methods
@@ -50,10 +50,10 @@ SHARED = """\
 """
 LIMITS = {
     SEGMENTATION: (
-        "**Limits of segmentation**: scenes are synthetic, characters flat in colour on black, and the target "
-        "of the published sets, which is drawn last, is never covered. With much clutter small networks find "
-        "nothing: see the figures. A colour matcher groups pixels by equal colour and is lost wherever "
-        "colours are not flat."
+        "**Limits of segmentation**: scenes are synthetic, characters flat in colour on black, and the "
+        "target of the published sets, which is drawn last, is never covered. With much clutter small "
+        "networks find nothing: see the figures. A colour matcher groups pixels by equal colour and is lost "
+        "wherever colours are not flat."
     ),
     CLASSIFICATION: (
         "**Limits of classification**: drawings are black ink on white paper, one character each; an answer "
@@ -65,7 +65,7 @@ USES = {SEGMENTATION: "load_network", CLASSIFICATION: "load_classifier"}
 
 def write_models(runs: Mapping[str, Iterable[Run]], recorded: Path, licence: str) -> str:
     """Write the page; runs: by task; recorded: the folder with their weights."""
-    paragraphs = [INTRODUCTION, SHARED.format(licence=licence)]
+    paragraphs = [MODELS_INTRODUCTION, FOR_ALL.format(licence=licence)]
     for task, of_task in runs.items():
         paragraphs += [f"## {task.capitalize()}", LIMITS[task]]
         for run in sort_runs(of_task):

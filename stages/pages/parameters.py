@@ -16,7 +16,7 @@ MOST_SHOWN = 4  # values of a key
 MOST_LISTED = 7  # entries of a list
 TYPES = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-INTRODUCTION = f"""\
+PARAMETERS_INTRODUCTION = f"""\
 # Parameters
 
 Written by `python -m stages.pages` from `oneshot/params` and `params.yaml`; do not edit.
@@ -40,7 +40,7 @@ def write_parameters(values: Any) -> str:
     for path, node in keys.items():
         line = [f"`{join_path(path)}`", describe_type(node), show_by_scale(values, path), node["description"]]
         found.setdefault(join_path(path[:-1][:2]) or "Top level", []).append(line)
-    paragraphs = [INTRODUCTION]
+    paragraphs = [PARAMETERS_INTRODUCTION]
     titles = ("key", "type and range", "in params.yaml", "meaning")
     for section, lines in found.items():
         paragraphs += [f"## {section}", lay_left(titles, lines)]
