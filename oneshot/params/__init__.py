@@ -87,14 +87,21 @@ class Params(Section):
     """Values of params.yaml; ``scale`` is the block that ``scale_name`` chooses."""
 
     scale_name: ScaleName = Field(alias="scale")
+    """Scale, whose block under `scales` and whose amounts of training are in force."""
     seed: int = Field(ge=0, lt=2**32)
+    """Seed of what the papers leave to chance: initial weights, the order of scenes, synthetic alphabets."""
     lr: float | None = Field(gt=0, le=10)
+    """Learning rate of Siamese-U-Net (Adam's; Muon's is ten times as much); null: the one of its recipe."""
     device: Literal["auto", "cpu", "cuda", "mps"]
+    """Device of the networks; auto: a GPU of CUDA if there is one, else the CPU."""
     speed: str
+    """Parts of the speed overlay, joined by commas; auto: what helps on the device, plain: none (float32)."""
     omniglot: Omniglot
     render: Render
     log_every: int = Field(ge=1, le=MOST_SEEN)
+    """Steps between two points of a training curve; classification has one after every epoch, too."""
     checkpoint_seconds: float = Field(ge=0)
+    """Seconds between two checkpoints of a training."""
     segmentation: SegmentationParams
     classification: ClassificationParams
     other_images: OtherImages

@@ -19,35 +19,52 @@ Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
 
 class PublishedPairs(Section):
     batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
+    """Pairs in a batch."""
     # One number for each layer, within the ranges that the paper searched in.
     lrs: tuple[Annotated[float, Field(ge=1e-4, le=1e-1)], ...] = Field(min_length=1)
+    """Learning rate of SGD for each layer."""
     momenta: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+    """Final momentum of each layer."""
     l2s: tuple[Annotated[float, Field(ge=0, le=0.1)], ...]
+    """L2 penalty of each layer."""
     patience: int | None = Field(ge=1)
+    """Epochs without fewer validation errors after which training stops; null: never."""
 
 
 class BackgroundPairs(Section):
     batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
+    """Pairs in a batch."""
     lr: float = Field(gt=0, lt=1)
+    """Learning rate of Adam."""
 
 
 class EpisodeNumbers(Section):
     lr: float = Field(gt=0, lt=1)
+    """Learning rate."""
     n_way: int = Field(ge=2, le=MOST_IN_A_BATCH)
+    """Classes of a training episode."""
     n_shot: int = Field(ge=1, le=1000)
+    """Support images of each class."""
     n_query: int = Field(ge=1, le=1000)
+    """Queries of each class."""
     within_alphabets: bool
+    """Whether an episode's classes are of one alphabet after another, not mixed over all."""
     turned: bool
+    """Whether quarter turns of a character are classes of their own."""
     distorted: bool
+    """Whether drawings are distorted."""
 
 
 class OwnEpisodes(EpisodeNumbers):
     weight_decay: float = Field(ge=0, le=10)
+    """Weight decay."""
 
 
 class ContrastiveEpisodes(OwnEpisodes):
     mirrored: bool
+    """Whether mirror images of a character are classes of their own."""
     displacement: float = Field(ge=0, lt=1)
+    """Strength of the smooth fields of displacements that distort drawings."""
 
 
 class ClassificationRecipes(Section):
@@ -60,34 +77,45 @@ class ClassificationRecipes(Section):
 
 class PairAmount(Section):
     n_pairs: int = Field(ge=2, le=MOST_SEEN)
+    """Training pairs."""
     n_copies: int = Field(ge=0, le=1000)
+    """Distorted copies of every pair beside it."""
     n_epochs: int = Field(ge=1, le=MOST_EPOCHS)
+    """Epochs at most."""
 
 
 class EpisodeAmount(Section):
-    """Episodes an epoch, after which the validation trials are scored, and epochs."""
-
     n_episodes: int = Field(ge=1, le=MOST_SEEN)
+    """Episodes of an epoch, after which the validation trials are scored."""
     n_epochs: int = Field(ge=1, le=MOST_EPOCHS)
+    """Epochs."""
 
 
 class CosineSettings(Section):
     """Arguments of a class of oneshot.classify.nets, as all settings; what is left out is not passed on."""
 
     channels: tuple[Channels, ...] = Field(LEFT_OUT, min_length=1, max_length=7)
+    """Channels of each block."""
     side: int = Field(LEFT_OUT, ge=1, le=DRAWING_SIDE)
+    """Side of the square to which drawings are resampled, in pixels."""
     n_code: int = Field(LEFT_OUT, ge=1, le=MOST_IN_A_CODE)
+    """Numbers in a code."""
     normalised: bool = Field(LEFT_OUT)
+    """Whether drawings are cropped to the box around their ink first."""
 
 
 class KochSettings(Section):
     channels: tuple[Channels, Channels, Channels, Channels] = Field(LEFT_OUT)
+    """Channels of each convolution."""
     n_code: int = Field(LEFT_OUT, ge=1, le=MOST_IN_A_CODE)
+    """Numbers in a code."""
     normalised: bool = Field(LEFT_OUT)
+    """Whether drawings are cropped to the box around their ink first."""
 
 
 class ProtoNetSettings(Section):
     n_filters: Channels = Field(LEFT_OUT)
+    """Filters of each convolution; the published network has 64."""
 
 
 SETTINGS: dict[str, type[Section]] = {
@@ -103,16 +131,16 @@ class PairNetwork(AnyNetwork[PairAmount]):
     """A network for classification that learns from pairs."""
 
     recipe: Literal["published", "background"]
+    """Recipe, a section of classification.recipes."""
 
 
 class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
-    """A network for classification that learns from episodes.
-
-    settings: arguments of the network's class, such as its width; without them its own defaults.
-    """
+    """A network for classification that learns from episodes."""
 
     recipe: Literal["own", "protonet", "contrastive"]
+    """Recipe, a section of classification.recipes."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the network's class, such as its width; what is left out has the default of the class."""
 
     @field_validator("settings")
     @classmethod

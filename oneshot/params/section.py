@@ -22,7 +22,7 @@ MOST_PROBLEMS = 10  # in a message
 class Section(BaseModel):
     """Part of the parameters: fixed once read, without unknown keys; YAML's 1e-05 is a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -47,6 +47,7 @@ class AnyNetwork(Section, Generic[Amount]):
     """Network of either task, and how much it is trained; null at a scale: not trained there."""
 
     net: str
+    """Network, by its name in the registry of its task."""
     smoke: Amount | None
     laptop: Amount | None
     paper: Amount | None

@@ -23,23 +23,27 @@ KINDS = ("siamese_unet", "masknet", "colour_matcher")
 
 
 class TrainingNumbers(Section):
-    """Numbers of one training; `lower_levels` is the share of scenes that lead up to a single phase.
-
-    `weight_decay` is recipe own's; the published one is part of the losses. `covered_share` is the share of
-    scenes in which half of the characters are drawn over the target.
-    """
+    """Numbers of one training."""
 
     lr: float = Field(gt=0, le=10)
+    """Learning rate."""
     batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
+    """Scenes in a batch."""
     matching_weight: float = Field(ge=0, le=100)
+    """Weight of the matching loss, which is told where distractors are."""
     lower_levels: float = Field(ge=0, lt=1)
+    """Share of scenes with less clutter, which lead up to a single phase."""
     weight_decay: float = Field(0.0, ge=0, le=10)
+    """Weight decay, of recipe own alone; the published one is part of the losses."""
     covered_share: float = Field(0.0, ge=0, lt=1)
+    """Share of scenes in which half of the characters are drawn over the target."""
 
 
 class PhaseNumbers(Section):
     clutter_levels: tuple[ClutterLevel, ...] = Field(min_length=1)
+    """Clutter levels of the phase's scenes, drawn evenly."""
     n_scenes: int = Field(ge=1, le=MOST_SEEN)
+    """Scenes of the phase."""
 
     @field_validator("clutter_levels")
     @classmethod
@@ -50,26 +54,24 @@ class PhaseNumbers(Section):
 
 
 class SegmentationAmount(Section):
-    """Scenes that each training of a network gets at a scale; n_epochs places the published halvings.
-
-    `feature_maps`: of this network, where it has not as many as the scale says. `n_views`: ways, of eight, in
-    which a colour matcher's scenes are turned and mirrored.
-    """
+    """Scenes that each training of a network gets at a scale."""
 
     feature_maps: int | None = Field(None, ge=1, le=MOST_FEATURE_MAPS)
+    """Feature maps of this network, where they are not those of the scale."""
     n_views: int = Field(1, ge=1, le=8)
+    """Ways, of eight, in which a colour matcher's scenes are turned and mirrored."""
     n_epochs: int | None = Field(ge=1, le=MOST_EPOCHS)
+    """Epochs that place the published halvings of the rate; null: the rate follows the scenes."""
     phases: dict[str, Annotated[tuple[PhaseNumbers, ...], Field(min_length=1)]]
 
 
 class SegmentationNetwork(AnyNetwork[SegmentationAmount]):
-    """A network for segmentation; `recipes` names the section of segmentation.recipes with its numbers.
-
-    `needs` is the drawings' manifest, or the network (models/segmentation/NAME) whose weights it starts from.
-    """
+    """A network for segmentation."""
 
     recipes: str
+    """Section of segmentation.recipes with the numbers of its training."""
     needs: str
+    """Manifest of the drawings, or models/segmentation/NAME of the network whose weights it starts from."""
 
     @property
     def starts_from(self) -> str | None:
@@ -88,6 +90,7 @@ class SegmentationParams(Section):
 
     recipes: dict[str, dict[RecipeName, dict[str, TrainingNumbers]]]
     proposals_share: float = Field(gt=0, lt=1)
+    """Share of a recorded run's time that the first of two trainings gets."""
     networks: dict[Annotated[str, Field(pattern="^[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?$")], SegmentationNetwork] = (
         Field(min_length=1)
     )
