@@ -10,13 +10,13 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from oneshot.commands import scenes
+from oneshot.commands import answers, scenes
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (scenes,):
+    for module in (scenes, answers):
         module.add_commands(commands)
     arguments = parser.parse_args(words)
     try:
