@@ -1,10 +1,11 @@
 """Omniglot's drawings, scenes, released networks and their answers in a call each, without the pipeline."""
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from oneshot.errors import DrawingsError, ParameterError
 from oneshot.published import find_split, read_facts
@@ -165,7 +166,7 @@ def classify(
     queries: Any,
     support: str | Path | Mapping[str, Any],
     network: str = BEST_CLASSIFIER,
-    reject_below: float | Literal["auto"] | None = None,
+    reject_below: float | str | None = None,
 ) -> "list[Ranking]":
     """Rank classes by their likeness to each query, by a released classifier.
 
@@ -198,16 +199,16 @@ def classify(
         from oneshot.training.tensors import file_sha256
 
         reject_below = find_rejection(network, file_sha256(find_weights("classification", network)))
-    elif reject_below is not None and not isinstance(reject_below, int | float):
+    if isinstance(reject_below, str) or (reject_below is not None and math.isnan(reject_below)):
         raise ParameterError(f"reject_below is {reject_below!r}; give a number, 'auto' or None.")
     return rank_queries(scorer, network, asked, shown, reject_below)
 
 
-def as_list(images: Any) -> Sequence[Any]:
+def as_list(images: Any) -> list[Any]:
     """Give a list of images as it is, and a single file or array (h x w, or h x w x 3) in one."""
     shape: tuple[int, ...] = getattr(images, "shape", ())
     one = isinstance(images, str | Path) or len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
-    return [images] if one else images
+    return [images] if one else [*images]
 
 
 def list_networks() -> list[str]:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from oneshot.classify.own_drawings import Ranking
     from oneshot.segment.own_scenes import Found
 
-PICTURE_SIDE, GAP, LINE, TILE_SIDE = (
+PICTURE_SIDE, SPACE, LINE, TILE_SIDE = (
     480,
     16,
     18,
     96,
 )  # pixels of a picture: a scene, a margin, words, a drawing
-SHEET, WORDS, MARKED, REFUSED = (16, 19, 26), (242, 240, 232), (61, 220, 151), (255, 89, 100)
+SHEET, LETTERING, MARKED, REFUSED = (16, 19, 26), (242, 240, 232), (61, 220, 151), (255, 89, 100)
 DIMMING = 0.35  # brightness of what is not marked
 N_SHOWN, N_PRINTED = 5, 5  # classes of a query
 MOST_ROWS = 40  # queries of a picture
@@ -109,17 +109,17 @@ def save_picture(path: Path, picture: Image.Image) -> None:
 def draw_found(
     scene: UInt8[np.ndarray, "h w 3"], target: UInt8[np.ndarray, "th tw 3"], found: "Found"
 ) -> Image.Image:
-    """Draw the scene, the same dimmed but for the mask with its box, and the target beside them."""
+    """Draw the scene, the same dimmed with the mask in green, its box, and the target beside them."""
     height, width = scene.shape[:2]
     scale = PICTURE_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    dimmed = np.where(found.mask[..., None], scene, (scene * DIMMING).astype(np.uint8))
-    small = fit(target, TILE_SIDE * 2)
-    columns = [GAP, 2 * GAP + size[0], 3 * GAP + 2 * size[0]]
+    dimmed = np.where(found.mask[..., None], np.array(MARKED, np.uint8), (scene * DIMMING).astype(np.uint8))
+    small = scale_to(target, TILE_SIDE * 2)
+    columns = [SPACE, 2 * SPACE + size[0], 3 * SPACE + 2 * size[0]]
     sheet = Image.new(
-        "RGB", (columns[2] + small.width + GAP, 2 * GAP + LINE + max(size[1], small.height)), SHEET
+        "RGB", (columns[2] + small.width + SPACE, 2 * SPACE + LINE + max(size[1], small.height)), SHEET
     )
-    pen, top = ImageDraw.Draw(sheet), GAP + LINE
+    pen, top = ImageDraw.Draw(sheet), SPACE + LINE
     how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
     for column, pixels in zip(columns[:2], (scene, dimmed), strict=True):
         sheet.paste(Image.fromarray(pixels).resize(size, how), (column, top))
@@ -131,39 +131,39 @@ def draw_found(
             pen.rectangle(box, outline=MARKED, width=2)
     answer = f"{found.network}: score {found.score:.3f}" if found.box else f"{found.network}: nothing found"
     for column, words in zip(columns, ("scene", answer, "target"), strict=True):
-        pen.text((column, GAP - 4), words, WORDS, ImageFont.load_default(13))
+        pen.text((column, SPACE - 4), words, LETTERING, ImageFont.load_default(13))
     return sheet
 
 
 def draw_rankings(rankings: Sequence["Ranking"], support: Mapping[str, Sequence[Path]]) -> Image.Image:
     """Draw a row for every query: itself, then the first image of each of its best classes with its score."""
     n_shown = min(N_SHOWN, len(support))
-    step, row = TILE_SIDE + GAP, TILE_SIDE + 2 * LINE + GAP
-    sheet = Image.new("RGB", (2 * GAP + step * (n_shown + 1), GAP + row * len(rankings)), SHEET)
+    step, row = TILE_SIDE + SPACE, TILE_SIDE + 2 * LINE + SPACE
+    sheet = Image.new("RGB", (2 * SPACE + step * (n_shown + 1), SPACE + row * len(rankings)), SHEET)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
 
     def show(column: int, top: int, path: Path, words: Sequence[str], colour: tuple[int, int, int]) -> None:
-        tile = fit(read_pixels(path), TILE_SIDE)
+        tile = scale_to(read_pixels(path), TILE_SIDE)
         middle = (TILE_SIDE - tile.width) // 2, (TILE_SIDE - tile.height) // 2
         sheet.paste(tile, (column + middle[0], top + middle[1]))
         for number, text in enumerate(words):
-            while len(text) > 1 and pen.textlength(text, font) > TILE_SIDE + GAP // 2:
+            while len(text) > 1 and pen.textlength(text, font) > TILE_SIDE + SPACE // 2:
                 text = text.removesuffix("…")[:-1] + "…"
             pen.text((column, top + TILE_SIDE + 2 + number * LINE), text, colour, font)
 
     for number, ranking in enumerate(rankings):
-        top = GAP + row * number
+        top = SPACE + row * number
         said = ["query", "none of these"] if ranking.rejected else ["query"]
-        show(GAP, top, Path(ranking.query), said, REFUSED if ranking.rejected else WORDS)
+        show(SPACE, top, Path(ranking.query), said, REFUSED if ranking.rejected else LETTERING)
         best = zip(ranking.classes[:n_shown], ranking.scores, strict=False)
         for place, (name, score) in enumerate(best):
             first = place == 0 and not ranking.rejected
-            left = 2 * GAP + step * (place + 1)
-            show(left, top, support[name][0], [name, f"{score:.3f}"], MARKED if first else WORDS)
+            left = 2 * SPACE + step * (place + 1)
+            show(left, top, support[name][0], [name, f"{score:.3f}"], MARKED if first else LETTERING)
     return sheet
 
 
-def fit(pixels: UInt8[np.ndarray, "h w 3"], side: int) -> Image.Image:
+def scale_to(pixels: UInt8[np.ndarray, "h w 3"], side: int) -> Image.Image:
     """Scale an image so that its longer side is `side`: enlarged pixel by pixel, shrunk by means."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)

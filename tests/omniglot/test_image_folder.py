@@ -10,7 +10,13 @@ from PIL import Image
 from oneshot.classify.episodes import within_alphabets
 from oneshot.errors import ImageFolderError
 from oneshot.omniglot.drawings import Drawings
-from oneshot.omniglot.image_folder import augment_classes, fit_image, read_image, read_image_folder
+from oneshot.omniglot.image_folder import (
+    augment_classes,
+    fit_image,
+    read_image,
+    read_image_folder,
+    read_pixels,
+)
 from tests.conftest import refusing
 
 
@@ -134,3 +140,34 @@ def test_no_folder_and_no_classes_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     with pytest.raises(ImageFolderError, match="has no sub-folders"):
         read_image_folder(tmp_path)
+
+
+def test_what_is_no_image_by_its_name_is_left_alone_with_one_line_of_notice(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = read_image_folder(folder)
+    capsys.readouterr()
+    (folder / "__MACOSX" / "ant").mkdir(parents=True)
+    for name in ("Thumbs.db", "bee/desktop.ini", "bee/notes.txt", "cat/._0.png"):
+        (folder / name).write_bytes(b"no image")
+    own = read_image_folder(folder)
+    assert own.names == plain.names
+    assert (own.images == plain.images).all()
+    (line,) = capsys.readouterr().err.splitlines()
+    for name in (".DS_Store", ".hidden", "Thumbs.db", "desktop.ini", "notes.txt", "._0.png", "__MACOSX"):
+        assert name in line
+
+
+def test_images_of_any_mode_are_read_upright(tmp_path: Path) -> None:
+    grey = np.zeros((30, 50), np.uint8)
+    grey[5:9, 10:40] = 200
+    plain = np.repeat(grey[..., None], 3, 2)
+    image = Image.fromarray(grey)
+    turned = Image.Exif()
+    turned[274] = 6  # a quarter to the right, to be seen upright
+    Image.fromarray(np.rot90(grey).copy()).save(tmp_path / "turned.png", exif=turned)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    for mode in ("P", "L", "RGBA", "LA"):
+        image.convert(mode).save(tmp_path / f"{mode}.png")
+    for path in tmp_path.iterdir():
+        assert (read_pixels(path) == plain).all(), path.name
