@@ -79,9 +79,10 @@ def test_flat_colours_are_found_on_any_background_at_any_place_and_size(scenes: 
         assert found.box == find_box(found.mask)
 
 
-def test_the_box_is_left_top_right_bottom_with_the_ends_excluded() -> None:
-    scene, target = np.zeros((50, 70, 3), np.uint8), np.zeros((20, 20, 3), np.uint8)
-    scene[10:30, 5:11] = (200, 0, 0)
+@pytest.mark.parametrize(("paper", "ink"), [(0, (200, 0, 0)), (255, (0, 0, 0))])
+def test_the_box_is_left_top_right_bottom_with_the_ends_excluded(paper: int, ink: tuple[int, ...]) -> None:
+    scene, target = np.full((50, 70, 3), paper, np.uint8), np.zeros((20, 20, 3), np.uint8)
+    scene[10:30, 5:11] = ink
     target[4:16, 8:12] = 255
     assert find(scene, target).box == (5, 10, 11, 30)
 
