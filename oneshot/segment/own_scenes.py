@@ -32,7 +32,8 @@ TARGET_SIDE, TARGET_INK = (
 )  # of a target, and of the longer side of its ink: the median in scenes' targets
 LEAST_CONTRAST = 8  # of 256, between ink and background
 # An image is flat if at most this share of its ink has colours of fewer pixels than so many: of published
-# scenes 4 % at most, scaled to three quarters 9 %; anti-aliased or from JPEG 23 % and more (20 scenes each).
+# scenes 4 % at most, scaled to three quarters 9 %; from JPEG or anti-aliased 23 % and more (20 scenes each).
+# Not so if little is blended: scenes anti-aliased at 1.5 times the size have 1 to 9 %, and pass for flat.
 MOST_RARE, RARE_PIXELS = 0.15, 8
 ALIKE = 32  # of 256, in every channel: what may be one colour where an image is not flat
 LEAST_ALIKE = 2  # of a pixel's eight neighbours, for it to be of a stroke's core
@@ -222,7 +223,7 @@ def read_tiles(
 
 
 def is_flat(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, " 3"]) -> bool:
-    """Say if nearly all ink has colours of many pixels, as no anti-aliased image and none from JPEG has."""
+    """Say if nearly all ink has colours of many pixels, as hardly any image from JPEG has, or an anti-aliased one."""
     colours, n_pixels = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
     n_pixels = n_pixels[(colours != background).any(1)]
     return bool(n_pixels[n_pixels < RARE_PIXELS].sum() <= MOST_RARE * n_pixels.sum())
