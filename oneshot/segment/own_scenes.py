@@ -223,7 +223,7 @@ def read_tiles(
 
 
 def is_flat(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, " 3"]) -> bool:
-    """Say if nearly all ink has colours of many pixels, as hardly any image from JPEG has, or an anti-aliased one."""
+    """Say if nearly all ink has colours of many pixels, as in few from JPEG or anti-aliased."""
     colours, n_pixels = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
     n_pixels = n_pixels[(colours != background).any(1)]
     return bool(n_pixels[n_pixels < RARE_PIXELS].sum() <= MOST_RARE * n_pixels.sum())
