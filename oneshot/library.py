@@ -1,9 +1,11 @@
-"""Omniglot's drawings, scenes and released networks in a call each, without the pipeline."""
+"""Omniglot's drawings, scenes, released networks and their answers in a call each, without the pipeline."""
 
+import math
 import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oneshot.errors import DrawingsError, ParameterError
 from oneshot.published import Split, find_split, read_facts
@@ -11,10 +13,12 @@ from oneshot.published import Split, find_split, read_facts
 if TYPE_CHECKING:
     from torch import nn
 
+    from oneshot.classify.own_drawings import Ranking
     from oneshot.classify.scoring import NetworkScorer
     from oneshot.clutter.scenes import Scenes
     from oneshot.omniglot.drawings import Drawings
     from oneshot.records.run import Task
+    from oneshot.segment.own_scenes import Found
     from oneshot.training.tensors import NetworkInfo
 
 PACKAGE = Path(__file__).resolve().parent
@@ -22,6 +26,10 @@ PIPELINE_DRAWINGS = PACKAGE.parent / "data" / "drawings" / "drawings.npz"
 CHECKED_OUT = PACKAGE.parent / "recorded"
 SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies recorded runs there
 DEFAULT_NETWORK = "siamese_unet-4-fast"
+BEST_NETWORK, BEST_CLASSIFIER = (
+    "colour_matcher-long",
+    "contrastive-long",
+)  # by their records; both are shipped
 
 
 def fetch_drawings(path: Path | None = None) -> "Drawings":
@@ -150,6 +158,73 @@ def load_classifier(name: str | None = None) -> "tuple[NetworkScorer, NetworkInf
     name = name or next(iter(list_classifiers()), "whatever")
     net, info = load(find_weights("classification", name), NETS)
     return NetworkScorer(net), info
+
+
+def find(scene: Any, target: Any, network: str = BEST_NETWORK) -> "Found":
+    """Find a target in an image by a released network.
+
+    scene, target: a file, or an array (h x w x 3, uint8), of any size; see docs/own_input.md for what the
+    networks take for granted of them.
+
+    Raises:
+        ImageFolderError: a file is no readable image.
+        ParameterError: an array has another shape or type, or the target is blank.
+        WeightsError: no such network is released, its file is not here, or damaged.
+    """
+    from oneshot.omniglot.image_folder import take_pixels
+    from oneshot.segment.own_scenes import find_target
+
+    image, wanted = take_pixels(scene, "scene"), take_pixels(target, "target")
+    return find_target(load_network(network)[0], network, image, wanted)
+
+
+def classify(
+    queries: Any,
+    support: str | Path | Mapping[str, Any],
+    network: str = BEST_CLASSIFIER,
+    reject_below: float | str | None = None,
+) -> "list[Ranking]":
+    """Rank classes by their likeness to each query, by a released classifier.
+
+    queries: a file, a folder of images, an array (h x w or h x w x 3, uint8), or a list of files and arrays.
+    support: a folder with a sub-folder of images for each class, or files and arrays by the class's name.
+    reject_below: the score below which a query is none of the classes; "auto": the one chosen on pairs of
+    drawings of the validation alphabets.
+
+    Raises:
+        ImageFolderError: a folder is not laid out so, or a file is no readable image, or blank.
+        ParameterError: an array has another shape or type, or is blank; there is no image, or no threshold.
+        WeightsError: no such network is released, its file is not here, or damaged.
+    """
+    from oneshot.classify.own_drawings import find_rejection, rank_queries
+    from oneshot.omniglot.image_folder import list_images, name_classes, take_ink
+
+    if isinstance(queries, str | Path) and Path(queries).is_dir():
+        queries = list_images(Path(queries))
+    asked = {}
+    for number, query in enumerate(as_list(queries), 1):
+        name = str(query) if isinstance(query, str | Path) else f"query {number}"
+        asked[name] = take_ink(query, name)
+    named = name_classes(Path(support)) if isinstance(support, str | Path) else support
+    shown = {
+        name: [take_ink(image, f"support of {name!r}") for image in as_list(images)]
+        for name, images in named.items()
+    }
+    scorer, _ = load_classifier(network)
+    if reject_below == "auto":
+        from oneshot.training.tensors import file_sha256
+
+        reject_below = find_rejection(network, file_sha256(find_weights("classification", network)))
+    if isinstance(reject_below, str) or (reject_below is not None and math.isnan(reject_below)):
+        raise ParameterError(f"reject_below is {reject_below!r}; give a number, 'auto' or None.")
+    return rank_queries(scorer, network, asked, shown, reject_below)
+
+
+def as_list(images: Any) -> list[Any]:
+    """Give a list of images as it is, and a single file or array (h x w, or h x w x 3) in one."""
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    one = isinstance(images, str | Path) or len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+    return [images] if one else [*images]
 
 
 def list_networks() -> list[str]:

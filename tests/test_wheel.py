@@ -19,7 +19,9 @@ assert oneshot.__file__.startswith(sys.argv[1]), oneshot.__file__
 from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.protocols import find_protocols
 from oneshot.classify.scoring import NetworkScorer, score_list
-from oneshot.library import fetch_drawings, list_classifiers, load_classifier, load_network, load_scenes
+from oneshot.library import (
+    classify, fetch_drawings, find, list_classifiers, load_classifier, load_network, load_scenes
+)
 from oneshot.params import OtherImages
 from oneshot.segment.batches import pixel_statistics
 from oneshot.segment.evaluate import segment
@@ -34,6 +36,9 @@ protocols = find_protocols(drawings, sizes)
 untrained = NetworkScorer(ProtoNet().initialise(np.random.default_rng(0)))
 scorer = load_classifier()[0] if list_classifiers() else untrained
 print(score_list(scorer, protocols, protocols.validation).shape)
+ink = drawings.unpack()
+(ranking,) = classify(ink[0, 1], {"a": ink[0, 0], "b": ink[1, 0]}, reject_below="auto")
+print(find(scenes.images()[0], scenes.targets()[0]).network, ranking.network)
 """
 
 
@@ -60,5 +65,9 @@ def test_an_installed_wheel_needs_no_checkout(tmp_path: Path, synthetic_drawings
         env=environment, cwd=tmp_path, text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:2] == ["(6, 96, 96) siamese_unet-4", "(4, 5)"]
+    assert done.stdout.splitlines() == [
+        "(6, 96, 96) siamese_unet-4",
+        "(4, 5)",
+        "colour_matcher-long contrastive-long",
+    ]
     assert not list(ROOT.glob("oneshot/released")), "the checkout holds no second copy"

@@ -19,7 +19,7 @@ NEEDS = {
     "python -m oneshot write, verify": "parts",
     "python -m oneshot export, coco and parquet": "export",
     "python -m oneshot export, onnx": "onnx",
-    "networks: load_network, load_classifier": "torch",
+    "python -m oneshot find, classify": "torch",
     "dvc repro": "pipeline",
 }
 

@@ -288,6 +288,13 @@ def segment_masknet(
 
 def segment_batch(judge: MaskJudge, batch: Batch, top_k: int | None) -> Bool[Tensor, "b h w"]:
     """Choose the mask that scores best of every scene."""
+    return choose_masks(judge, batch, top_k)[0]
+
+
+def choose_masks(
+    judge: MaskJudge, batch: Batch, top_k: int | None
+) -> tuple[Bool[Tensor, "b h w"], Float[Tensor, " b"]]:
+    """Choose the mask that scores best of every scene, and give its score, too."""
     shared, codes = judge.encode(batch.images, batch.targets)
     correlation = shared.correlation.flatten(1)
     locations = correlation.topk(top_k or correlation.shape[1]).indices
@@ -300,4 +307,4 @@ def segment_batch(judge: MaskJudge, batch: Batch, top_k: int | None) -> Bool[Ten
         chosen = masks[torch.arange(len(masks), device=masks.device), which]
         best = torch.where(better[:, None, None], chosen, best)
         best_scores = torch.where(better, scores, best_scores)
-    return best
+    return best, best_scores

@@ -16,6 +16,7 @@ from oneshot.omniglot.image_folder import (
     read_image,
     read_image_folder,
     read_own_drawings,
+    read_pixels,
 )
 from tests.conftest import refusing
 
@@ -159,3 +160,34 @@ def test_scenes_of_a_single_own_character_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "own" / "ant" / "1.png")
     with refusing(ImageFolderError, "has one class: give two or more"):
         read_own_drawings(tmp_path / "own")
+
+
+def test_what_is_no_image_by_its_name_is_left_alone_with_one_line_of_notice(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = read_image_folder(folder)
+    capsys.readouterr()
+    (folder / "__MACOSX" / "ant").mkdir(parents=True)
+    for name in ("Thumbs.db", "bee/desktop.ini", "bee/notes.txt", "cat/._0.png"):
+        (folder / name).write_bytes(b"no image")
+    own = read_image_folder(folder)
+    assert own.names == plain.names
+    assert (own.images == plain.images).all()
+    (line,) = capsys.readouterr().err.splitlines()
+    for name in (".DS_Store", ".hidden", "Thumbs.db", "desktop.ini", "notes.txt", "._0.png", "__MACOSX"):
+        assert name in line
+
+
+def test_images_of_any_mode_are_read_upright(tmp_path: Path) -> None:
+    grey = np.zeros((30, 50), np.uint8)
+    grey[5:9, 10:40] = 200
+    plain = np.repeat(grey[..., None], 3, 2)
+    image = Image.fromarray(grey)
+    turned = Image.Exif()
+    turned[274] = 6  # a quarter to the right, to be seen upright
+    Image.fromarray(np.rot90(grey).copy()).save(tmp_path / "turned.png", exif=turned)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    for mode in ("P", "L", "RGBA", "LA"):
+        image.convert(mode).save(tmp_path / f"{mode}.png")
+    for path in tmp_path.iterdir():
+        assert (read_pixels(path) == plain).all(), path.name

@@ -26,6 +26,7 @@ class CosineNet(Network):
     their ink. Weights are NaN until initialised or loaded.
     """
 
+    score_name = "cosine"
     memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 
     def __init__(
@@ -79,6 +80,10 @@ class CosineNet(Network):
 
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
         return self.log_scale.exp() * F.normalize(queries, dim=1) @ F.normalize(supports, dim=1).T
+
+    def present(self, scores: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Give the cosine of two codes, in -1..1."""
+        return scores / self.log_scale.exp()
 
     @torch.no_grad()
     def whiten(self, within: Float[Tensor, "n_code n_code"], share: float) -> None:

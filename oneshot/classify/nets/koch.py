@@ -94,6 +94,7 @@ class SiamesePair(Network):
     """
 
     judges_pairs = True
+    score_name = "probability of the same class"
 
     def __init__(self, base: Any) -> None:
         super().__init__()
@@ -112,6 +113,10 @@ class SiamesePair(Network):
 
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
         return self.output(queries[:, None], supports[None])
+
+    def present(self, scores: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Give the probability that two images are of the same class: half of a pair set's are."""
+        return torch.sigmoid(scores)
 
     def judge(self, first: Float[Tensor, "b c"], second: Float[Tensor, "b c"]) -> Float[Tensor, " b"]:
         return self.output(first, second)

@@ -13,11 +13,13 @@ class Network(nn.Module):
 
     n_code: numbers in a code. settings: the arguments to build another one with. judges_pairs: its scores are
     logits that two images show the same class, so that it can be trained on pairs and verify them.
+    score_name: what `present` gives.
     """
 
     n_code: int
     settings: dict[str, Any]
     judges_pairs = False
+    score_name = "score"
 
     def initialise(self, generator: np.random.Generator) -> "Network":
         """Draw the initial weights."""
@@ -39,6 +41,10 @@ class Network(nn.Module):
     def represent(self, supports: Float[Tensor, "n_way n_shot c"]) -> Float[Tensor, "n_way k c"]:
         """Give the codes that stand for a class: all its shots, whose scores' mean counts, or fewer."""
         return supports
+
+    def present(self, scores: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Turn scores of `compare` into what people can read, in the same order."""
+        return scores
 
 
 def set_order(net: nn.Module, order: torch.memory_format) -> None:

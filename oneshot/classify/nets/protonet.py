@@ -27,6 +27,7 @@ class ProtoNet(Network):
     111,936 parameters with the published 64 filters; weights are NaN until initialised or loaded.
     """
 
+    score_name = "minus the squared distance"
     shares: Tensor
     memory_format = torch.contiguous_format  # of what convolutions read; see set_order
 

@@ -1,0 +1,145 @@
+"""Answers on images of any size: those of scenes wherever scenes lie, by every kind of network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oneshot.clutter.scenes import Scenes
+from oneshot.errors import ParameterError
+from oneshot.library import find, load_network, load_scenes
+from oneshot.omniglot.drawings import Drawings
+from oneshot.segment.batches import PixelStatistics
+from oneshot.segment.evaluate import segment
+from oneshot.segment.nets.masknet import MaskNet
+from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.segment.own_scenes import (
+    choose_colours,
+    find_background,
+    find_box,
+    find_target,
+    fit_target,
+    flatten_colours,
+    is_flat,
+    measure_pixels,
+)
+from tests.conftest import refusing
+
+MATCHER, UNET = "colour_matcher-long", "siamese_unet-4-fast"
+ANYTHING = PixelStatistics(0.0, 1.0)  # of no account to a colour matcher
+
+
+@pytest.fixture(scope="module")
+def scenes(synthetic_drawings: Drawings) -> Scenes:
+    return load_scenes("test-one-shot", 6, 8, synthetic_drawings)
+
+
+def enlarge(pixels: np.ndarray, times: int) -> np.ndarray:
+    return pixels.repeat(times, 0).repeat(times, 1)
+
+
+def test_a_scene_is_answered_as_in_evaluation(scenes: Scenes) -> None:
+    masks = segment(load_network(MATCHER)[0], scenes, ANYTHING)
+    for scene, target, mask in zip(scenes.images(), scenes.targets(), masks, strict=True):
+        assert (find(scene, target, MATCHER).mask == mask).all()
+
+
+def test_tiles_of_one_scene_give_its_evaluation(scenes: Scenes) -> None:
+    net = load_network(UNET)[0]
+    for k, (scene, target) in enumerate(zip(scenes.images()[:3], scenes.targets(), strict=False)):
+        expected = segment(net, scenes[k : k + 1], measure_pixels(scene))[0]
+        found = find(scene, target, UNET)
+        assert expected.any()
+        assert (found.mask != expected).mean() < 0.001
+        assert 0.3 < found.score <= 1
+
+
+@pytest.mark.parametrize("change", ["white", "canvas", "enlarged", "cropped"])
+def test_flat_colours_are_found_on_any_background_at_any_place_and_size(scenes: Scenes, change: str) -> None:
+    for scene, target in zip(scenes.images()[:4], scenes.targets(), strict=False):
+        plain = find(scene, target).mask
+        if change == "white":
+            found = find(np.where(scene.any(2, keepdims=True), scene, 255).astype(np.uint8), target)
+            assert (found.mask == plain).all()
+        elif change == "canvas":
+            canvas = np.zeros((130, 201, 3), np.uint8)
+            canvas[20:116, 70:166] = scene
+            found = find(canvas, target)
+            assert (found.mask[20:116, 70:166] == plain).all()
+            assert found.mask.sum() == plain.sum()
+        elif change == "enlarged":
+            found = find(enlarge(scene, 2), enlarge(target, 3))
+            assert found.mask.shape == (192, 192)
+            assert found.mask.any()
+        else:
+            left, top, right, bottom = find_box(scene.any(2)) or (0, 0, 1, 1)
+            found = find(scene[top:bottom, left:right], target)
+            assert (found.mask == plain[top:bottom, left:right]).all()
+        assert found.box == find_box(found.mask)
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(0, (200, 0, 0)), (255, (0, 0, 0))])
+def test_the_box_is_left_top_right_bottom_with_the_ends_excluded(paper: int, ink: tuple[int, ...]) -> None:
+    scene, target = np.full((50, 70, 3), paper, np.uint8), np.zeros((20, 20, 3), np.uint8)
+    scene[10:30, 5:11] = ink
+    target[4:16, 8:12] = 255
+    assert find(scene, target).box == (5, 10, 11, 30)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 300), (100, 100), (97, 145)])
+@pytest.mark.parametrize("kind", [SiameseUNet, MaskNet])
+def test_networks_that_read_tiles_answer_at_any_size(kind: type, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    siamese = SiameseUNet(1).initialise(rng)
+    net = siamese if kind is SiameseUNet else MaskNet(1).start_from(siamese, rng)
+    image, target = np.zeros((*size, 3), np.uint8), np.zeros((32, 32, 3), np.uint8)
+    image[size[0] // 3 :, size[1] // 3 :], target[8:20, 8:12] = 200, 90
+    found = find_target(net.eval(), "some", image, target)
+    assert found.mask.shape == size
+    assert 0 <= found.score <= 1
+    assert (found.box is None) == (not found.mask.any())
+
+
+def test_nothing_is_found_where_nothing_is(scenes: Scenes) -> None:
+    found = find(np.full((120, 90, 3), 7, np.uint8), scenes.targets()[0])
+    assert (found.box, found.score, found.mask.any()) == (None, 0.0, False)
+
+
+def test_a_scenes_target_stays_as_it_is_and_others_are_brought_to_its_size(scenes: Scenes) -> None:
+    target = scenes.targets()[0]
+    assert (fit_target(target) == target).all()
+    fitted = fit_target(255 - enlarge(target, 4))  # dark on light
+    left, top, right, bottom = find_box(fitted.any(2)) or (0, 0, 0, 0)
+    assert max(right - left, bottom - top) == 20
+    with refusing(ParameterError, "the target is blank"):
+        fit_target(np.full((40, 40, 3), 3, np.uint8))
+
+
+def test_scenes_are_flat_and_smoothed_ones_are_made_flat_again(scenes: Scenes) -> None:
+    scene = enlarge(scenes.images()[0], 4)
+    smooth = np.asarray(Image.fromarray(scene).resize((220, 220), Image.Resampling.LANCZOS))
+    background = find_background(smooth)
+    assert is_flat(scene, background)
+    assert not is_flat(smooth, background)
+    flat = flatten_colours(smooth, background)
+    assert is_flat(flat, background)
+    assert len(np.unique(flat.reshape(-1, 3), axis=0)) <= 2 * len(np.unique(scene.reshape(-1, 3), axis=0))
+    true = np.asarray(Image.fromarray(scene).resize((220, 220), Image.Resampling.NEAREST)).any(2)
+    assert (flat.any(2) & true).sum() / (flat.any(2) | true).sum() > 0.8
+
+
+def test_colours_alike_are_one() -> None:
+    pixels = np.array([[200, 10, 10]] * 20 + [[205, 16, 8]] * 9 + [[10, 200, 10]] * 7 + [[90, 90, 90]] * 3)
+    chosen = choose_colours(pixels.astype(np.int16))
+    assert np.abs(chosen - [[200, 10, 10], [10, 200, 10]]).max() <= 8
+
+
+def test_images_are_read_from_files_and_bad_arrays_are_refused(scenes: Scenes, tmp_path: Path) -> None:
+    scene, target = scenes.images()[1], scenes.targets()[1]
+    Image.fromarray(scene).quantize(32, dither=Image.Dither.NONE).save(tmp_path / "scene.png")
+    Image.fromarray(target).save(tmp_path / "target.bmp")
+    assert (find(tmp_path / "scene.png", str(tmp_path / "target.bmp")).mask == find(scene, target).mask).all()
+    for bad in (scene[..., 0], scene.astype(np.float32), scene[:0]):
+        with refusing(ParameterError, r"the scene is an array of \w+ \(.*give height x width x 3"):
+            find(bad, target)
