@@ -8,7 +8,7 @@ INSTALL := $(BIN)/uv pip install -q --python $(BIN)/python
 # whole, and start in the order of tests/conftest.py, the longest first.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv demo repro check test lint bench clean
+.PHONY: venv demo repro check test lint docs bench clean
 
 venv: .venv/installed
 
@@ -51,9 +51,14 @@ lint: venv
 	ruff check .
 	mypy
 
+# The pages of docs/ and the API from the docstrings as a site: site/README.html.
+docs: venv
+	python -m sphinx -q -W -b html -c docs . site
+
 bench: venv
 	python -m bench.rendering
 	python -m bench.sets
+	python -m bench.datasets
 	python -m bench.cluster
 	python -m bench.training
 	python -m bench.masknet
@@ -62,4 +67,4 @@ bench: venv
 	python -m bench.koch
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

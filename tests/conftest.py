@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 # Files of tests that take long, the longest first, so that none is left over when the others are done.
 LONG = (
     "test_pipeline", "test_golden", "test_record", "test_speed", "test_distributed", "test_adding_a_network",
-    "test_wheel",
+    "test_wheel", "test_site", "test_network",
 )  # fmt: skip
 # What `make check` leaves out, by a part of the test's name or file, besides the tests on real data.
 SLOW = (

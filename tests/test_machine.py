@@ -67,7 +67,7 @@ def test_an_extra_brings_what_the_extras_within_it_bring() -> None:
     [
         ("zarr.codecs", "zarr is not installed: install it, or this package with its extra parts."),
         ("torch", "torch is not installed: install it, or this package with its extra torch."),
-        ("yaml", "pyyaml is not installed: install it, or this package with its extra torch."),
+        ("yaml", "pyyaml is not installed: install it, or this package with its extra export."),
         ("dvc", "dvc is not installed: install it, or this package with its extra pipeline."),
         ("numpy", "numpy is not installed: install it."),
     ],
