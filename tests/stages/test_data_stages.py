@@ -134,6 +134,11 @@ def test_other_drawings_than_the_published_are_refused(small_omniglot, set_param
             1,
             "error: device mps cannot compute this, set device to cpu: Cannot convert",
         ),
+        (
+            RuntimeError("MPS backend out of memory"),
+            1,
+            "error: not enough memory: MPS backend out of memory\n",
+        ),
         (KeyboardInterrupt(), 130, "error: interrupted"),
     ],
 )
