@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from tests import attack
-from tests.attack import ACCEPTED, DAMAGES, FINE, REFUSED, SAME, Clones, Ended, damage, judge, list_places
+from tests.attack import (
+    ABORTED,
+    ACCEPTED,
+    DAMAGES,
+    FINE,
+    REFUSED,
+    SAME,
+    Clones,
+    Ended,
+    damage,
+    judge,
+    list_places,
+)
 
 
 @pytest.fixture
@@ -46,6 +58,8 @@ def test_half_written_files_are_noticed_but_not_checkpoints(clones: Clones) -> N
         (1, "Traceback (most recent call last):\n  x\nKeyError: 1\n", "TRACEBACK KeyError: 1"),
         (0, "Traceback (most recent call last):\nKeyError: 1\n", "TRACEBACK KeyError: 1"),
         (-9, "", "SILENT -9 "),
+        (-6, "0%\nLLVM ERROR: Unable to allocate section memory!\n", ABORTED),
+        (-6, "Aborted\n", "SILENT -6 Aborted\n"),
     ],
 )
 def test_how_a_command_ended(status: int, errors: str, verdict: str, clones: Clones) -> None:

@@ -361,6 +361,12 @@ def test_a_refusal_is_short(place: str, value: Any) -> None:
     assert len(str(caught.value)) < 1000
 
 
+def test_an_unknown_list_of_trials_is_named_without_all_that_there_are() -> None:
+    with pytest.raises(ParameterError, match=r"names '\.\./x'; there are all_runs, .* \.\.\.\.$") as caught:
+        check_params(change("scales.laptop.recheck.protocols", ["../x"]))
+    assert len(str(caught.value)) < 500
+
+
 def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:
     values = read_values(PARAMS)
     changed = apply_overrides(

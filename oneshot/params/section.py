@@ -15,7 +15,7 @@ MOST_SEEN = 10**9  # scenes, pairs or episodes in a phase or epoch
 MOST_EPOCHS = 100_000
 MOST_FEATURE_MAPS = 256
 MOST_IN_A_SET = 10_000  # scenes of a test set
-MOST_SAID = 800  # characters about one problem
+MOST_SAID = 400  # characters about one problem
 MOST_PROBLEMS = 10  # in a message
 
 
