@@ -88,7 +88,7 @@ class OmniglotDrawings(Dataset[tuple[Any, Any]]):
         chosen = np.isin(drawings.character_sets, CHARACTERS_OF[character_set])
         of_classes = omniglot_classes(drawings, chosen, drawers).images
         self.bits = drawings.numbered()[np.concatenate(of_classes)]
-        self.classes = name_classes(drawings)[chosen].tolist()
+        self.classes = list_class_names(drawings)[chosen].tolist()
         self.class_to_idx = {name: number for number, name in enumerate(self.classes)}
         self.targets = np.repeat(np.arange(len(of_classes)), [len(images) for images in of_classes]).tolist()
         self.transform, self.target_transform = transform, target_transform
@@ -146,7 +146,7 @@ class OmniglotEpisodes(Dataset[Episode]):
         self.rows = [(episodes, row) for episodes in self.lists for row in range(len(episodes))]
         self.bits = drawings.numbered()
         self.transform = transform
-        names = name_classes(drawings).tolist()
+        names = list_class_names(drawings).tolist()
         is_turned = read_facts("episodes")["benchmarks"][benchmark].get("turned")
         turned = [f"{name}/rot{degrees:03d}" for degrees in (0, 90, 180, 270) for name in names]
         self.classes = turned if is_turned else names
@@ -241,6 +241,6 @@ class TaskSampler(Sampler[list[int]]):
         )
 
 
-def name_classes(drawings: Drawings) -> np.ndarray:
+def list_class_names(drawings: Drawings) -> np.ndarray:
     """Name every character by alphabet/character."""
     return np.char.add(np.char.add(drawings.alphabets, "/"), drawings.characters)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from oneshot.clutter.parts import Part, check_identity, list_parts, read_part
 from oneshot.clutter.scenes import (
     JOB_SCENES,
     Pens,
@@ -22,9 +22,6 @@ from oneshot.library import fetch_drawings
 from oneshot.machine import explain_missing
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import Split, find_split
-
-if TYPE_CHECKING:
-    from oneshot.clutter.parts import Part
 
 LoadJob = Callable[[int, int], Scenes]  # (job, number of its first scenes) -> these
 
@@ -92,23 +89,19 @@ def _render_first(pens: Pens, recipe: SceneRecipe, seeds: Sequence[int], job: in
 
 def read_jobs(split: Split, clutter_level: int, root: Path) -> tuple[LoadJob, int, int]:
     """Find the parts from number 0 up to the first gap; give their reader, and scenes of one and of all."""
+    path = root / list_parts(clutter_level, split.name, "", 1)[0].name
     try:
-        from oneshot.clutter.parts import list_parts, read_part  # Zarr, which an extra brings
+        first, attributes = read_part(path)
     except ModuleNotFoundError as error:
         raise ParameterError(f"parts on disk cannot be read: {explain_missing(error)}") from None
-
-    path = root / list_parts(clutter_level, split.name, "", 1)[0].name
-    first, attributes = read_part(path)
     whose = str(attributes.get("drawings_sha256"))
     parts = list_parts(clutter_level, split.name, whose, job_scenes=len(first))
     parts = list(takewhile(lambda part: (root / part.name).is_file(), parts))
     return partial(_read_first, root, parts), len(first), len(first) * len(parts)
 
 
-def _read_first(root: Path, parts: Sequence["Part"], job: int, n_scenes: int) -> Scenes:
+def _read_first(root: Path, parts: Sequence[Part], job: int, n_scenes: int) -> Scenes:
     """Read the first scenes of a part, which must be of the same drawings as the first part."""
-    from oneshot.clutter.parts import check_identity, read_part
-
     path = root / parts[job].name
     scenes, attributes = read_part(path, n_scenes)
     check_identity(path, attributes, parts[job].identity())

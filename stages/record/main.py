@@ -57,8 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
             ongoing, drawings_sha256 = begin(arguments, params, plan, speed, world)
             seconds, deadline = share_out(ongoing)
             if world.rank == 0:
-                for folder in dict.fromkeys((ongoing.folder.resolve(), ongoing.files.resolve())):
-                    held.enter_context(alone_in(folder))  # --out may be of another run, too
+                held.enter_context(alone_in(ongoing.folder))
             with stopping_on_signals() as stopped:
                 ongoing.say(f"training {plan.name}; checkpoints are kept in {ongoing.folder}")
                 trained = ongoing.train(

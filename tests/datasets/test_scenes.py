@@ -325,7 +325,6 @@ def test_without_pytorch_its_extra_is_named() -> None:
 def test_without_zarr_parts_are_refused_and_its_extra_is_named(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "oneshot.clutter.parts")
     monkeypatch.setitem(sys.modules, "zarr", None)
     with refusing(ParameterError, "parts on disk cannot be read: zarr is not installed: "):
         ClutteredOmniglot("test-one-shot", 4, root=root)

@@ -53,7 +53,7 @@ def set_parameters(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
             scale=scale,
             scale_name="smoke",
             omniglot=SimpleNamespace(mirror=mirror, mnist_mirror=mnist),
-            render=SimpleNamespace(n_workers=2),
+            render=SimpleNamespace(n_workers=2, backend="threads", address=None),
         )
         for stage in (download, prepare, render):
             monkeypatch.setattr(stage, "load_params", lambda: params)

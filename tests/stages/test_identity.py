@@ -35,7 +35,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_drawings: Drawi
     monkeypatch.chdir(tmp_path)
     prepare_drawings(tmp_path, few_drawings)
     scale = SimpleNamespace(render=SimpleNamespace(n_jobs=2, job_scenes=3))
-    params = SimpleNamespace(scale=scale, scale_name="tiny", render=SimpleNamespace(n_workers=1))
+    params = SimpleNamespace(
+        scale=scale, scale_name="tiny", render=SimpleNamespace(n_workers=1, backend="threads", address=None)
+    )
     monkeypatch.setattr(render, "load_params", lambda: params)
     monkeypatch.setattr(render, "CLUTTER_LEVELS", (4, 8))
     render.main()
