@@ -16,7 +16,8 @@ def shorten(text: str, most: int = LONGEST) -> str:
 
 def says_full(error: BaseException) -> bool:
     """Say if an error of PyTorch or of a GPU's libraries means that memory ran out."""
-    said = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+    # The last is oneDNN's, whose convolutions want room for themselves.
+    said = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED", "could not create a primitive")
     return any(one in str(error) for one in said)
 
 

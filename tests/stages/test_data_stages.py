@@ -135,6 +135,11 @@ def test_other_drawings_than_the_published_are_refused(small_omniglot, set_param
             "error: device mps cannot compute this, set device to cpu: Cannot convert",
         ),
         (
+            RuntimeError("could not create a primitive"),
+            1,
+            "error: not enough memory: could not create a primitive\n",
+        ),
+        (
             RuntimeError("MPS backend out of memory"),
             1,
             "error: not enough memory: MPS backend out of memory\n",
