@@ -270,7 +270,7 @@ def find_weights(task: "Task", name: str) -> Path:
     sha256 = weights.sha256 if weights else "unknown"
     if not (folder / WEIGHTS).exists():
         raise WeightsError(
-            f"the weights of {name} (SHA-256 {sha256}) are too large for the package: take recorded/ from a "
+            f"the weights of {name} (SHA-256 {sha256}) are not in the package: take recorded/ from a "
             "checkout, and name it by the environment variable ONESHOT_RECORDED."
         )
     check_sha256(folder / WEIGHTS, sha256, folder / RUN, "fetch recorded/ again", WeightsError)

@@ -36,8 +36,7 @@ LIMIT = 600  # seconds for a stage, after which it hangs
 LONGEST = 600  # characters of one sentence
 TIMES = {"seconds", "seconds_waiting", "training", "waiting", "evaluation", "total", "date"}
 REFUSED, SAME, WENT_ON, ACCEPTED = "one sentence", "same result", "went on, same result", "accepted"
-ABORTED = "one sentence by LLVM, which ends the process where it finds no memory"
-FINE = (REFUSED, SAME, WENT_ON, ACCEPTED, ABORTED)
+FINE = (REFUSED, SAME, WENT_ON, ACCEPTED)
 CODE = (".py", ".pyc", ".nbc", ".nbi")  # and Python's and numba's caches
 Found = Iterator[tuple[str, str]]  # in what way, and how it ended
 
@@ -111,8 +110,6 @@ class Ended:
             return f"TRACEBACK {last}"
         if self.status == 0:
             return None
-        if self.status == -signal.SIGABRT and last.startswith("LLVM ERROR: "):
-            return ABORTED
         said = [line for line in self.errors.splitlines() if line.startswith("error: ")]
         if self.status == 1 and said == [last] and len(last) <= LONGEST:
             return REFUSED
