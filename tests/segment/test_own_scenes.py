@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from oneshot.clutter.scenes import Scenes
 from oneshot.errors import ParameterError
 from oneshot.library import find, load_network, load_scenes
 from oneshot.omniglot.drawings import Drawings
+from oneshot.segment import own_scenes
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import segment
 from oneshot.segment.nets.masknet import MaskNet
@@ -127,6 +129,40 @@ def test_scenes_are_flat_and_smoothed_ones_are_made_flat_again(scenes: Scenes) -
     assert len(np.unique(flat.reshape(-1, 3), axis=0)) <= 2 * len(np.unique(scene.reshape(-1, 3), axis=0))
     true = np.asarray(Image.fromarray(scene).resize((220, 220), Image.Resampling.NEAREST)).any(2)
     assert (flat.any(2) & true).sum() / (flat.any(2) | true).sum() > 0.8
+
+
+def test_targets_are_found_in_scenes_that_were_smoothed(scenes: Scenes) -> None:
+    ious = []
+    for scene, target in zip(scenes.images(), scenes.targets(), strict=True):
+        smooth = np.asarray(Image.fromarray(enlarge(scene, 4)).resize((220, 220), Image.Resampling.LANCZOS))
+        plain = Image.fromarray(find(scene, target).mask)
+        true, found = np.asarray(plain.resize((220, 220))), find(smooth, target).mask
+        ious.append((found & true).sum() / (found | true).sum())
+    assert np.mean(ious) > 0.5
+
+
+def test_of_tiles_the_one_with_the_best_proposal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    net = MaskNet(1).start_from(SiameseUNet(1).initialise(rng), rng)
+    masks = torch.zeros(3, 96, 96, dtype=torch.bool)
+    masks[0, 0, 0] = masks[1, 5, 7] = True  # in tiles at 0, 48 and 96 from the left; the third one is empty
+    proposals = masks, torch.tensor([0.2, 0.9, 1.0])
+    monkeypatch.setattr(own_scenes, "choose_masks", lambda *_: proposals)
+    for order in ([0, 1, 2], [1, 0, 2]):
+        proposals = masks[order], torch.tensor([0.2, 0.9, 1.0])[order]
+        image, target = np.zeros((96, 192, 3), np.uint8), np.full((32, 32, 3), 90, np.uint8)
+        image[40:50, 40:50], target[:4] = 200, 0
+        found = find_target(net.eval(), "some", image, target)
+        left = 48 * order.index(1) + 7
+        assert (found.box, found.mask.sum()) == ((left, 5, left + 1, 6), 1)
+        assert found.score == pytest.approx(0.9)
+
+
+def test_pixels_are_measured_within_the_box_around_the_ink() -> None:
+    pixels = np.zeros((50, 70, 3), np.uint8)
+    pixels[10:20, 30:40, 0] = np.arange(100).reshape(10, 10) + 1
+    inked = pixels[10:20, 30:40]
+    assert measure_pixels(pixels) == PixelStatistics(inked.mean(), inked.std())
 
 
 def test_colours_alike_are_one() -> None:
