@@ -184,6 +184,9 @@ def test_the_order_depends_on_the_seed_and_the_epoch_alone(root: Path) -> None:
     assert len(set(map(tuple, orders))) == 4
     assert len(set(map(frozenset, orders))) == 1
     assert order(1, 1) == orders[3]
+    (stream,) = open_ranks(root, 1)
+    jobs = [tuple(job for job, _ in stream.visits(epoch, 0, stream.jobs.n_scenes)) for epoch in range(9)]
+    assert len(set(jobs)) > 1  # of the jobs as well, not of each one's scenes alone
 
 
 def test_workers_that_persist_see_the_next_epoch(root: Path) -> None:
