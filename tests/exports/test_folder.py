@@ -276,6 +276,25 @@ def test_an_error_on_the_way_leaves_nothing_and_what_was_there_before(
     assert list((tmp_path / "x").iterdir()) == []
 
 
+def test_if_the_new_folder_cannot_take_its_place_the_earlier_one_is_put_back(
+    synthetic_drawings, tmp_path, monkeypatch
+):
+    export_scenes(tmp_path / "x", "npy", "val-train", 3, 2, synthetic_drawings)
+    before = (tmp_path / "x" / "images.npy").read_bytes()
+    rename = Path.rename
+
+    def refuse_the_new(path: Path, target: Path) -> Path:
+        if path.name.startswith("x.") and "earlier" not in path.name:
+            raise PermissionError("no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_the_new)
+    with pytest.raises(PermissionError):
+        export_scenes(tmp_path / "x", "npy", "val-train", 3, 2, synthetic_drawings)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x" / "images.npy").read_bytes() == before
+
+
 def test_a_killed_export_leaves_no_folder_under_its_name(synthetic_drawings, tmp_path):
     save_drawings(tmp_path / "drawings.npz", synthetic_drawings)
     out = tmp_path / "out" / "x"
