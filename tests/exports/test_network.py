@@ -116,6 +116,13 @@ def test_a_network_that_computes_something_else_is_not_written(line, tmp_path, m
     (found,) = compare_outputs(replace(line, module=other), content)
     assert found.difference == pytest.approx(0.5)
     assert found.difference > found.tolerated
+
+    class Summing(nn.Module):  # which for a single input is the same
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return line.module(x).cumsum(0)
+
+    (found_of_many,) = compare_outputs(replace(line, module=Summing()), content)
+    assert found_of_many.difference > found_of_many.tolerated
     about = type("About", (), {"task": "segmentation", "net": "line", "statistics": None})()
     monkeypatch.setattr(network, "draw_graph", lambda name, drawings: (line, about))
     monkeypatch.setattr(network, "convert", lambda graph, properties: content)

@@ -11,7 +11,7 @@ import pytest
 from oneshot.params import read_values
 from oneshot.published import read_facts
 from stages.pages.__main__ import write_pages
-from stages.pages.parameters import write_parameters
+from stages.pages.parameters import show_by_scale, write_parameters
 from tests.conftest import ROOT
 
 pytestmark = [
@@ -47,6 +47,14 @@ def test_a_line_has_a_parameters_type_range_and_values_by_scale() -> None:
         "networks.*.recipe` | `published` or `background` or `own` or `protonet` or `contrastive` |",
     ):
         assert line in page
+
+
+def test_what_all_scales_have_in_common_is_said_once() -> None:
+    path = ("scales", "SCALE", "evaluate", "batch_size")
+    values = {"scales": {scale: {"evaluate": {"batch_size": 5}} for scale in ("smoke", "laptop", "paper")}}
+    assert show_by_scale(values, path) == "`5`"
+    values["scales"]["paper"]["evaluate"]["batch_size"] = 7
+    assert show_by_scale(values, path) == "smoke: `5`<br>laptop: `5`<br>paper: `7`"
 
 
 def test_a_changed_value_changes_the_page() -> None:
