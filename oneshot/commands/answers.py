@@ -21,12 +21,8 @@ if TYPE_CHECKING:
     from oneshot.classify.own_drawings import Ranking
     from oneshot.segment.own_scenes import Found
 
-PICTURE_SIDE, SPACE, LINE, TILE_SIDE = (
-    480,
-    16,
-    18,
-    96,
-)  # pixels of a picture: a scene, a margin, words, a drawing
+PICTURE_SIDE, TILE_SIDE = 480, 96  # pixels: of a scene, of a drawing
+SPACE, LINE = 16, 18  # of a margin, of a line of words
 SHEET, LETTERING, MARKED, REFUSED = (16, 19, 26), (242, 240, 232), (61, 220, 151), (255, 89, 100)
 DIMMING = 0.35  # brightness of what is not marked
 N_SHOWN, N_PRINTED = 5, 5  # classes of a query
