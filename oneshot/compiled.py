@@ -1,12 +1,19 @@
 """Compilation of kernels by numba, kept on disk wherever there is a folder to keep it in."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numba import config, njit
+from numba.core import event as events
+
+if sys.platform == "linux":
+    import resource
+
+LEAST_ADDRESSES = 256 * 2**20  # bytes; rendering, compiled anew, came to need 300 MiB beside what was loaded
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -38,3 +45,35 @@ def make_own_folder() -> Path:
     if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o022):
         return Path(tempfile.mkdtemp(prefix="oneshot-compiled-"))
     return folder
+
+
+class AddressCheck(events.Listener):
+    """A check, whenever numba is about to compile or load code, that LLVM will find room for it.
+
+    Under a limit of addresses (`ulimit -v`) LLVM would end the process with a message of its own, or a
+    segmentation fault, where this raises MemoryError.
+    """
+
+    def on_start(self, event: events.Event) -> None:
+        left = count_addresses_left()
+        if left is not None and left < LEAST_ADDRESSES:
+            raise MemoryError(
+                f"{max(0, left) / 2**20:.0f} MiB of addresses are left, and compiled code needs "
+                f"{LEAST_ADDRESSES // 2**20}: raise the limit (ulimit -v)"
+            )
+
+    def on_end(self, event: events.Event) -> None:
+        pass
+
+
+def count_addresses_left() -> int | None:
+    """Count the bytes that this process may still map; None where nothing limits them, or on no Linux."""
+    if sys.platform != "linux":
+        return None
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most == resource.RLIM_INFINITY:
+        return None
+    return most - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+events.register("numba:compiler_lock", AddressCheck())

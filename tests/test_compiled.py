@@ -1,7 +1,9 @@
 """Where compiled kernels are kept: in a temporary folder, if the package and the home cannot be written."""
 
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,28 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path, monkeypatch:
     assert compiled.make_own_folder() == usual
     usual.chmod(0o777)
     assert compiled.make_own_folder() not in (usual, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
+def test_too_few_addresses_are_refused_in_one_sentence_where_llvm_would_end_the_process() -> None:
+    limited = f"""
+import resource
+from stages.command import run
+
+def main():
+    from oneshot.compiled import count_addresses_left
+    assert count_addresses_left() is None
+    from oneshot.classify import hausdorff_kernels
+    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 100 * 2**20, resource.RLIM_INFINITY))
+    assert 90 * 2**20 < count_addresses_left() <= 100 * 2**20
+{textwrap.indent(SCRIPT, "    ")}
+
+run(main)
+"""
+    command = [sys.executable, "-c", limited]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch(
+        r"error: not enough memory: \d+ MiB of addresses are left, .*\(ulimit -v\)\n", done.stderr
+    )
