@@ -91,8 +91,8 @@ class BusyError(OneshotError):
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes from training in a folder meanwhile.
+def alone_in(folder: Path, work_in: Path | None = None) -> Iterator[None]:
+    """Keep other processes from training in a folder meanwhile; or in `work_in`, where no lock may lie.
 
     Raises:
         BusyError: another one is at it.
@@ -102,7 +102,8 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise BusyError(f"another process is training in {folder}: wait for it, or stop it first.") from None
+        place = work_in or folder
+        raise BusyError(f"another process is training in {place}: wait for it, or stop it first.") from None
     try:
         yield
     finally:

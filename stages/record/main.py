@@ -9,6 +9,7 @@ import time
 STARTED = time.monotonic()  # the clock of --minutes, before imports that take seconds
 
 import argparse
+import hashlib
 import math
 import shlex
 import shutil
@@ -30,7 +31,7 @@ from oneshot.training.progress import Trained
 from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import alone_in, stopping_on_signals
-from stages.places import RECORDED
+from stages.places import RECORDED, RUNS
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
 from stages.record.data import find_drawings
 from stages.record.form import known_facts, save_curve, write_run
@@ -58,6 +59,8 @@ def main(words: Sequence[str] | None = None) -> None:
             seconds, deadline = share_out(ongoing)
             if world.rank == 0:
                 held.enter_context(alone_in(ongoing.folder))
+                if arguments.out is not None:
+                    held.enter_context(alone_in(lock_folder(arguments.out), arguments.out))
             with stopping_on_signals() as stopped:
                 ongoing.say(f"training {plan.name}; checkpoints are kept in {ongoing.folder}")
                 trained = ongoing.train(
@@ -119,6 +122,11 @@ def begin(
                 "computed on others is kept in recorded/: say where to put it by --out."
             )
     return ongoing, drawings_sha256
+
+
+def lock_folder(out: Path) -> Path:
+    """Name a folder for the lock of `out`, which itself holds the files of a record and nothing else."""
+    return RUNS / "out" / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:12]
 
 
 def refuse_before_it_is_late(

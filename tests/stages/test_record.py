@@ -270,6 +270,17 @@ def test_a_run_that_was_cut_off_while_evaluating_goes_on_there(
     assert load_run(mine / "cut").weights == load_run(mine / "classification").weights
 
 
+def test_two_different_runs_cannot_be_written_into_one_folder_at_once(mine: Path) -> None:
+    with (
+        alone_in(main.lock_folder(Path("both")), Path("both")),
+        pytest.raises(BusyError, match=r"another process is training in .*both: wait"),
+    ):
+        record(f"{SMALL['classification']} --out {mine / 'both'}")
+    assert not (mine / "both" / WEIGHTS).exists()
+    record(f"{SMALL['classification']} --out both")
+    assert sorted(path.name for path in (mine / "both").iterdir()) == sorted([RUN, CURVE, SCORES, WEIGHTS])
+
+
 def test_another_machines_checkpoint_is_refused_and_another_commands_not_met(
     mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
