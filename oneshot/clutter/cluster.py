@@ -1,4 +1,4 @@
-"""Work on several machines: calls of a function in threads of this process, or on a cluster of Dask or Ray."""
+"""Work on several machines: calls of a function in threads here, or on a cluster of Dask or Ray."""
 
 import logging
 import os
