@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 ANSWER_SECONDS = 10  # Ray itself waits for minutes, and then ends the process
 
 
-def spread(
+def call_in_parallel(
     function: Callable[..., Result],
     calls: Iterable[tuple[Any, ...]],
     n_workers: int,
@@ -33,7 +33,7 @@ def spread(
         ClusterError: nothing answers at the address, or the cluster is lost amid the work.
     """
     if backend == "ray":
-        yield from _spread_by_ray(function, calls, address, shared)
+        yield from _call_by_ray(function, calls, address, shared)
         return
     from joblib import Parallel, delayed, parallel_config
 
@@ -52,7 +52,7 @@ def spread(
             raise _lost(backend, address, error) from error
 
 
-def _spread_by_ray(
+def _call_by_ray(
     function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], address: str | None, shared: Any
 ) -> Iterator[Result]:
     """Do the same by tasks of Ray, whose backend of joblib gives no result before all are there."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from oneshot.clutter.cluster import Backend, spread
+from oneshot.clutter.cluster import Backend, call_in_parallel
 from oneshot.clutter.scenes import (
     JOB_SCENES,
     Pens,
@@ -192,7 +192,7 @@ def complete_parts(
     """
     place = folder if backend == "threads" else folder.resolve()  # workers start elsewhere
     calls = ((place, part, pens) for part in parts)
-    return spread(complete_part, calls, n_workers, backend, address, pens)
+    return call_in_parallel(complete_part, calls, n_workers, backend, address, pens)
 
 
 def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def check_sets(
     """
     named = [(level, split) for level in CLUTTER_LEVELS for split in RENDERED_SPLITS]
     place = folder if backend == "threads" else folder.resolve()
-    done = spread(check_set, ((place, *one) for one in named), n_workers, backend, address)
+    done = call_in_parallel(check_set, ((place, *one) for one in named), n_workers, backend, address)
     for one, _ in zip(named, done, strict=True):
         yield one
 
