@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 from oneshot.errors import ClusterError, shorten
 
 Backend = Literal["threads", "dask", "ray"]
-Result = TypeVar("Result")
+Given = TypeVar("Given")
 ANSWER_SECONDS = 10  # Ray itself waits for minutes, and then ends the process
 
 
 def call_in_parallel(
-    function: Callable[..., Result],
+    function: Callable[..., Given],
     calls: Iterable[tuple[Any, ...]],
     n_workers: int,
     backend: Backend = "threads",
     address: str | None = None,
     shared: Any = None,
-) -> Iterator[Result]:
+) -> Iterator[Given]:
     """Call a function with each tuple of arguments in parallel, and give the results in the same order.
 
     n_workers: threads, -1: one for each core; a cluster uses all of its own. address: of Dask's scheduler or
@@ -53,8 +53,8 @@ def call_in_parallel(
 
 
 def _call_by_ray(
-    function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], address: str | None, shared: Any
-) -> Iterator[Result]:
+    function: Callable[..., Given], calls: Iterable[tuple[Any, ...]], address: str | None, shared: Any
+) -> Iterator[Given]:
     """Do the same by tasks of Ray, whose backend of joblib gives no result before all are there."""
     import ray
     from ray.exceptions import RayError, RayTaskError
