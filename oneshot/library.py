@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oneshot.errors import DrawingsError, ParameterError
+from oneshot.errors import DrawingsError, ImageFolderError, ParameterError
 from oneshot.published import Split, find_split, read_facts
 
 if TYPE_CHECKING:
@@ -167,13 +167,15 @@ def find(scene: Any, target: Any, network: str = BEST_NETWORK) -> "Found":
     networks take for granted of them.
 
     Raises:
-        ImageFolderError: a file is no readable image.
+        ImageFolderError: a file is missing, or no readable image.
         ParameterError: an array has another shape or type, or the target is blank.
         WeightsError: no such network is released, its file is not here, or damaged.
     """
     from oneshot.omniglot.image_folder import take_pixels
     from oneshot.segment.own_scenes import find_target
 
+    for given in (scene, target):
+        refuse_missing(given)
     image, wanted = take_pixels(scene, "scene"), take_pixels(target, "target")
     return find_target(load_network(network)[0], network, image, wanted)
 
@@ -192,7 +194,7 @@ def classify(
     drawings of the validation alphabets.
 
     Raises:
-        ImageFolderError: a folder is not laid out so, or a file is no readable image, or blank.
+        ImageFolderError: a folder is not laid out so, or a file is missing, no readable image, or blank.
         ParameterError: an array has another shape or type, or is blank; there is no image, or no threshold.
         WeightsError: no such network is released, its file is not here, or damaged.
     """
@@ -221,10 +223,23 @@ def classify(
 
 
 def as_list(images: Any) -> list[Any]:
-    """Give a list of images as it is, and a single file or array (h x w, or h x w x 3) in one."""
+    """Give a list of images as it is, and a single file or array (h x w, or h x w x 3) in one.
+
+    Raises:
+        ImageFolderError: a file is missing.
+    """
     shape: tuple[int, ...] = getattr(images, "shape", ())
     one = isinstance(images, str | Path) or len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
-    return [images] if one else [*images]
+    listed = [images] if one else [*images]
+    for image in listed:
+        refuse_missing(image)
+    return listed
+
+
+def refuse_missing(image: Any) -> None:
+    """Raise ImageFolderError if an image is the name of a file that does not exist."""
+    if isinstance(image, str | Path) and not os.path.exists(image):
+        raise ImageFolderError(f"there is no file {str(image)!r}: give the name of an image.")
 
 
 def list_networks() -> list[str]:

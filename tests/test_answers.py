@@ -62,7 +62,10 @@ def test_classify_prints_and_draws_what_the_library_ranks(
 
 
 BAD = {
-    "no scene": ("find nothing.png target.png", r"'nothing\.png' is not a readable image"),
+    "no scene": ("find nothing.png target.png", r"there is no file 'nothing\.png'"),
+    "no target": ("find scene.png nothing.png", r"there is no file 'nothing\.png'"),
+    "no image": ("find text.png target.png", r"'text\.png' is not a readable image"),
+    "no query": ("classify query.png nothing.png letters", r"there is no file 'nothing\.png'"),
     "no network": ("find scene.png target.png --network x", "no network x is released"),
     "no classes": ("classify query.png nowhere", "'nowhere' is no folder"),
     "two folders": ("classify letters query.png letters", "'letters' is a folder"),
@@ -74,6 +77,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_ends_in_one_sentence(case: str, files: Path) -> None:
     words, sentence = BAD[case]
+    Path("text.png").write_text("no image")
     with pytest.raises(SystemExit, match=f"error: .*{sentence}") as caught:
         main(words.split())
     assert "\n" not in str(caught.value)

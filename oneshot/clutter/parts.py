@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from oneshot.clutter.cluster import Backend, working_on
+from oneshot.clutter.cluster import Backend, call_in_parallel
 from oneshot.clutter.scenes import (
     JOB_SCENES,
     Pens,
@@ -30,7 +30,7 @@ from oneshot.clutter.scenes import (
 )
 from oneshot.errors import ChecksumError, PartError, shorten
 from oneshot.files import DAMAGE, EARLIEST, read_whole, refuse_appended, replacing
-from oneshot.published import Split, find_set, find_split, read_facts
+from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, Split, find_set, find_split, read_facts
 
 if TYPE_CHECKING:
     import zarr
@@ -185,17 +185,14 @@ def complete_parts(
     backend: Backend = "threads",
     address: str | None = None,
 ) -> Iterator[PartRecord]:
-    """Complete parts in parallel, in whatever order they are done; -1: one worker for each core.
+    """Complete parts in parallel, and give their records in the same order; -1: one worker for each core.
 
     Threads suffice on one machine: kernels, compression and checksums all run outside Python's lock. backend,
     address: of a cluster, see `oneshot.clutter.cluster`.
     """
-    from joblib import Parallel, delayed
-
     place = folder if backend == "threads" else folder.resolve()  # workers start elsewhere
-    work = (delayed(complete_part)(place, part, pens) for part in parts)
-    with working_on(backend, address, pens):
-        yield from Parallel(n_jobs=n_workers, prefer="threads", return_as="generator_unordered")(work)
+    calls = ((place, part, pens) for part in parts)
+    return call_in_parallel(complete_part, calls, n_workers, backend, address, pens)
 
 
 def summarise_set(records: list[PartRecord]) -> dict[str, Any]:
@@ -266,6 +263,20 @@ def read_set(
             "run the stage render first, or ask for fewer."
         )
     return concatenate(parts)
+
+
+def check_sets(
+    folder: Path, n_workers: int, backend: Backend = "threads", address: str | None = None
+) -> Iterator[tuple[int, str]]:
+    """Check all rendered sets by `check_set`, in parallel, and name them in order: clutter level and split.
+
+    n_workers, backend, address: as of `complete_parts`.
+    """
+    named = [(level, split) for level in CLUTTER_LEVELS for split in RENDERED_SPLITS]
+    place = folder if backend == "threads" else folder.resolve()
+    done = call_in_parallel(check_set, ((place, *one) for one in named), n_workers, backend, address)
+    for one, _ in zip(named, done, strict=True):
+        yield one
 
 
 def check_set(folder: Path, clutter_level: int, split: str) -> None:

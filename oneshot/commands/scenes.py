@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from oneshot.clutter.parts import check_set, complete_parts, list_parts
+from oneshot.clutter.parts import check_sets, complete_parts, list_parts
 from oneshot.clutter.scenes import JOB_SCENES, SceneRecipe, lay_out, render_job
 from oneshot.commands.common import ABOUT_DRAWINGS, Commands
 from oneshot.errors import FullMemoryError, ParameterError
@@ -54,14 +54,22 @@ def add_commands(commands: Commands) -> None:
     some.add_argument("--clutter-level", type=int, choices=CLUTTER_LEVELS, required=True)
     some.add_argument("--jobs", type=parse_range, metavar="FIRST:END", help="default: all")
     some.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    some.add_argument("--workers", type=int, default=-1, help="parts at a time; -1: one for each core")
-    some.add_argument("--backend", choices=("threads", "dask", "ray"), default="threads", help="what renders")
-    some.add_argument("--address", help="of Dask's scheduler or Ray's head (default: this machine's cores)")
     some.add_argument("--drawings", type=Path, help=ABOUT_DRAWINGS)
 
     check = commands.add_parser("verify", help=verify_sets.__doc__, description=verify_sets.__doc__)
     check.set_defaults(run=verify_sets)
     check.add_argument("folder", type=Path, nargs="?", default=Path("data/scenes"))
+    for command, what, n_workers in ((some, "parts", -1), (check, "sets", 1)):
+        command.add_argument(
+            "--workers", type=int, default=n_workers,
+            help=f"{what} at a time; -1: one for each core, as on every cluster (default: {n_workers})",
+        )  # fmt: skip
+        command.add_argument(
+            "--backend", choices=("threads", "dask", "ray"), default="threads", help="what does the work"
+        )
+        command.add_argument(
+            "--address", help="of Dask's scheduler or Ray's head (default: this machine's cores)"
+        )
 
 
 def render_scenes(arguments: argparse.Namespace) -> None:
@@ -122,11 +130,10 @@ def write_parts(arguments: argparse.Namespace) -> None:
 
 def verify_sets(arguments: argparse.Namespace) -> None:
     """Read every set back from disk and compare it, whole, with its checksums: published, or ours."""
-    for clutter_level in CLUTTER_LEVELS:
-        for split in RENDERED_SPLITS:
-            check_set(arguments.folder, clutter_level, split)
-            whose = "as published" if split in SET_SPLITS else "of this project"
-            print(f"{clutter_level:4d} {split:16s} MD5 and SHA-256 {whose}")
+    done = check_sets(arguments.folder, arguments.workers, arguments.backend, arguments.address)
+    for clutter_level, split in done:
+        whose = "as published" if split in SET_SPLITS else "of this project"
+        print(f"{clutter_level:4d} {split:16s} MD5 and SHA-256 {whose}", flush=True)
 
 
 def parse_range(text: str) -> tuple[int, int]:

@@ -1,23 +1,37 @@
-"""Rendering on a cluster: the same files as in one process."""
+"""Work on a cluster: the same files and the same errors as in one process."""
 
+import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dask
 import pytest
 from dask.distributed import LocalCluster
 
+from oneshot.__main__ import main
+from oneshot.clutter.cluster import Backend
 from oneshot.clutter.parts import Part, complete_parts, list_parts
 from oneshot.clutter.scenes import Pens, lay_out
-from oneshot.errors import ClusterError
+from oneshot.errors import ChecksumError, ClusterError
 from oneshot.omniglot.drawings import Drawings
+from tests.conftest import refusing
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """The scheduler of a real cluster of two processes on this machine."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster.scheduler_address
+@pytest.fixture(scope="module", params=["dask", "ray"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[tuple[Backend, str]]:
+    """A real cluster of two processes on this machine: its kind and address."""
+    if request.param == "dask":
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as started:
+            yield "dask", started.scheduler_address
+        return
+    # A busy machine starts Ray slowly.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
+    head = pytest.importorskip("ray.cluster_utils").Cluster()
+    head.add_node(num_cpus=2, include_dashboard=False)
+    yield "ray", head.address
+    head.shutdown()
 
 
 @pytest.fixture
@@ -31,27 +45,63 @@ def parts(synthetic_drawings: Drawings) -> list[Part]:
 
 
 @pytest.mark.slow
-def test_a_cluster_of_dask_writes_the_files_that_one_process_writes(
-    address: str, pens: dict[str, Pens], parts: list[Part], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_cluster_writes_the_files_and_raises_the_errors_of_one_process(
+    cluster: tuple[Backend, str],
+    pens: dict[str, Pens],
+    parts: list[Part],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    files = []
-    for folder, where in (("here", {}), ("there", {"backend": "dask", "address": address})):
-        records = list(complete_parts(Path(folder), parts, pens, -1, **where))
-        assert {record.part.job for record in records} == set(range(6))
+    wrong = replace(parts[0], job=6, known={"images": "0"})
+    files, sentences = [], []
+    for folder, where in (("here", ()), ("there", cluster)):
+        records = []
+        with refusing(ChecksumError, match="job 6 of train") as caught:
+            for record in complete_parts(Path(folder), [*parts, wrong], pens, -1, *where):
+                records.append(record)
+        sentences.append(str(caught.value))
+        assert [record.part.job for record in records] == list(range(6))
         assert not any(record.kept for record in records)
         files.append({part.name: (tmp_path / folder / part.name).read_bytes() for part in parts})
     assert files[0] == files[1]
-    again = complete_parts(Path("there"), parts, pens, -1, "dask", address)
-    assert all(record.kept for record in again)
+    assert sentences[0] == sentences[1]
 
 
-def test_a_cluster_that_does_not_answer_is_named(
-    pens: dict[str, Pens], parts: list[Part], tmp_path: Path
+@pytest.mark.omniglot
+@pytest.mark.parametrize("cluster", ["dask"], indirect=True)
+def test_a_cluster_verifies_sets(
+    cluster: tuple[Backend, str],
+    drawings: Drawings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr("oneshot.clutter.parts.CLUTTER_LEVELS", (4, 8))
+    monkeypatch.setattr("oneshot.clutter.parts.RENDERED_SPLITS", ("covered-one-shot",))
+    monkeypatch.chdir(tmp_path)
+    (part,), (other,) = (list_parts(level, "covered-one-shot", drawings.sha256()) for level in (4, 8))
+    list(complete_parts(tmp_path / "sets", [part, other], {"test": lay_out(drawings, "test")}, -1))
+    words = ["verify", "sets", "--backend", cluster[0], "--address", cluster[1]]
+    main(words)
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["4", "covered-one-shot"],
+        ["8", "covered-one-shot"],
+    ]
+    shutil.copyfile(tmp_path / "sets" / part.name, tmp_path / "sets" / other.name)
+    with pytest.raises(SystemExit, match=r"^error: covered-one-shot at clutter level 8 .* is not the set"):
+        main(words)
+
+
+@pytest.mark.parametrize(("backend", "address"), [("dask", "tcp://127.0.0.1:9"), ("ray", "127.0.0.1:9")])
+def test_a_cluster_that_does_not_answer_is_named(
+    backend: Backend, address: str, pens: dict[str, Pens], parts: list[Part], tmp_path: Path
+) -> None:
+    if backend == "ray":
+        pytest.importorskip("ray")
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
-        pytest.raises(ClusterError, match=r"no cluster of dask answers at tcp://127\.0\.0\.1:9: "),
+        refusing(ClusterError, match=f"no cluster of {backend} answers at {address}: "),
     ):
-        list(complete_parts(tmp_path, parts, pens, -1, "dask", "tcp://127.0.0.1:9"))
+        list(complete_parts(tmp_path, parts, pens, -1, backend, address))
     assert list(tmp_path.iterdir()) == []
