@@ -1,5 +1,5 @@
 // Find it: a scene, in which the player or the networks search.
-import { Pad, showBits } from "./drawing.js";
+import { Pad, onTheme, showBits } from "./drawing.js";
 import { ask, kindOf, makeTable, moveByArrows, named } from "./page.js";
 
 const SCALE = 6; // pixels of the canvas for one of the scene
@@ -25,6 +25,7 @@ export async function startFinding(about) {
     clearTimeout(waiting);
     waiting = setTimeout(() => searchFor({ strokes: pad.strokes }), 300);
   });
+  onTheme(() => pad.paint());
   moveByArrows(keys);
   level.addEventListener("change", openScene);
   get("find-mode").addEventListener("change", openScene);
@@ -61,7 +62,7 @@ async function openScene(event) {
 
 function tick() {
   if (started === null) return;
-  clock.textContent = `${seconds().toFixed(1)} s`;
+  clock.textContent = `${seconds().toFixed(1)}\u00a0s`;
   timer = requestAnimationFrame(tick);
 }
 
@@ -110,7 +111,7 @@ function choose(label, x, y) {
   } else if (started !== null) {
     clicked = { x, y, hit: label === scene.target_label, seconds: seconds() };
     started = null;
-    clock.textContent = `${clicked.seconds.toFixed(1)} s`;
+    clock.textContent = `${clicked.seconds.toFixed(1)}\u00a0s`;
     searchFor({ label: scene.target_label });
   }
 }
@@ -136,46 +137,46 @@ async function searchFor(what) {
 
 function report(answers) {
   const judged = answers.some((one) => "hit" in one);
-  const said = (hit) => (hit ? "✓ found" : "✗ missed");
+  const said = (hit) => (hit ? "✓\u00a0found" : "✗\u00a0missed");
   const rows = answers.map((one, place) => [
     named(one.who, kindOf(place)),
-    ...(judged ? [said(one.hit), `${(100 * one.iou).toFixed(0)} %`] : [one.box ? "see the scene" : "nothing found"]),
+    ...(judged ? [said(one.hit), `${(100 * one.iou).toFixed(0)}\u00a0%`] : [one.box ? "in the scene" : "nothing found"]),
     one.score.toFixed(2),
-    `${one.milliseconds.toFixed(0)} ms`,
+    `${one.milliseconds.toFixed(0)}\u00a0ms`,
   ]);
   if (clicked) {
-    rows.unshift([named("you", "you"), said(clicked.hit), "–", "–", `${clicked.seconds.toFixed(1)} s`]);
+    rows.unshift([named("you", "you"), said(clicked.hit), "–", "–", `${clicked.seconds.toFixed(1)}\u00a0s`]);
   }
   const heads = ["who", "answer", ...(judged ? ["IoU"] : []), "score", "time"];
   result.replaceChildren(makeTable("Answers", heads, rows));
 }
 
-// The scene; around answers it is dimmed. The first network's pixels shine, others' are outlined.
+// The scene; around answers it is dimmed. The first network's pixels are filled, others' are outlined.
 function paint(answers) {
   const { width, height, labels, palette } = scene;
   canvas.width = width * SCALE;
   canvas.height = height * SCALE;
   const pen = canvas.getContext("2d");
   const dimming = answers.length ? 0.38 : 1;
-  const marked = new Set(answers.flatMap((one) => one.pixels));
+  const filled = new Set(answers[0]?.pixels);
   for (let k = 0; k < labels.length; k++) {
-    const light = marked.has(k) ? 1 : dimming;
-    pen.fillStyle = `rgb(${palette[labels[k]].map((value) => Math.round(value * light)).join(" ")})`;
+    const tint = palette[labels[k]].map((value) => Math.round(value * dimming)).join(" ");
+    pen.fillStyle = filled.has(k) ? COLOURS.first : `rgb(${tint})`;
     pen.fillRect((k % width) * SCALE, Math.floor(k / width) * SCALE, SCALE, SCALE);
   }
-  answers.forEach((one, place) => outline(pen, new Set(one.pixels), COLOURS[kindOf(place)], 2 * place));
+  answers.slice(1).forEach((one, place) => outline(pen, new Set(one.pixels), COLOURS[kindOf(place + 1)]));
   if (clicked) mark(pen, clicked);
 }
 
-function outline(pen, pixels, colour, inset) {
+function outline(pen, pixels, colour) {
   const { width } = scene;
   pen.fillStyle = colour;
   for (const k of pixels) {
-    const x = (k % width) * SCALE, y = Math.floor(k / width) * SCALE, last = SCALE - 2 - inset;
-    if (!pixels.has(k - 1) || k % width === 0) pen.fillRect(x + inset, y, 2, SCALE);
-    if (!pixels.has(k + 1) || k % width === width - 1) pen.fillRect(x + last, y, 2, SCALE);
-    if (!pixels.has(k - width)) pen.fillRect(x, y + inset, SCALE, 2);
-    if (!pixels.has(k + width)) pen.fillRect(x, y + last, SCALE, 2);
+    const x = (k % width) * SCALE, y = Math.floor(k / width) * SCALE;
+    if (!pixels.has(k - 1) || k % width === 0) pen.fillRect(x, y, 2, SCALE);
+    if (!pixels.has(k + 1) || k % width === width - 1) pen.fillRect(x + SCALE - 2, y, 2, SCALE);
+    if (!pixels.has(k - width)) pen.fillRect(x, y, SCALE, 2);
+    if (!pixels.has(k + width)) pen.fillRect(x, y + SCALE - 2, SCALE, 2);
   }
 }
 

@@ -23,6 +23,7 @@ async function begin() {
   answers = [];
   result.replaceChildren();
   get("which-start").textContent = "Start anew";
+  get("which-hint").hidden = true;
   await pose();
 }
 
@@ -61,7 +62,7 @@ async function answer(choice) {
   const { right, classifiers } = await judged.finally(() => delete said.dataset.busy);
   answers.push({ ...questions[answers.length], choice, seconds });
   const buttons = [...shown.children];
-  const describe = (place) => (place === right ? "✓ right" : `✗ candidate ${place + 1}`);
+  const describe = (place) => (place === right ? "✓\u00a0right" : `✗\u00a0candidate ${place + 1}`);
   const mine = document.createElement("p");
   mine.className = choice === right ? "verdict right" : "verdict wrong";
   mine.textContent = choice === right ? `Right, in ${seconds.toFixed(1)} s.` : `Not this one: it is candidate ${right + 1}.`;
@@ -78,14 +79,15 @@ async function answer(choice) {
 async function sumUp() {
   const { figures, file } = await ask("result", { answers });
   get("which-trial").hidden = true;
+  get("which-hint").hidden = false;
   const percent = (value) => (100 * value).toFixed(0);
   const rows = Object.entries(figures).map(([who, { value, low, high, n }], k) => [
     named(who, k ? kindOf(k - 1) : "you"),
-    `${percent(value)} %`,
+    `${percent(value)}\u00a0%`,
     `${percent(low)} to ${percent(high)} %`,
     `${n}`,
   ]);
-  rows.push([named("people, published", "other"), `${about.people_percent} %`, "–", "–"]);
+  rows.push([named("people, published", "other"), `${about.people_percent}\u00a0%`, "–", "–"]);
   const save = document.createElement("button");
   save.textContent = "Save the result";
   save.addEventListener("click", () => download(file));
