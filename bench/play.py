@@ -1,6 +1,6 @@
 """Time from a drawing to the colour matcher's answer in the page, on one core: `python -m bench.play`.
 
-Through the real server on this machine, as the page asks; kernels and network are warm. Other load is printed.
+Through the real server on this machine, as the page asks; kernels and network are warm, other load is printed.
 """
 
 import http.client
@@ -39,8 +39,8 @@ def main() -> None:
             for level in LEVELS:
                 times = sorted(measure(connection, level, seed) for seed in range(N))
                 print(
-                    f"{' and '.join(game.finders)}, {level} characters: median {statistics.median(times):.0f} ms, "
-                    f"{times[0]:.0f} to {times[-1]:.0f} ms of {N} scenes"
+                    f"{' and '.join(game.finders)}, {level} characters: median "
+                    f"{statistics.median(times):.0f} ms, {times[0]:.0f} to {times[-1]:.0f} ms, {N} scenes"
                 )
         server.should_exit = True
 

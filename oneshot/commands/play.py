@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from oneshot.commands.common import ABOUT_DRAWINGS, Commands
-from oneshot.errors import MissingPackageError
 from oneshot.library import fetch_drawings
 
 
@@ -29,15 +28,9 @@ def play_in_browser(arguments: argparse.Namespace) -> None:
     """Serve a page to play with: find characters, say which one it is, draw your own."""
     import numpy as np
 
-    try:
-        from oneshot.play.game import Game, find_trials
-        from oneshot.play.server import serve
-    except ModuleNotFoundError as error:
-        if error.name in ("starlette", "uvicorn", "anyio"):
-            raise MissingPackageError(
-                f"{error.name} is not installed: install it with pip install 'oneshot[play]'."
-            ) from None
-        raise
+    from oneshot.play.game import Game, find_trials
+    from oneshot.play.server import serve
+
     drawings = fetch_drawings(arguments.drawings)
     print("Networks are loaded, and kernels compiled at the first time ...", file=sys.stderr)
     game = Game(drawings, find_trials(drawings), np.random.default_rng())

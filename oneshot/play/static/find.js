@@ -23,7 +23,7 @@ export async function startFinding(about) {
   let waiting = 0;
   pad = new Pad(get("find-pad"), "Your drawing", about, () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => searchFor({ strokes: pad.strokes }), 300);
+    waiting = setTimeout(() => searchFor({ strokes: pad.strokes }), 100);
   });
   onTheme(() => pad.paint());
   moveByArrows(keys);

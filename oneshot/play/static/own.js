@@ -11,7 +11,7 @@ let query = null, waiting = 0, n_asked = 0;
 export function startOwn(about) {
   const changed = () => {
     clearTimeout(waiting);
-    waiting = setTimeout(rank, 300);
+    waiting = setTimeout(rank, 100);
   };
   for (let place = 1; place <= N_CLASSES; place++) {
     const card = document.createElement("div");
