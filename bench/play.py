@@ -1,6 +1,6 @@
 """Time from a drawing to the colour matcher's answer in the page, on one core: `python -m bench.play`.
 
-Through the real server on this machine, as the page asks; kernels and network are warm, other load is printed.
+Through the real server on this machine, as the page asks. Kernels and network are warm.
 """
 
 import http.client
