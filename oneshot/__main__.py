@@ -10,14 +10,14 @@ if __name__ == "__main__":
 import argparse
 from collections.abc import Sequence
 
-from oneshot.commands import answers, doctor, export, scenes
+from oneshot.commands import answers, doctor, export, play, scenes
 from oneshot.machine import explain_missing
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m oneshot", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (answers, scenes, export, doctor):
+    for module in (answers, scenes, export, play, doctor):
         module.add_commands(commands)
     arguments = parser.parse_args(words)
     try:

@@ -26,7 +26,8 @@ LAYERS = {
     "records": {"published", "omniglot", "clutter", "training", "segment", "classify"},
     "report": {"published", "records"},
 }
-TOP = {"library", "commands", "datasets", "exports", "__main__"}  # of oneshot: may import all but report
+# Of oneshot; they may import all but report.
+TOP = {"library", "commands", "datasets", "exports", "play", "__main__"}
 NAMES_ALONE = {"oneshot.segment.answers"}  # of answers: report writes them into its tables
 HEAVY = {"torch", "numba", "pandas", "matplotlib", "scipy"}
 # Modules by the beginning of their names, and what importing them must not load.
