@@ -1,11 +1,13 @@
 """Write report.html: tables, charts, scenes, trials and the origin of every figure in one page."""
 
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from oneshot.errors import ParameterError
 from oneshot.files import write_text
@@ -21,6 +23,7 @@ from oneshot.report.interactive import (
     chart_ways,
     describe_answers,
     describe_trials,
+    encode_answers,
     encode_colours,
     list_origins,
     render_report,
@@ -40,7 +43,8 @@ EPISODE_STEP = 5  # every fifth episode within alphabets, each of one alphabet
 def main() -> None:
     params = load_params()
     data: dict[str, Any] = {"origins": {}}
-    rows, runs = {}, {}
+    rows: dict[str, pd.DataFrame] = {}
+    runs: dict[str, list[Run]] = {}
     commands = list_commands()
     for task in FACT_FILES:
         rows[task], _, _, runs[task] = read_task(task, params.scale_name)
@@ -65,14 +69,12 @@ def main() -> None:
 
 def read_provenance(names: list[str]) -> dict[str, dict[str, Any]]:
     """Read where networks were trained, as far as that is known; the figures do not depend on it."""
-    import json
-
     paths = {name: METRICS / "provenance" / f"train-{name}.json" for name in names}
     return {name: json.loads(path.read_text("utf-8")) for name, path in paths.items() if path.is_file()}
 
 
 def list_commands() -> dict[str, str]:
-    """List the commands that record runs, of those that recorded/wanted.yaml has, by the names of the runs."""
+    """List the commands of recorded/wanted.yaml that record runs, by the names of the runs."""
     from stages.record.plan import PLANNERS, WANTED, build_parser, name_run, read_params, read_wanted
 
     commands: dict[str, str] = {}
@@ -96,7 +98,8 @@ def show_scenes(scale: str) -> dict[str, Any]:
     from stages.rendered import read_rendered, read_sets_manifest
 
     predictions = {kind: read_predictions(file) for kind, file in FILES.items()}
-    sets, answers = {}, {}
+    sets: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     for level in CLUTTER_LEVELS:
         rendered = read_sets_manifest(level, scale)
         for split in ALL_SPLITS:
@@ -112,23 +115,17 @@ def show_scenes(scale: str) -> dict[str, Any]:
             sets[f"{level}/{split}"] = {
                 "scenes": [encode_colours(image) for image in scenes.images()],
                 "targets": [encode_colours(image) for image in scenes.targets()],
-                "truth": describe_truth(scenes.masks),
+                "truth": encode_answers(np.zeros_like(scenes.masks), scenes.masks),
             }
     if not sets:
         return {}
     return {"levels": CLUTTER_LEVELS, "splits": ALL_SPLITS, "sets": sets, "answers": answers}
 
 
-def describe_truth(masks: np.ndarray) -> str:
-    from oneshot.report.interactive import encode_answers
-
-    return encode_answers(np.zeros_like(masks), masks)
-
-
 def find_answers(
     predictions: dict[Kind, dict[str, np.ndarray]], level: str, split: str, masks: np.ndarray
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Find the networks whose masks of a test set were kept, recorded ones first, and describe their answers."""
+    """Describe the answers of the networks whose masks of a test set were kept, recorded ones first."""
     end = f"/{level}/{OWN_ANSWER}/{split}"
     for kind, arrays in predictions.items():
         for key in arrays:

@@ -78,7 +78,9 @@ def main() -> None:
     )
     readme = README.read_text(encoding="utf-8")
     readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]).write())
-    write_text(README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION]).write()))
+    write_text(
+        README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION]).write())
+    )
     write_summary(rows)
     draw(rows, shown, params.scale_name)
 
@@ -88,7 +90,12 @@ def read_task(task: Task, scale: str) -> tuple[pd.DataFrame, dict[str, Any], dic
     metrics = read_metrics(task, METRICS_FORMS[task], scale)
     rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics, scale)
     runs = read_runs(RECORDED, task)
-    return collect_rows(task, read_facts(FACT_FILES[task]), metrics, rechecked, runs), metrics, rechecked, runs
+    return (
+        collect_rows(task, read_facts(FACT_FILES[task]), metrics, rechecked, runs),
+        metrics,
+        rechecked,
+        runs,
+    )
 
 
 def read_metrics(name: str, form: type[OfScale], scale: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Cell(NamedTuple):
 
 
 class Headline(NamedTuple):
-    """Headline table: the title of its first column, its lines, the cells of every other column, a caption."""
+    """Headline table: the title of its first column, its lines, the cells of its other columns, a caption."""
 
     first: str
     lines: list[str]

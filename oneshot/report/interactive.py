@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
+from oneshot.params import CLASSIFICATION
 from oneshot.records.run import CURVE, OWN_ANSWER, Run
 from oneshot.report.curves import choose_points, choose_source
 from oneshot.report.figures import HIT_COLOUR, MISS_COLOUR, TRUE_COLOUR, tint
@@ -85,7 +86,9 @@ def list_origins(
     """
     by_name = {run.name: run for run in runs}
     origins: dict[str, dict[str, Any]] = {}
-    for row in rows[rows["value"].notna()].drop_duplicates(["kind", "run", "network", "title"]).to_dict("records"):
+    for row in (
+        rows[rows["value"].notna()].drop_duplicates(["kind", "run", "network", "title"]).to_dict("records")
+    ):
         if row["kind"] == Kind.RECHECKED or (key := name_origin(row)) in origins:
             continue
         if row["kind"] == Kind.RECORDED:
@@ -108,7 +111,11 @@ def list_origins(
             }  # fmt: skip
             training = f"train_{task}@{row['network']} " if trained else ""
             command = f"dvc repro --force --single-item {training}evaluate_{task}"
-        shown = [[name, str(value)] for name, value in facts.items() if isinstance(value, str | int | float) and value != ""]
+        shown = [
+            [name, str(value)]
+            for name, value in facts.items()
+            if isinstance(value, str | int | float) and value != ""
+        ]
         shown = [fact for fact in shown if fact[1] != "nan"]
         origins[key] = {"title": title.replace("`", ""), "facts": shown, "command": command}
     return origins
@@ -118,6 +125,7 @@ def list_run_facts(run: Run) -> dict[str, str]:
     """List what a record says of how its figures were obtained."""
     row = describe_run(run, None)
     budget = f", budget {run.budget_minutes:g}" if run.budget_minutes else ", no budget"
+    unit = run.trainings[-1].name if run.task == CLASSIFICATION else "scenes"
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items() if number)
     before = f", after {run.n_seen_before:,} of other weights" if run.n_seen_before else ""
     return {
@@ -126,7 +134,7 @@ def list_run_facts(run: Run) -> dict[str, str]:
         "network": join_words(title_net(run.net), row["size"], f"{run.n_parameters:,} parameters"),
         "recipe": run.recipe,
         "seed": str(run.seed),
-        "seen": f"{run.n_seen:,} {run.trainings[-1].name if run.task == 'classification' else 'scenes'}{before}",
+        "seen": f"{run.n_seen:,} {unit}{before}",
         "minutes": f"{row['training_minutes']:.1f} of training, {row['whole_minutes']:.1f} in all{budget}",
         "device": f"{run.device}; {run.machine}",
         "speed": row["speed"],
@@ -143,12 +151,14 @@ def list_points(rows: pd.DataFrame, x: str) -> list[list[Any]]:
     whole = rows.sort_values(x)[[x, "n"]]
     return [
         [None if pd.isna(value) else value for value in (int(place), *of_row, n)]
-        for of_row, (place, n) in zip(percents.to_numpy().tolist(), whole.astype(object).to_numpy(), strict=True)
+        for of_row, (place, n) in zip(
+            percents.to_numpy().tolist(), whole.astype(object).to_numpy(), strict=True
+        )
     ]
 
 
 def chart_iou(rows: pd.DataFrame) -> dict[str, Any]:
-    """Collect the lines of IoU over clutter level, by test set; those of docs/results.md are shown at first."""
+    """Collect the lines of IoU over clutter level, by test set; those of the picture are shown at first."""
     points = choose_points(rows)
     points = points[points["answer"].eq(OWN_ANSWER) | points["network"].eq(ALL_INK)]
     points = points.assign(net=points["net"].fillna(ALL_INK))
@@ -156,15 +166,16 @@ def chart_iou(rows: pd.DataFrame) -> dict[str, Any]:
     for (kind, net), of_net in points.groupby(["kind", "net"], sort=False):
         shown = None if net in VARIANTS else choose_source(of_net)
         for title, line in of_net.groupby("title", sort=False):
-            words = title_net(net) if kind == Kind.PUBLISHED else str(title).replace("`", "")
-            name = words if net == ALL_INK else f"{words}, {SHORT_NAMES[Kind(kind)]}"
+            words = title_net(str(net)) if kind == Kind.PUBLISHED else str(title).replace("`", "")
+            name = words if net == ALL_INK else f"{words}, {SHORT_NAMES[Kind(str(kind))]}"
             for split, of_split in line.groupby("split", sort=False):
                 views[ALL_SPLITS[str(split)]].append({
-                    "name": name, "kind": kind, "on": title == shown, "origin": name_origin(line.iloc[0]),
+                    "name": name, "kind": kind, "on": title == shown, "faint": net == ALL_INK,
+                    "origin": name_origin(line.iloc[0].to_dict()),
                     "points": list_points(of_split, "clutter_level"),
                 })  # fmt: skip
-    return {"views": {title: lines for title, lines in views.items() if lines}, "x": "characters in the scene",
-            "y": "IoU in %", "log": True, "top": 100}  # fmt: skip
+    views = {title: lines for title, lines in views.items() if lines}
+    return {"views": views, "x": "characters in the scene", "y": "IoU in %", "log": True, "top": 100}
 
 
 def chart_ways(rows: pd.DataFrame) -> dict[str, Any]:
@@ -174,7 +185,7 @@ def chart_ways(rows: pd.DataFrame) -> dict[str, Any]:
     for (benchmark, network), line in points.groupby(["benchmark", "network"], sort=False):
         views.setdefault(f"{RISING_CHARACTERS[str(benchmark)]} characters", []).append({
             "name": NETWORK_TITLES.get(str(network), str(network)), "kind": Kind.HERE, "on": True,
-            "origin": name_origin(line.iloc[0]), "points": list_points(line, "n_way"),
+            "origin": name_origin(line.iloc[0].to_dict()), "points": list_points(line, "n_way"),
             "faint": network in BASELINE_TITLES,
         })  # fmt: skip
     return {"views": views, "x": "N: characters to choose from", "y": "N-way 1-shot accuracy in %",
@@ -193,13 +204,16 @@ def chart_training(runs: Iterable[Run], recorded: Path) -> dict[str, Any]:
             found = curve[curve[field].notna() & (curve["n_seen"] > 0)]
             found = found.iloc[:: 1 + len(found) // MOST_POINTS]
             if len(found) > 1:
-                points = [[int(x), float(y), None, None, None] for x, y in zip(found["n_seen"], found[field], strict=True)]
+                points = [
+                    [int(x), float(y), None, None, None]
+                    for x, y in zip(found["n_seen"], found[field], strict=True)
+                ]
                 views.setdefault(f"{run.task}: {words}", []).append({
                     "name": run.name, "kind": Kind.RECORDED, "on": not is_further(run.name),
                     "origin": f"{Kind.RECORDED}/{run.name}", "points": points,
                 })  # fmt: skip
-    return {"views": views, "x": "scenes, pairs or episodes seen", "y": "loss, or share of wrong answers", "log": True,
-            "top": None}  # fmt: skip
+    return {"views": views, "x": "scenes, pairs or episodes seen", "y": "loss, or share of wrong answers",
+            "log": True, "top": None}  # fmt: skip
 
 
 def encode_png(image: Image.Image, **settings: Any) -> str:
@@ -219,9 +233,7 @@ def encode_colours(pixels: UInt8[np.ndarray, "h w 3"]) -> str:
     return encode_png(image)
 
 
-def encode_answers(
-    answers: Bool[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]
-) -> str:
+def encode_answers(answers: Bool[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]) -> str:
     """Encode one above another which pixels are right, wrong or missed: a layer to lie over the scenes."""
     layer = np.where(answers, np.where(masks, HIT, WRONG), np.where(masks, MISSED, 0)).astype(np.uint8)
     image = Image.fromarray(layer.reshape(-1, layer.shape[-1]), "P")

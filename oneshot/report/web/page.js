@@ -60,7 +60,7 @@ function drawChart(box) {
   const colourOf = new Map();
   function enter() {
     lines = chart.views[select.value];
-    for (const line of lines) {
+    for (const line of [...lines].sort((a, b) => b.on - a.on)) { // those shown at first differ in colour
       if (!colourOf.has(line.name)) colourOf.set(line.name, line.faint ? "var(--faint)" : `var(--c${colourOf.size % 8})`);
       if (!line.on && !seen.has(line.name)) off.add(line.name);
       seen.add(line.name);
@@ -77,7 +77,7 @@ function drawChart(box) {
   }
   function draw() {
     const shown = lines.filter((line) => !off.has(line.name));
-    const width = Math.max(280, plot.clientWidth), height = width < 500 ? 270 : 380, left = 42, right = 12, top = 10, bottom = 44;
+    const width = Math.max(280, plot.clientWidth), height = width < 500 ? 270 : 380, left = 42, right = 12, top = 26, bottom = 44;
     const all = lines.flatMap((line) => line.points), xs = [...new Set(all.map((p) => p[0]))].sort((a, b) => a - b);
     const scale = chart.log ? Math.log : (x) => x, first = scale(xs[0]), span = scale(xs.at(-1)) - first || 1;
     const highest = chart.top ?? (Math.max(0.01, ...shown.flatMap((line) => line.points.map((p) => p[1]))) * 1.05);
@@ -94,7 +94,7 @@ function drawChart(box) {
     for (const x of ticks) svg.append(make("line", {class: "grid", x1: X(x), x2: X(x), y1: top, y2: height - bottom}),
       make("text", {x: X(x), y: height - bottom + 17, "text-anchor": "middle"}, short(x)));
     svg.append(make("text", {x: (left + width) / 2, y: height - 6, "text-anchor": "middle"}, chart.x),
-      make("text", {x: left + 6, y: top + 12, style: "paint-order:stroke;stroke:var(--paper);stroke-width:4px"}, chart.y));
+      make("text", {x: 0, y: 12}, chart.y));
     spots = shown.map((line) => line.points.map((p) => [X(p[0]), Y(p[1]), p]));
     shown.forEach((line, k) => {
       const colour = colourOf.get(line.name), dense = line.points.length > 20, place = spots[k];
@@ -224,7 +224,7 @@ function browseTrials() {
   const {sheet, n, columns, support, queries, answers, choices} = data.trials, image = png(sheet), lines = Math.ceil(n / columns);
   const trials = queries.flatMap((asked, e) => asked.map((_, q) => [e, q]));
   const options = {some: "somebody is wrong", all: "all trials", none: "everybody is right"};
-  Object.keys(choices).forEach((name, k) => { options[k] = `${name}: wrong`; });
+  Object.keys(choices).forEach((name, k) => { options[`wrong ${k}`] = `${name}: wrong`; });
   const [label, filter] = choice("trials", options, () => { at = 0; show(); });
   const [back, next] = ["Previous", "Next"].map((text) => make("button", {}, text));
   let at = 0;
@@ -240,7 +240,7 @@ function browseTrials() {
   function show() {
     const wrong = ([e, q], name) => choices[name][e][q] !== answers[e][q], every = Object.keys(choices);
     const wanted = {all: () => true, some: (trial) => every.some((name) => wrong(trial, name)), none: (trial) => !every.some((name) => wrong(trial, name))};
-    const chosen = trials.filter(wanted[filter.value] ?? ((trial) => wrong(trial, every[filter.value])));
+    const chosen = trials.filter(wanted[filter.value] ?? ((trial) => wrong(trial, every[filter.value.slice(6)])));
     const summary = find("trial-summary"), box = find("trial");
     back.disabled = next.disabled = !chosen.length;
     if (!chosen.length) { box.replaceChildren(); summary.textContent = `None of ${trials.length} trials.`; return; }
