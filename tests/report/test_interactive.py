@@ -220,9 +220,7 @@ def test_a_browser_shows_it_without_errors_or_barriers(
         "return [...document.querySelectorAll('#scene-list figcaption')].map((one) => one.textContent)"
     )
     assert captions[3::4] == ["answer: IoU 25 %", "answer: IoU 100 %"]
-    ask(
-        "const level = document.querySelectorAll('#scene-controls select')[1]; level.value = 8; level.onchange()"
-    )
+    ask("const one = document.querySelectorAll('#scene-controls select')[1]; one.value = 8; one.onchange()")
     assert ask("return $('#scene-summary').textContent") == "This network was not evaluated there."
     assert "Trial 1 of 2" in ask("return $('#trial-summary').textContent")
     assert ask("return document.querySelectorAll('#trial .bad').length") == 1
