@@ -35,7 +35,7 @@ from stages.places import METRICS, RECORDED
 from stages.tables import FACT_FILES, read_predictions, read_task
 
 REPORT = Path("report.html")
-N_SHOWN = 8  # scenes of a set: those whose masks are kept
+N_SCENES_SHOWN = 8  # scenes of a set: those whose masks are kept
 N_COVERED_READ = 12  # scenes: of some, nothing of the target is visible
 EPISODE_STEP = 5  # every fifth episode within alphabets, each of one alphabet
 
@@ -107,7 +107,7 @@ def show_scenes(scale: str) -> dict[str, Any]:
             scenes = read_rendered(rendered, level, split, n)
             if split in COVERED_SPLITS:
                 scenes = keep_visible(scenes, split_recipe(find_split(split), level))
-            scenes = scenes[:N_SHOWN]
+            scenes = scenes[:N_SCENES_SHOWN]
             found = dict(find_answers(predictions, f"{level}", split, scenes.masks))
             if not found:
                 continue

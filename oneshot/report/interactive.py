@@ -216,8 +216,8 @@ def chart_training(runs: Iterable[Run], recorded: Path) -> dict[str, Any]:
             "log": True, "top": None}  # fmt: skip
 
 
-def encode_png(image: Image.Image, **settings: Any) -> str:
-    """Encode a picture as a PNG in base64."""
+def embed_png(image: Image.Image, **settings: Any) -> str:
+    """Write a picture as a PNG in base64."""
     content = io.BytesIO()
     image.save(content, "PNG", optimize=True, **settings)
     return base64.b64encode(content.getvalue()).decode()
@@ -227,10 +227,10 @@ def encode_colours(pixels: UInt8[np.ndarray, "h w 3"]) -> str:
     """Encode an image of few colours by its palette, and without one if there are too many for that."""
     colours, numbers = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
     if len(colours) > 256:
-        return encode_png(Image.fromarray(pixels))
+        return embed_png(Image.fromarray(pixels))
     image = Image.fromarray(numbers.reshape(pixels.shape[:2]).astype(np.uint8), "P")
     image.putpalette(colours.astype(np.uint8).tobytes())
-    return encode_png(image)
+    return embed_png(image)
 
 
 def encode_answers(answers: Bool[np.ndarray, "n h w"], masks: Bool[np.ndarray, "n h w"]) -> str:
@@ -238,7 +238,7 @@ def encode_answers(answers: Bool[np.ndarray, "n h w"], masks: Bool[np.ndarray, "
     layer = np.where(answers, np.where(masks, HIT, WRONG), np.where(masks, MISSED, 0)).astype(np.uint8)
     image = Image.fromarray(layer.reshape(-1, layer.shape[-1]), "P")
     image.putpalette(bytes((0, 0, 0, *HIT_COLOUR, *MISS_COLOUR, *TRUE_COLOUR)))
-    return encode_png(image, transparency=0, bits=2)
+    return embed_png(image, transparency=0, bits=2)
 
 
 def encode_drawings(drawings: UInt8[np.ndarray, "n h w"]) -> str:
@@ -246,7 +246,7 @@ def encode_drawings(drawings: UInt8[np.ndarray, "n h w"]) -> str:
     n, height, width = drawings.shape
     sheet = np.zeros((-(-n // N_COLUMNS), N_COLUMNS, height, width), np.bool_)
     sheet.reshape(-1, height, width)[:n] = drawings
-    return encode_png(Image.fromarray(~sheet.swapaxes(1, 2).reshape(-1, N_COLUMNS * width)))
+    return embed_png(Image.fromarray(~sheet.swapaxes(1, 2).reshape(-1, N_COLUMNS * width)))
 
 
 def describe_answers(
@@ -265,7 +265,7 @@ def describe_answers(
     if f"{groups}/crops" in predictions:
         crops = np.stack([tint(crop) for crop in predictions[f"{groups}/crops"]])
         found["groups"] = {
-            "crops": encode_png(Image.fromarray(crops[..., 0].reshape(-1, crops.shape[2]))),
+            "crops": embed_png(Image.fromarray(crops[..., 0].reshape(-1, crops.shape[2]))),
             "scores": [round(float(score), 1) for score in predictions[f"{groups}/scores"]],
             "target": np.flatnonzero(predictions[f"{groups}/is_target"]).tolist(),
         }
