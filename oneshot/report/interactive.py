@@ -56,7 +56,7 @@ def render_report(data: Mapping[str, Any], headlines: Mapping[str, Headline], sc
 def name_origin(row: Mapping[Any, Any]) -> str:
     """Name what a figure comes from: the kind, and the run, network or published method."""
     owner = next(row[field] for field in ("run", "network", "title") if isinstance(row[field], str))
-    return f"{'run' if row['kind'] == Kind.RECHECKED else row['kind']}/{owner}"
+    return f"{Kind.RECORDED if row['kind'] == Kind.RECHECKED else row['kind']}/{owner}"
 
 
 def describe_figure(row: Mapping[Any, Any]) -> dict[str, Any]:
