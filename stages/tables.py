@@ -56,13 +56,9 @@ def main() -> None:
     metrics: dict[str, Any] = {}
     recorded: dict[str, list[Run]] = {}
     runs = []
-    for task, facts in FACT_FILES.items():
-        metrics[task] = read_metrics(task, METRICS_FORMS[task], params.scale_name)
-        rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics, params.scale_name)
-        of_task = read_runs(RECORDED, task)
-        rows[task] = collect_rows(task, read_facts(facts), metrics[task], rechecked, of_task)
-        recorded[task] = of_task
-        runs.append(collect_runs(of_task, rechecked))
+    for task in FACT_FILES:
+        rows[task], metrics[task], rechecked, recorded[task] = read_task(task, params.scale_name)
+        runs.append(collect_runs(recorded[task], rechecked))
         percents = rows[task].rename(columns={"value": "percent"})  # for DVC's plots
         for name in ("percent", "low", "high"):
             percents[name] = 100 * percents[name].astype(float)
@@ -81,10 +77,25 @@ def main() -> None:
         PAGE, write_results(segmentation, classification, write_runs(table), render_caption(shown), about)
     )
     readme = README.read_text(encoding="utf-8")
-    readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]))
-    write_text(README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION])))
+    readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]).write())
+    write_text(
+        README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION]).write())
+    )
     write_summary(rows)
     draw(rows, shown, params.scale_name)
+
+
+def read_task(task: Task, scale: str) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any], list[Run]]:
+    """Read all figures of a task, as rows; the metrics of evaluate and of recheck; and the recorded runs."""
+    metrics = read_metrics(task, METRICS_FORMS[task], scale)
+    rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics, scale)
+    runs = read_runs(RECORDED, task)
+    return (
+        collect_rows(task, read_facts(FACT_FILES[task]), metrics, rechecked, runs),
+        metrics,
+        rechecked,
+        runs,
+    )
 
 
 def read_metrics(name: str, form: type[OfScale], scale: str) -> dict[str, Any]:

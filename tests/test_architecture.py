@@ -53,6 +53,7 @@ LIGHT = {
     "stages.evaluate": HEAVY,
     "stages.recheck": HEAVY,
     "stages.tables": {"torch", "numba"},
+    "stages.report": {"torch", "numba"},
 }
 # Names that several modules define, each with its reason.
 SHARED_NAMES = {

@@ -300,6 +300,13 @@ def test_the_run_writes_tables_and_pictures(reproduced: Path) -> None:
             assert min(picture.size) > 200
 
 
+def test_the_run_writes_a_report_that_says_what_is_left_out(reproduced: Path) -> None:
+    page = (reproduced / "report.html").read_text()
+    assert "computed at scale smoke" in page
+    assert "No answers to scenes are kept." not in page
+    assert "No classifier answered trials." not in page
+
+
 def test_the_metrics_of_dvc_fit_a_terminal(reproduced: Path) -> None:
     lines = call(reproduced, "dvc metrics show").splitlines()
     assert 5 < len(lines) <= 65
@@ -325,7 +332,7 @@ def test_another_recorded_net_concerns_the_recheck_and_the_tables_alone(reproduc
     finally:
         shutil.rmtree(folder)
         save_index(reproduced / "recorded")
-    assert set(status) == {"tables", "recheck_segmentation"}
+    assert set(status) == {"tables", "report", "recheck_segmentation"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ NEEDS = {
     "python -m oneshot export, coco and parquet": "export",
     "python -m oneshot export, onnx": "onnx",
     "python -m oneshot find, classify": "torch",
+    "python -m oneshot play": "play",
     "dvc repro": "pipeline",
 }
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -48,8 +49,30 @@ BENCHMARKS = {
 }
 
 
-def head_segmentation(rows: pd.DataFrame) -> str:
-    """Write the README's table of segmentation: networks of the paper, as published and ours, colour matcher.
+class Cell(NamedTuple):
+    """Text of one cell of a headline table, and the rows of the figures in it."""
+
+    text: str
+    rows: list[dict[Any, Any]]
+
+
+class Headline(NamedTuple):
+    """Headline table: the title of its first column, its lines, the cells of its other columns, a caption."""
+
+    first: str
+    lines: list[str]
+    columns: dict[str, list[Cell]]
+    caption: str
+
+    def write(self) -> str:
+        """Write the table in Markdown, its caption below it."""
+        texts = [[cell.text for cell in cells] for cells in self.columns.values()]
+        rows = [[line, *cells] for line, *cells in zip(self.lines, *texts, strict=True)]
+        return f"{lay_table([self.first, *self.columns], rows)}\n\n{wrap(self.caption)}\n"
+
+
+def head_segmentation(rows: pd.DataFrame) -> Headline:
+    """Lay out the README's table of segmentation: the paper's networks, theirs and ours, colour matcher.
 
     In a column of ours a recorded network goes before one trained here, and then the one that saw most
     scenes. The colour matcher's has both.
@@ -72,7 +95,7 @@ def head_segmentation(rows: pd.DataFrame) -> str:
         if (described := [describe_sources(part) for part in parts if not choose(part, kind=[*OURS]).empty])
     ]
     caption = "; ".join(["IoU in %, one-shot characters, with 95 % intervals", *sources])
-    return f"{lay_columns('characters', [*map(str, CLUTTER_LEVELS)], cells)}\n\n{wrap(caption)}\n"
+    return Headline("characters", [*map(str, CLUTTER_LEVELS)], drop_empty(cells), caption)
 
 
 def choose_most_trained(rows: pd.DataFrame) -> pd.DataFrame:
@@ -93,8 +116,8 @@ def describe_sources(rows: pd.DataFrame) -> str:
     return " or ".join(words)
 
 
-def head_classification(rows: pd.DataFrame) -> str:
-    """Write the README's table of classification: published accuracies, and beside them ours.
+def head_classification(rows: pd.DataFrame) -> Headline:
+    """Lay out the README's table of classification: published accuracies, and beside them ours.
 
     Ours are of the network that is best on the trials that select, of those that have the benchmark; Koch's
     own base has a column of its own. Of other images than Omniglot's, with which nothing published compares,
@@ -121,23 +144,22 @@ def head_classification(rows: pd.DataFrame) -> str:
     if any(counts):
         counted = " / ".join(count.removeprefix("n = ") or NOTHING for count in counts)
         caption += f"; ours over {counted} trials or pairs"
-    table = lay_columns("benchmark", [known[name].title for name in found], cells)
-    return f"{table}\n\n{wrap(caption)}\n"
+    return Headline("benchmark", [known[name].title for name in found], drop_empty(cells), caption)
 
 
 def write_published(
     known: Mapping[str, Benchmark], found: Mapping[str, pd.DataFrame]
-) -> dict[str, list[str]]:
+) -> dict[str, list[Cell]]:
     """Write the two published columns: Koch's network, and other methods by name."""
     koch, others = [], []
     for name, of_name in found.items():
         published = choose(of_name, kind=Kind.PUBLISHED)
         koch.append(write_cell([choose(published, title=[*known[name].koch])]))
-        beside = [
-            f"{words} {write_cell([choose(published, title=title)])}"
-            for title, words in known[name].others.items()
-        ]
-        others.append(", ".join(beside) or NOTHING)
+        beside = {
+            words: write_cell([choose(published, title=title)]) for title, words in known[name].others.items()
+        }
+        text = ", ".join(f"{words} {cell.text}" for words, cell in beside.items())
+        others.append(Cell(text or NOTHING, [row for cell in beside.values() for row in cell.rows]))
     return {"Koch's network, published": koch, "others, published": others}
 
 
@@ -173,17 +195,15 @@ def name_networks(title: str, chosen: Iterable[pd.DataFrame]) -> str:
     return f"{title}: {', '.join(f'`{name}`' for name in names)}" if names else ""
 
 
-def lay_columns(first: str, lines: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
-    """Lay out those of some columns that have any figure."""
-    shown = {title: cells for title, cells in columns.items() if set(cells) - {NOTHING}}
-    rows = [[line, *(cells[place] for cells in shown.values())] for place, line in enumerate(lines)]
-    return lay_table([first, *shown], rows)
+def drop_empty(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:
+    """Drop the columns without any figure."""
+    return {title: cells for title, cells in columns.items() if any(cell.text != NOTHING for cell in cells)}
 
 
-def write_cell(parts: Iterable[pd.DataFrame]) -> str:
+def write_cell(parts: Iterable[pd.DataFrame]) -> Cell:
     """Write the figures of a cell, of those that there are."""
     rows = [row for part in parts for row in part.to_dict("records") if pd.notna(row["value"])]
-    return "; ".join(map(format_figure, rows)) or NOTHING
+    return Cell("; ".join(map(format_figure, rows)) or NOTHING, rows)
 
 
 def wrap(caption: str) -> str:

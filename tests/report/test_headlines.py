@@ -34,7 +34,7 @@ def with_matcher() -> dict[str, Any]:
 def test_the_table_of_segmentation_has_the_papers_networks_twice_and_the_colour_matcher() -> None:
     names = {"name": "colour_matcher-own", "network": "colour_matcher", "net": "colour_matcher"}
     recorded = scene_run("siamese_unet-joint-fast", (4, 32), 0.9).model_copy(update=names)
-    text = head_segmentation(segmentation_rows(recorded, networks=with_matcher()))
+    text = head_segmentation(segmentation_rows(recorded, networks=with_matcher())).write()
     table, caption = text.split("\n\n")
     assert titles_of(table) == [
         "characters", "Siamese-U-Net (paper)", "MaskNet (paper)", "Siamese-U-Net (ours)", "MaskNet (ours)",
@@ -58,7 +58,7 @@ def test_what_has_seen_most_is_shown_however_good_it_is() -> None:
         scene_run("siamese_unet-joint-fast", (4, 32), 0.25, training={"n_seen": 10**9}),
         scene_run("siamese_unet-4-published", (4,), 0.5, "published"),
     ]
-    text = head_segmentation(segmentation_rows(*runs))
+    text = head_segmentation(segmentation_rows(*runs)).write()
     assert cells(text.split("\n\n")[0], 4)["Siamese-U-Net (ours)"] == "25.0 (23.8 to 27.5)"
     assert "recorded, `siamese_unet-joint-fast`" in text
 
@@ -70,7 +70,7 @@ def selected(name: str, value: float, selection: float, base: str | None = "koch
 
 
 def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
-    text = head_classification(classification_rows(selected("contrastive_koch", 0.9, 0.9)))
+    text = head_classification(classification_rows(selected("contrastive_koch", 0.9, 0.9))).write()
     table, caption = text.split("\n\n")
     assert lines_of(table) == [
         "one alphabet", "one alphabet, 10,000 trials", "Lake's 20 runs", "mixed alphabets", "Vinyals' split",
@@ -91,38 +91,38 @@ def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
 
 def test_the_caption_names_the_run_of_several_of_one_network() -> None:
     longer = selected("contrastive", 0.9, 0.75, None).model_copy(update={"name": "contrastive-long"})
-    text = head_classification(classification_rows(selected("contrastive", 0.5, 0.5, None), longer))
+    text = head_classification(classification_rows(selected("contrastive", 0.5, 0.5, None), longer)).write()
     assert "; recorded: `contrastive-long`; ours over" in " ".join(text.split())
 
 
 def test_trials_that_select_choose_the_network_and_never_the_figure_that_is_shown() -> None:
     runs = [selected("own", 0.9, 0.25), selected("contrastive", 0.5, 0.75, None)]
-    table = head_classification(classification_rows(*runs)).split("\n\n")[0]
+    table = head_classification(classification_rows(*runs)).write().split("\n\n")[0]
     assert cells(table, "one alphabet")["recorded"] == "50.0 (48.8 to 52.5)"
     worse = class_network(0.75) | {"figures": means(0.9, "within-alphabet") | means(0.1, "validation")}
     networks = classification()["networks"] | {"own": worse}
-    table = head_classification(classification_rows(networks=networks)).split("\n\n")[0]
+    table = head_classification(classification_rows(networks=networks)).write().split("\n\n")[0]
     assert cells(table, "one alphabet")["trained here"] == "87.5 (86.2 to 90.0)"
 
 
 def test_a_benchmark_that_the_chosen_network_lacks_shows_the_next_one() -> None:
-    table = head_classification(classification_rows()).split("\n\n")[0]
+    table = head_classification(classification_rows()).write().split("\n\n")[0]
     assert cells(table, "same or not")["trained here"] == "25.0 (23.8 to 27.5)"
     networks = classification()["networks"]
     networks["own"]["figures"]["verification/best-threshold"] = figure(0.625)
-    table = head_classification(classification_rows(networks=networks)).split("\n\n")[0]
+    table = head_classification(classification_rows(networks=networks)).write().split("\n\n")[0]
     assert cells(table, "same or not")["trained here"] == "62.5 (61.2 to 65.0)"
 
 
 def test_what_nobody_has_gets_no_column() -> None:
-    text = head_segmentation(collect_rows("segmentation", PUBLISHED, {}))
+    text = head_segmentation(collect_rows("segmentation", PUBLISHED, {})).write()
     assert titles_of(text)[-1] == "MaskNet (paper)"
-    text = head_classification(collect_rows("classification", KOCH, {}))
+    text = head_classification(collect_rows("classification", KOCH, {})).write()
     assert titles_of(text) == ["benchmark", "Koch's network, published", "others, published"]
 
 
 def test_other_images_have_their_own_benchmarks_and_nothing_published() -> None:
     networks = {"own": {"recipe": "own", "figures": {"mixed-5-way-1-shot": figure(0.5)}}}
-    table = head_classification(classification_rows(source="synthetic", networks=networks))
+    table = head_classification(classification_rows(source="synthetic", networks=networks)).write()
     assert titles_of(table) == ["benchmark", "trained here"]
     assert cells(table, "`mixed-5-way-1-shot`")["trained here"] == "50.0 (48.8 to 52.5)"
