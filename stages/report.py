@@ -1,7 +1,10 @@
 """Write report.html: tables, charts, scenes, trials and the origin of every figure in one page."""
 
+import argparse
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from oneshot.errors import ParameterError
+from oneshot.errors import ParameterError, shorten
 from oneshot.files import write_text
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, find_split
@@ -18,6 +21,7 @@ from oneshot.report.caption import FILES
 from oneshot.report.headlines import head_classification, head_segmentation
 from oneshot.report.interactive import (
     ALL_SPLITS,
+    Change,
     chart_iou,
     chart_training,
     chart_ways,
@@ -32,15 +36,24 @@ from oneshot.report.published_rows import NETWORK_TITLES
 from oneshot.report.rows import Kind, is_further
 from stages.command import run
 from stages.places import METRICS, RECORDED
-from stages.tables import FACT_FILES, read_predictions, read_task
+from stages.tables import FACT_FILES, SUMMARY, read_predictions, read_task
 
 REPORT = Path("report.html")
+COMPARED = Path("report-compared.html")
 N_SCENES_SHOWN = 8  # scenes of a set: those whose masks are kept
 N_COVERED_READ = 12  # scenes: of some, nothing of the target is visible
 EPISODE_STEP = 5  # every fifth episode within alphabets, each of one alphabet
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m stages.report", description=__doc__)
+    parser.add_argument(
+        "--compare",
+        metavar="REV",
+        help=f"write {COMPARED}, which also says what changed since a revision",
+    )
+    revision = parser.parse_args().compare
+    changes = None if revision is None else list_changes(revision)
     params = load_params()
     data: dict[str, Any] = {"origins": {}}
     rows: dict[str, pd.DataFrame] = {}
@@ -64,7 +77,29 @@ def main() -> None:
         "Segmentation": head_segmentation(rows[SEGMENTATION]),
         "Classification": head_classification(rows[CLASSIFICATION]),
     }
-    write_text(REPORT, render_report(data, headlines, params.scale_name))
+    page = render_report(data, headlines, params.scale_name, revision or "", changes)
+    write_text(REPORT if revision is None else COMPARED, page)
+
+
+def list_changes(revision: str) -> list[Change]:
+    """List the figures of the summary that differ from a revision's: network, what, there and here.
+
+    Raises:
+        ParameterError: DVC knows no such revision, or this is no checkout.
+    """
+    command = [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "--precision", "6", "--", revision]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = shorten(" ".join(done.stderr.split()).removeprefix("ERROR: "))
+        raise ParameterError(f"the figures of {revision!r} cannot be had: {said}")
+    changes = []
+    for path, values in sorted(json.loads(done.stdout).items()):
+        if Path(path).is_relative_to(SUMMARY):
+            of = Path(path).relative_to(SUMMARY)
+            for metric, change in values.items():
+                what = f"{of.stem.lstrip('0')}, {metric}"
+                changes.append((of.parent.as_posix(), what, change.get("old"), change.get("new")))
+    return changes
 
 
 def read_provenance(names: list[str]) -> dict[str, dict[str, Any]]:

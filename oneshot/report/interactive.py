@@ -29,11 +29,21 @@ HIT, WRONG, MISSED = 1, 2, 3  # colours of an answer's pixels; 0 is transparent
 N_COLUMNS = 10  # of the sheet of drawings
 N_BINS = 10  # of a histogram of IoU
 MOST_POINTS = 120  # of a training curve
+Change = tuple[str, str, float | None, float | None]  # network, what, at a revision and here
 SHORT_NAMES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 
 
-def render_report(data: Mapping[str, Any], headlines: Mapping[str, Headline], scale: str) -> str:
-    """Put everything into one page that loads nothing; the figures of the tables join those of `data`."""
+def render_report(
+    data: Mapping[str, Any],
+    headlines: Mapping[str, Headline],
+    scale: str,
+    revision: str = "",
+    changes: Iterable[Change] | None = None,
+) -> str:
+    """Put everything into one page that loads nothing; the figures of the tables join those of `data`.
+
+    changes: the figures that differ from a revision's, if the page is to compare with one.
+    """
     from jinja2 import Environment, FileSystemLoader
 
     cells: list[list[dict[str, Any]]] = []
@@ -46,11 +56,22 @@ def render_report(data: Mapping[str, Any], headlines: Mapping[str, Headline], sc
                 cells += [[describe_figure(row) for row in cell.rows]] if cell.rows else []
         tables[title] = {"first": table.first, "columns": [*table.columns], "lines": lines,
                          "caption": table.caption.replace("`", "")}  # fmt: skip
+    compared = None if changes is None else [describe_change(*change) for change in changes]
     text = json.dumps({**data, "cells": cells}, separators=(",", ":"), allow_nan=False)
     page = Environment(loader=FileSystemLoader(WEB), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return page.get_template("page.html").render(
-        tables=tables, scale=scale, data=text.replace("<", "\\u003c"), has=lambda name: bool(data.get(name))
-    )
+        tables=tables, scale=scale, revision=revision, compared=compared, data=text.replace("<", "\\u003c"),
+        has=lambda name: bool(data.get(name)),
+    )  # fmt: skip
+
+
+def describe_change(network: str, what: str, there: float | None, here: float | None) -> list[str]:
+    """Describe a figure, a share, at a revision and here, and in words what became of it."""
+    texts = ["–" if value is None else f"{100 * value:.1f}" for value in (there, here)]
+    if there is None or here is None:
+        return [network, what, *texts, "new" if there is None else "gone"]
+    points = 100 * (here - there)
+    return [network, what, *texts, f"{abs(points):.1f} points {'higher' if points > 0 else 'lower'}"]
 
 
 def name_origin(row: Mapping[Any, Any]) -> str:

@@ -74,12 +74,12 @@ def fake_data(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def render(data: dict[str, Any]) -> str:
+def render(data: dict[str, Any], **comparison: Any) -> str:
     tables = {
         "Segmentation": head_segmentation(segmentation_rows(RUN)),
         "Classification": head_classification(classification_rows()),
     }
-    return render_report(data, tables, "laptop")
+    return render_report(data, tables, "laptop", **comparison)
 
 
 def read_data(page: str) -> dict[str, Any]:
@@ -127,6 +127,24 @@ def test_the_page_loads_nothing_and_says_what_is_left_out(tmp_path: Path) -> Non
     assert empty.count("There are no figures for this chart.") == 3
     for words in ("No answers to scenes", "No classifier answered", "No figures of recorded runs"):
         assert words in empty
+
+
+def test_figures_that_differ_from_a_revision_stand_side_by_side(tmp_path: Path) -> None:
+    changes = [
+        ("colour_matcher", "256, iou", 0.921, 0.927), ("own", "mnist, accuracy", 0.5, 0.4),
+        ("old", "4, iou", 0.5, None), ("young", "4, iou", None, 0.5),
+    ]  # fmt: skip
+    page = render(fake_data(tmp_path), revision="<main>", changes=changes)
+    assert "<h2>Compared with &lt;main&gt;</h2>" in page
+    for cells in (
+        "256, iou</td><td>92.1</td><td>92.7</td><td>0.6 points higher",
+        "mnist, accuracy</td><td>50.0</td><td>40.0</td><td>10.0 points lower",
+        "4, iou</td><td>50.0</td><td>–</td><td>gone",
+        "4, iou</td><td>–</td><td>50.0</td><td>new",
+    ):
+        assert cells in page
+    assert "All figures of the summary are the same." in render({}, revision="main", changes=[])
+    assert "Compared with" not in render(fake_data(tmp_path))
 
 
 def test_data_cannot_end_the_script_that_holds_it(tmp_path: Path) -> None:

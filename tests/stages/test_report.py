@@ -1,0 +1,48 @@
+"""The stage that writes the report page: what has changed since a revision, as DVC knows it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oneshot.errors import ParameterError
+from stages.report import list_changes
+
+DVC = [sys.executable, "-m", "dvc"]
+GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of DVC with three figures of a summary, and one that is none, committed."""
+    monkeypatch.chdir(tmp_path)
+    names = ["summary/net/004.json", "summary/net/008.json", "summary/old/004.json", "other.json"]
+    for name in names:
+        write_iou(Path("metrics", name), 0.5)
+    Path("dvc.yaml").write_text("metrics:\n" + "".join(f"  - metrics/{name}\n" for name in names))
+    for command in (
+        ["git", "init", "-q"],
+        [*DVC, "init", "-q"],
+        ["git", "add", "."],
+        [*GIT, "commit", "-qm", "a"],
+    ):
+        subprocess.run(command, check=True)
+    return tmp_path
+
+
+def write_iou(path: Path, iou: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{{"iou": {iou}}}')
+
+
+@pytest.mark.slow
+def test_the_figures_of_the_summary_that_differ_from_a_revision_are_listed(repository: Path) -> None:
+    assert list_changes("HEAD") == []
+    write_iou(Path("metrics/summary/net/004.json"), 0.625)
+    write_iou(Path("metrics/other.json"), 0.75)
+    Path("metrics/summary/old/004.json").unlink()
+    assert list_changes("HEAD") == [("net", "4, iou", 0.5, 0.625), ("old", "4, iou", 0.5, None)]
+    for revision in ("nowhere", "--all"):
+        with pytest.raises(ParameterError, match=f"the figures of '{revision}' cannot be had: .*{revision}"):
+            list_changes(revision)
