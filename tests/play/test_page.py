@@ -1,7 +1,6 @@
 """The page in a real browser: all three games, by pointer and keyboard, and what axe finds wrong with it."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,37 +10,17 @@ import pytest
 
 from oneshot.classify.episodes import Episodes
 from oneshot.play.forms import read_played
+from tests.browser import open_browser, require_browser
 from tests.play.conftest import N_ASKED
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-axe = pytest.importorskip("axe_core_python.selenium", reason="axe-core-python is not installed")
-ActionChains, Keys = webdriver.ActionChains, webdriver.Keys
-WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
-By = pytest.importorskip("selenium.webdriver.common.by").By
+require_browser()
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1280,1000",
-)  # fmt: skip
+from axe_core_python import selenium as axe  # noqa: E402
+from selenium.webdriver import ActionChains, Keys  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        BROWSER is None or DRIVER is None, reason="Chromium and chromedriver are not installed"
-    ),
-]
-
-
-def open_browser(folder: Path) -> Any:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for word in (*QUIET, f"--user-data-dir={folder}/profile"):
-        options.add_argument(word)
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,9 @@
 """The page report.html: what it holds, and, in a real browser, how it behaves."""
 
 import base64
-import importlib.util
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,9 @@ from oneshot.report.interactive import (
     list_origins,
     render_report,
 )
+from tests.browser import open_browser, require_browser
 from tests.report.fakes import classification_rows, scene_run, segmentation_rows
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-MISSING = "needs Chromium, chromedriver, and the packages selenium and axe-core-python"
-HAS_PACKAGES = all(importlib.util.find_spec(name) for name in ("selenium", "axe_core_python"))
 RUN = scene_run("siamese_unet-4-fast", (4,), 0.875)
 PLACE, NET = "4/test-one-shot", "a net, recorded"
 
@@ -186,21 +181,9 @@ def test_scenes_are_kept_pixel_by_pixel(n_colours: int) -> None:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not (BROWSER and DRIVER and HAS_PACKAGES):
-        pytest.skip(MISSING)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "disable-sync",
-                 "disable-component-update", f"user-data-dir={profile}"):  # fmt: skip
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+    require_browser()
+    with open_browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
 
 
 @pytest.mark.slow
