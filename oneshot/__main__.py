@@ -24,6 +24,8 @@ def main(words: Sequence[str] | None = None) -> None:
         arguments.run(arguments)
     except (OneshotError, OSError) as error:  # such as a full disk, or a folder that cannot be written
         sys.exit(f"error: {error}")
+    except MemoryError as error:
+        sys.exit(f"error: not enough memory: {str(error) or 'free some'}")
     except ModuleNotFoundError as error:
         sys.exit(f"error: {explain_missing(error)}")
 

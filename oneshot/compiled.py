@@ -48,18 +48,19 @@ def make_own_folder() -> Path:
 
 
 class AddressCheck(events.Listener):
-    """A check, whenever numba is about to compile or load code, that LLVM will find room for it.
+    """A check, before one of our functions is compiled anew, that LLVM will find room for it.
 
     Under a limit of addresses (`ulimit -v`) LLVM would end the process with a message of its own, or a
-    segmentation fault, where this raises MemoryError.
+    segmentation fault, or never end, where this raises MemoryError.
     """
 
     def on_start(self, event: events.Event) -> None:
+        function = event.data["dispatcher"].py_func
         left = count_addresses_left()
-        if left is not None and left < LEAST_ADDRESSES:
+        if function.__module__.startswith("oneshot.") and left is not None and left < LEAST_ADDRESSES:
             raise MemoryError(
-                f"{max(0, left) / 2**20:.0f} MiB of addresses are left, and compiled code needs "
-                f"{LEAST_ADDRESSES // 2**20}: raise the limit (ulimit -v)"
+                f"{max(0, left) / 2**20:.0f} MiB of addresses are left, and to compile {function.__name__} "
+                f"takes {LEAST_ADDRESSES // 2**20}: raise the limit (ulimit -v)"
             )
 
     def on_end(self, event: events.Event) -> None:
@@ -76,4 +77,4 @@ def count_addresses_left() -> int | None:
     return most - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-events.register("numba:compiler_lock", AddressCheck())
+events.register("numba:compile", AddressCheck())

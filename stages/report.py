@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,9 @@ def main() -> None:
     data: dict[str, Any] = {"origins": {}}
     rows: dict[str, pd.DataFrame] = {}
     runs: dict[str, list[Run]] = {}
-    commands = list_commands()
     for task in FACT_FILES:
         rows[task], _, _, runs[task] = read_task(task, params.scale_name)
+        commands = list_commands(runs[task])
         names = [str(name) for name in rows[task]["network"].dropna().unique()]
         data["origins"] |= list_origins(task, rows[task], runs[task], commands, read_provenance(names))
     charts = {
@@ -105,13 +106,18 @@ def list_changes(revision: str) -> list[Change]:
 def read_provenance(names: list[str]) -> dict[str, dict[str, Any]]:
     """Read where networks were trained, as far as that is known; the figures do not depend on it."""
     paths = {name: METRICS / "provenance" / f"train-{name}.json" for name in names}
-    return {name: json.loads(path.read_text("utf-8")) for name, path in paths.items() if path.is_file()}
+    found = {}
+    for name, path in paths.items():
+        with suppress(OSError, ValueError):
+            found[name] = json.loads(path.read_text("utf-8"))
+    return found
 
 
-def list_commands() -> dict[str, str]:
-    """List the commands of recorded/wanted.yaml that record runs, by the names of the runs."""
+def list_commands(runs: list[Run]) -> dict[str, str]:
+    """List the commands of recorded/wanted.yaml that record runs, with the minutes that these runs had."""
     from stages.record.plan import PLANNERS, WANTED, build_parser, name_run, read_params, read_wanted
 
+    minutes = {run.name: run.budget_minutes for run in runs}
     commands: dict[str, str] = {}
     if not WANTED.is_file():
         return commands
@@ -123,6 +129,9 @@ def list_commands() -> dict[str, str]:
             name = arguments.name or name_run(PLANNERS[task](params, network, arguments.seed), params.seed)
         except ParameterError:  # a network that params.yaml no longer has
             continue
+        if minutes.get(name) is None:  # not recorded, or not under a limit as is listed
+            continue
+        words[words.index("--minutes") + 1] = f"{minutes[name]:g}"
         commands[name] = f"python -m stages.record {shlex.join(words)}"
     return commands
 

@@ -93,10 +93,10 @@ def main() -> None:
         picture_report(browser)
         command = [sys.executable, "-u", "-m", "oneshot", "play"]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout is not None
-            found = re.search(r"http://\S+", server.stdout.readline())
-            assert found, "the server did not start"
             try:
+                assert server.stdout is not None
+                found = re.search(r"http://\S+", server.stdout.readline())
+                assert found, "the server did not start"
                 picture_play(browser, found[0])
             finally:
                 server.send_signal(signal.SIGINT)

@@ -1,5 +1,6 @@
 """Where compiled kernels are kept: in a temporary folder, if the package and the home cannot be written."""
 
+import os
 import re
 import subprocess
 import sys
@@ -44,26 +45,42 @@ def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path, monkeypatch:
     assert compiled.make_own_folder() not in (usual, tmp_path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
-def test_too_few_addresses_are_refused_in_one_sentence_where_llvm_would_end_the_process() -> None:
-    limited = f"""
-import resource
-from stages.command import run
+LIMITED = f"""
+import resource, sys
+from oneshot.compiled import count_addresses_left
+from oneshot.classify import hausdorff_kernels
 
-def main():
-    from oneshot.compiled import count_addresses_left
-    assert count_addresses_left() is None
-    from oneshot.classify import hausdorff_kernels
-    size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + 100 * 2**20, resource.RLIM_INFINITY))
-    assert 90 * 2**20 < count_addresses_left() <= 100 * 2**20
+assert count_addresses_left() is None
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 100 * 2**20, resource.RLIM_INFINITY))
+assert 90 * 2**20 < count_addresses_left() <= 100 * 2**20
+def use():
 {textwrap.indent(SCRIPT, "    ")}
-
-run(main)
 """
-    command = [sys.executable, "-c", limited]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+COMMANDS = {
+    "a stage": "from stages.command import run\nrun(use)",
+    "a command": "from oneshot import __main__ as one\none.scenes.render_scenes = lambda _: use()\n"
+    "one.main('render --characters test --clutter-level 4 --seed 1 --scenes 1 --sha256'.split())",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_too_few_addresses_to_compile_are_one_sentence_where_llvm_would_end_the_process(
+    command: str, tmp_path: Path
+) -> None:
+    def run() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", LIMITED + COMMANDS[command]],
+            cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path), **NO_FOLDER},
+            capture_output=True, text=True, check=False, timeout=100,
+        )  # fmt: skip
+
+    done = run()
     assert done.returncode == 1, done.stderr
-    assert re.fullmatch(
-        r"error: not enough memory: \d+ MiB of addresses are left, .*\(ulimit -v\)\n", done.stderr
-    )
+    sentence = r"error: not enough memory: \d+ MiB of addresses are left, and to compile .*\(ulimit -v\)\n"
+    assert re.fullmatch(sentence, done.stderr)
+    environment = {**os.environ, "TMPDIR": str(tmp_path), **NO_FOLDER}
+    subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, check=True)
+    assert run().returncode == 0  # what is compiled already needs little

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from oneshot.commands.common import ABOUT_DRAWINGS, Commands
@@ -35,7 +36,6 @@ def play_in_browser(arguments: argparse.Namespace) -> None:
     print("Networks are loaded, and kernels compiled at the first time ...", file=sys.stderr)
     game = Game(drawings, find_trials(drawings), np.random.default_rng())
     game.warm_up()
-    try:
+    with suppress(KeyboardInterrupt):
         serve(game, arguments.port)
-    except KeyboardInterrupt:
-        print("Ended.", file=sys.stderr)
+    print("Ended.", file=sys.stderr)

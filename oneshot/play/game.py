@@ -90,7 +90,8 @@ class Game:
         self.judge_once(0, 0)
 
     def describe(self, message: Nothing) -> Reply:
-        """Describe what there is to choose from."""
+        """Describe what there is to choose from; people's accuracy is known of Lake's trials alone."""
+        people = read_facts("koch")["one_shot_percent"]["humans"]
         return {
             "clutter_levels": CLUTTER_LEVELS,
             "side": SIDE,
@@ -100,7 +101,7 @@ class Game:
             "protocol": self.trials.episodes.protocol,
             "n_way": self.trials.episodes.n_way,
             "n_questions": N_QUESTIONS,
-            "people_percent": read_facts("koch")["one_shot_percent"]["humans"],
+            "people_percent": people if self.trials.episodes.protocol == "all_runs" else None,
         }
 
     def render(self, clutter_level: int, seed: int) -> Scenes:
@@ -120,6 +121,7 @@ class Game:
             "palette": scene.palette[0].tolist(),
             "places": find_places(labels),
             "target_label": message.clutter_level,
+            "right_labels": find_same(scene, message.clutter_level),
             "target": describe_target(scene.targets()[0]),
         }
 
@@ -156,14 +158,12 @@ class Game:
         labels = scene.labels[0]
         if label == 0 or not (labels == label).any():
             raise ParameterError(f"label is {label}, of which this scene shows no pixel.")
+        masks = labels == np.array(find_same(scene, label))[:, None, None]
         if label == message.clutter_level:
-            return scene.targets()[0], scene.masks
-        character = scene.characters[:1, label - 1 : label]
+            return scene.targets()[0], masks
         recipe = split_recipe(self.split, message.clutter_level)
-        drawn = render_targets(self.pens, recipe, character, message.seed)
-        same = 1 + np.flatnonzero(scene.characters[0] == character[0, 0])
-        masks = labels == same[:, None, None]
-        return np.multiply(drawn.inks[0, 0, ..., None], drawn.tints[0, 0]), masks[masks.any((1, 2))]
+        drawn = render_targets(self.pens, recipe, scene.characters[:1, label - 1 : label], message.seed)
+        return np.multiply(drawn.inks[0, 0, ..., None], drawn.tints[0, 0]), masks
 
     def choose_questions(self, message: Nothing) -> Reply:
         """Choose trials for a player: one of each episode while there are some, in any order."""
@@ -237,7 +237,7 @@ class Game:
 def load_those_here(
     wanted: Mapping[str, tuple[str, ...]], load: Callable[[str], Loaded]
 ) -> dict[str, tuple[str, Loaded]]:
-    """Load of each title the first run that is here, with its name; a title without any is left out aloud."""
+    """Load of each title the first run that is here, with its name; one without any is named on stderr."""
     found = {}
     for title, names in wanted.items():
         problem: WeightsError | None = None
@@ -294,6 +294,12 @@ def describe_target(target: UInt8[np.ndarray, "h w 3"]) -> Reply:
 def encode_bits(ink: UInt8[np.ndarray, "h w"] | Bool[np.ndarray, "h w"]) -> str:
     """Pack ink row by row, eight pixels to a byte, the first in the lowest bit."""
     return base64.b64encode(np.packbits(ink, axis=1, bitorder="little").tobytes()).decode()
+
+
+def find_same(scene: Scenes, label: int) -> list[int]:
+    """List the labels of a scene's characters that are the one of a label, as far as they are seen."""
+    same = 1 + np.flatnonzero(scene.characters[0] == scene.characters[0, label - 1])
+    return np.intersect1d(same, scene.labels[0]).tolist()
 
 
 def judge_mask(mask: Bool[np.ndarray, "h w"], truths: Bool[np.ndarray, "k h w"]) -> Reply:

@@ -1,7 +1,7 @@
 """Server of the page, on this machine alone: it checks who asks and what.
 
-One answer is computed at a time, and others wait. A request that is wrong in any way gets one sentence,
-`{"error": ...}`, with a status of 400 to 499.
+One answer is computed at a time, and others wait. A request that is wrong gets one sentence,
+`{"error": ...}`, with a status of 400 to 499; one to another host Starlette's own.
 """
 
 import socket
@@ -101,7 +101,7 @@ async def read_body(request: Request) -> bytes:
     """Read a message's bytes; more than there may be are counted and not kept.
 
     Raises:
-        HTTPException: it is too long, or not said to be JSON, as no page elsewhere can say unasked.
+        HTTPException: it is too long, or not of the type of JSON, which pages from elsewhere cannot send.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body, n_bytes = bytearray(), 0
@@ -136,7 +136,7 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
 
 async def confess(request: Request, error: Exception) -> JSONResponse:
     """Answer what should not happen; the server's log has the traceback."""
-    return JSONResponse({"error": "the server made a mistake: see where it runs."}, 500)
+    return JSONResponse({"error": "the server made a mistake: see where it runs."}, 500, HEADERS)
 
 
 def serve(game: Game, port: int) -> None:

@@ -109,11 +109,13 @@ def choose_most_trained(rows: pd.DataFrame) -> pd.DataFrame:
 
 def describe_sources(rows: pd.DataFrame) -> str:
     """Say how the figures of a column were obtained, what by, and over how many scenes."""
+    ours = choose(rows, kind=[*OURS])
     words = []
-    for kind in OURS:
-        for title, found in choose(rows, kind=kind).groupby("title", sort=False):
-            words.append(f"{OURS[kind]}, {title}, {name_counts(found['n'])}")
-    return " or ".join(words)
+    for (kind, title), found in ours.groupby(["kind", "title"], sort=False):
+        levels = ", ".join(map(str, found["clutter_level"]))
+        at = "" if len(found) == len(ours) else f" at {levels} characters"
+        words.append(f"{OURS[Kind(str(kind))]}, {title}, {name_counts(found['n'])}{at}")
+    return ", ".join(words)
 
 
 def head_classification(rows: pd.DataFrame) -> Headline:

@@ -167,14 +167,12 @@ def list_run_facts(run: Run) -> dict[str, str]:
 
 
 def list_points(rows: pd.DataFrame, x: str) -> list[list[Any]]:
-    """List points of a line: x, and in % the value and its interval, if any; n."""
+    """List points of a line: x, and in % the value and its interval, if any; n; the origin."""
     percents = (100 * rows.sort_values(x)[["value", "low", "high"]].astype(float)).round(2)
-    whole = rows.sort_values(x)[[x, "n"]]
+    ordered = rows.sort_values(x)
     return [
-        [None if pd.isna(value) else value for value in (int(place), *of_row, n)]
-        for of_row, (place, n) in zip(
-            percents.to_numpy().tolist(), whole.astype(object).to_numpy(), strict=True
-        )
+        [None if pd.isna(value) else value for value in (int(row[x]), *of_row, row["n"], name_origin(row))]
+        for of_row, row in zip(percents.to_numpy().tolist(), ordered.to_dict("records"), strict=True)
     ]
 
 
@@ -192,7 +190,6 @@ def chart_iou(rows: pd.DataFrame) -> dict[str, Any]:
             for split, of_split in line.groupby("split", sort=False):
                 views[ALL_SPLITS[str(split)]].append({
                     "name": name, "kind": kind, "on": title == shown, "faint": net == ALL_INK,
-                    "origin": name_origin(line.iloc[0].to_dict()),
                     "points": list_points(of_split, "clutter_level"),
                 })  # fmt: skip
     views = {title: lines for title, lines in views.items() if lines}
@@ -206,7 +203,7 @@ def chart_ways(rows: pd.DataFrame) -> dict[str, Any]:
     for (benchmark, network), line in points.groupby(["benchmark", "network"], sort=False):
         views.setdefault(f"{RISING_CHARACTERS[str(benchmark)]} characters", []).append({
             "name": NETWORK_TITLES.get(str(network), str(network)), "kind": Kind.HERE, "on": True,
-            "origin": name_origin(line.iloc[0].to_dict()), "points": list_points(line, "n_way"),
+            "points": list_points(line, "n_way"),
             "faint": network in BASELINE_TITLES,
         })  # fmt: skip
     return {"views": views, "x": "N: characters to choose from", "y": "N-way 1-shot accuracy in %",
@@ -225,13 +222,14 @@ def chart_training(runs: Iterable[Run], recorded: Path) -> dict[str, Any]:
             found = curve[curve[field].notna() & (curve["n_seen"] > 0)]
             found = found.iloc[:: 1 + len(found) // MOST_POINTS]
             if len(found) > 1:
+                origin = f"{Kind.RECORDED}/{run.name}"
                 points = [
-                    [int(x), float(y), None, None, None]
+                    [int(x), float(y), None, None, None, origin]
                     for x, y in zip(found["n_seen"], found[field], strict=True)
                 ]
                 views.setdefault(f"{run.task}: {words}", []).append({
                     "name": run.name, "kind": Kind.RECORDED, "on": not is_further(run.name),
-                    "origin": f"{Kind.RECORDED}/{run.name}", "points": points,
+                    "points": points,
                 })  # fmt: skip
     return {"views": views, "x": "scenes, pairs or episodes seen", "y": "loss, or share of wrong answers",
             "log": True, "top": None}  # fmt: skip

@@ -141,7 +141,7 @@ def refuse_before_it_is_late(
     try:
         with replacing(files / ".writable"):
             pass
-        (files / ".writable").unlink()
+        (files / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(f"cannot write into {files} ({error.strerror}).") from None
     if arguments.out is not None:

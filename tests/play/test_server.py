@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from oneshot.play import game as of_game
-from oneshot.play.game import Game
+from oneshot.play.forms import Search
+from oneshot.play.game import Game, find_same, judge_mask
 from oneshot.segment.own_scenes import find_target
 from tests.play.conftest import N_ASKED
 
@@ -69,6 +70,22 @@ def test_the_networks_find_the_target_of_a_scene(port: int) -> None:
     assert {scene["labels"][k] for k in best["pixels"]} == {scene["target_label"]}
     _, other = ask(port, "find", message | {"label": 1})
     assert other["target"] != scene["target"]
+
+
+def test_a_character_that_a_scene_shows_twice_is_right_at_either_place(game: Game) -> None:
+    def shown(seed: int) -> tuple[int, list[int]]:
+        scene = game.render(256, seed)
+        return seed, find_same(scene, 256)
+
+    seed, labels = next(found for found in map(shown, range(100)) if len(found[1]) > 1)
+    scene = game.render(256, seed)
+    assert len({int(scene.characters[0, label - 1]) for label in labels}) == 1
+    for label in labels:
+        _, truths = game.find_truth(scene, Search(clutter_level=256, seed=seed, label=label), label)
+        assert [set(scene.labels[0][true]) for true in truths] == [{one} for one in labels]
+    one, other = (scene.labels[0] == label for label in labels[:2])
+    assert judge_mask(one, truths) == judge_mask(other, truths) == {"iou": 1.0, "hit": True}
+    assert not judge_mask(scene.labels[0] == 0, truths)["hit"]
 
 
 def test_questions_are_answered_and_counted(port: int, game: Game) -> None:

@@ -152,7 +152,7 @@ def test_lines_have_values_intervals_and_counts_and_the_chosen_ones_are_on(tmp_p
     data = fake_data(tmp_path)
     lines = {line["name"]: line for line in data["iou"]["views"]["one-shot characters"]}
     assert lines["siamese_unet-N-fast, 24 feature maps, recorded"]["points"] == [
-        [4, 87.5, 86.25, 90.0, 10_000]
+        [4, 87.5, 86.25, 90.0, 10_000, f"recorded/{RUN.name}"]
     ]
     assert lines["Siamese-U-Net, published"]["points"][0] == [4, 97.1, None, None, None]
     assert lines["siamese_unet-joint, trained here"]["on"]

@@ -28,7 +28,7 @@ export class Pad {
     const clear = document.createElement("button");
     clear.textContent = "Clear";
     clear.setAttribute("aria-label", `Clear ${title}`);
-    clear.addEventListener("click", () => this.clear());
+    clear.addEventListener("click", () => (this.clear(), this.changed()));
     head.append(this.heading, clear);
     this.canvas = document.createElement("canvas");
     this.canvas.width = this.canvas.height = side * 4;
@@ -109,7 +109,6 @@ export class Pad {
     this.line = null;
     this.down = false;
     this.paint();
-    this.changed();
   }
 
   paint() {

@@ -109,7 +109,7 @@ function choose(label, x, y) {
     clicked = null;
     searchFor({ label });
   } else if (started !== null) {
-    clicked = { x, y, hit: label === scene.target_label, seconds: seconds() };
+    clicked = { x, y, hit: scene.right_labels.includes(label), seconds: seconds() };
     started = null;
     clock.textContent = `${clicked.seconds.toFixed(1)}\u00a0s`;
     searchFor({ label: scene.target_label });

@@ -11,7 +11,8 @@ export function startTrials(facts) {
   const list = about.protocol === "all_runs" ? "Lake's own trials" : `the trials “${about.protocol}”`;
   get("which-hint").textContent =
     `${about.n_questions} questions from ${list}: which of ${about.n_way} characters shows the same as the ` +
-    `drawing, by another hand? People were right in ${about.people_percent} % (published).`;
+    "drawing, by another hand?" +
+    (about.people_percent === null ? "" : ` People were right in ${about.people_percent} % (published).`);
   get("which-start").addEventListener("click", begin);
   next.addEventListener("click", () => (answers.length < questions.length ? pose() : sumUp()));
   moveByArrows(shown);
@@ -87,7 +88,8 @@ async function sumUp() {
     `${percent(low)} to ${percent(high)} %`,
     `${n}`,
   ]);
-  rows.push([named("people, published", "other"), `${about.people_percent}\u00a0%`, "–", "–"]);
+  if (about.people_percent !== null)
+    rows.push([named("people, published", "other"), `${about.people_percent}\u00a0%`, "–", "–"]);
   const save = document.createElement("button");
   save.textContent = "Save the result";
   save.addEventListener("click", () => download(file));

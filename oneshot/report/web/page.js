@@ -147,7 +147,7 @@ function drawChart(box) {
   }
   function figureOf(line, p) {
     const digits = chart.top ? 1 : 3, unit = chart.top ? " %" : "", range = p[2] === null ? "" : ` (${p[2].toFixed(digits)} to ${p[3].toFixed(digits)})`;
-    return {what: `${chart.y.replace(" in %", "")}, ${select.value}, ${p[0].toLocaleString("en")} ${chart.x}`, value: p[1].toFixed(digits) + range + unit, n: p[4], origin: line.origin};
+    return {what: `${chart.y.replace(" in %", "")}, ${select.value}, ${p[0].toLocaleString("en")} ${chart.x}`, value: p[1].toFixed(digits) + range + unit, n: p[4], origin: p[5]};
   }
   function fill(shown) {
     table.querySelector("div")?.remove();
