@@ -66,7 +66,9 @@ def take(browser: Any, name: str) -> None:
     """Keep what is seen as a picture of few colours."""
     image = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     with replacing(PICTURES / f"{name}.png") as file:
-        image.quantize(64, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            file, "PNG", optimize=True
+        )
 
 
 def picture_report(browser: Any) -> None:

@@ -49,6 +49,8 @@ LIMITED = f"""
 import resource, sys
 from oneshot.compiled import count_addresses_left
 from oneshot.classify import hausdorff_kernels
+from oneshot import __main__ as one
+from stages.command import run
 
 assert count_addresses_left() is None
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
@@ -58,8 +60,8 @@ def use():
 {textwrap.indent(SCRIPT, "    ")}
 """
 COMMANDS = {
-    "a stage": "from stages.command import run\nrun(use)",
-    "a command": "from oneshot import __main__ as one\none.scenes.render_scenes = lambda _: use()\n"
+    "a stage": "run(use)",
+    "a command": "one.scenes.render_scenes = lambda _: use()\n"
     "one.main('render --characters test --clutter-level 4 --seed 1 --scenes 1 --sha256'.split())",
 }
 

@@ -154,7 +154,9 @@ def test_lines_have_values_intervals_and_counts_and_the_chosen_ones_are_on(tmp_p
     assert lines["siamese_unet-N-fast, 24 feature maps, recorded"]["points"] == [
         [4, 87.5, 86.25, 90.0, 10_000, f"recorded/{RUN.name}"]
     ]
-    assert lines["Siamese-U-Net, published"]["points"][0] == [4, 97.1, None, None, None]
+    assert lines["Siamese-U-Net, published"]["points"][0] == [
+        4, 97.1, None, None, None, "published/siamese_unet-4",
+    ]  # fmt: skip
     assert lines["siamese_unet-joint, trained here"]["on"]
     assert not lines["siamese_unet-N, trained here"]["on"]
     (curve,) = data["training"]["views"]["segmentation: training loss"]
