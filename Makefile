@@ -64,6 +64,7 @@ bench: venv
 	python -m bench.masknet
 	python -m bench.colour_matcher
 	python -m bench.own_input
+	python -m bench.play
 	python -m bench.baselines
 	python -m bench.koch
 
