@@ -61,7 +61,7 @@ def serving(game: Game) -> Iterator[int]:
             time.sleep(0.02)
         yield listener.getsockname()[1]
         server.should_exit = True
-        thread.join(20)  # or until the tests end: it is a daemon, and the command's own test waits for its end
+        thread.join(20)  # or until the tests end, as a daemon; the command's test waits for its end
 
 
 @pytest.fixture(scope="session")
