@@ -61,10 +61,13 @@ def serving(game: Game) -> Iterator[int]:
             time.sleep(0.02)
         yield listener.getsockname()[1]
         server.should_exit = True
-        thread.join(20)  # or until the tests end, as a daemon; the command's test waits for its end
+        thread.join(20)
+    assert not thread.is_alive()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # not longer: other tests set the clock, by which the server looks for its end
 def port(game: Game) -> Iterator[int]:
     with serving(game) as found:
         yield found
