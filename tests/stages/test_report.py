@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from oneshot.errors import ParameterError
-from stages.report import list_changes
+from oneshot.records.run import load_run
+from stages.places import RECORDED
+from stages.report import list_changes, list_commands
+from tests.conftest import ROOT
 
 DVC = [sys.executable, "-m", "dvc"]
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
@@ -46,3 +49,16 @@ def test_the_figures_of_the_summary_that_differ_from_a_revision_are_listed(repos
     for revision in ("nowhere", "--all"):
         with pytest.raises(ParameterError, match=f"the figures of '{revision}' cannot be had: .*{revision}"):
             list_changes(revision)
+
+
+def test_commands_have_the_minutes_that_the_recorded_run_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    runs = [
+        load_run(RECORDED / name)
+        for name in ("classification/contrastive-long", "classification/contrastive")
+    ]
+    assert runs[0].budget_minutes == 110
+    commands = list_commands([runs[0].model_copy(update={"budget_minutes": 7.5}), *runs[1:]])
+    assert commands.keys() == {"contrastive-long"}  # the other is on no list
+    assert "--minutes 7.5 --name contrastive-long" in commands["contrastive-long"]
+    assert list_commands([runs[0].model_copy(update={"budget_minutes": None})]) == {}
