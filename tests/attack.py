@@ -337,7 +337,6 @@ def main() -> None:
     parser.add_argument("--no-limits", action="store_true", help="leave out limits, and two stages at once")
     arguments = parser.parse_args()
     counts: Counter[tuple[str, str, str]] = Counter()
-    bad = 0
     with tempfile.TemporaryDirectory() as place:
         clones = Clones(Path(place, "whole"), Path(place, "attacked"))
         build(clones.whole)
@@ -351,15 +350,23 @@ def main() -> None:
             attacks |= {"too little of it": limit_stages(clones), "started twice": run_twice(clones)}
         names = ("kills", "faults", "mutations", "seed")
         options = "".join(f" --{name} {getattr(arguments, name)}" for name in names)
-        for attack, found in attacks.items():
-            for what, verdict in tqdm(found, attack):
-                counts[attack, what, verdict if verdict in FINE else verdict.split()[0]] += 1
-                if verdict not in FINE:
-                    bad += 1
-                    tqdm.write(f"{attack}, {what}: {verdict}")
-            missing = [*attacks][[*attacks].index(attack) + 1 :]
-            write_page(counts, options, missing)  # after each, since all take hours on a busy machine
+        bad = run_attacks(attacks, counts, options)
     sys.exit(1 if bad else 0)
+
+
+def run_attacks(attacks: dict[str, Found], counts: Counter[tuple[str, str, str]], options: str) -> int:
+    """Count how each attack ended, writing the page after each, and give how many did not hold."""
+    bad = 0
+    missing = [*attacks]
+    for attack, found in attacks.items():
+        for what, verdict in tqdm(found, attack):
+            counts[attack, what, verdict if verdict in FINE else verdict.split()[0]] += 1
+            if verdict not in FINE:
+                bad += 1
+                tqdm.write(f"{attack}, {what}: {verdict}")
+        missing.remove(attack)
+        write_page(counts, options, missing)  # now, since all of them take hours on a busy machine
+    return bad
 
 
 def write_page(counts: Counter[tuple[str, str, str]], options: str, missing: list[str]) -> None:

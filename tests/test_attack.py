@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,19 @@ def test_every_damage_changes_the_file(how: str, tmp_path: Path) -> None:
 def test_any_value_and_section_can_be_changed() -> None:
     values = {"a": {"b": [1, {"c": None}]}, "d": 2}
     assert [key for _, key in list_places(values)] == ["a", "b", 0, 1, "c", "d"]
+
+
+def test_the_page_of_an_attack_under_way_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attack, "PAGE", tmp_path / "attack.md")
+    found = [("an input", attack.SAME)]
+    counts: Counter[tuple[str, str, str]] = Counter()
+    attacks = {"first": iter(found * 2), "second": iter([("another", "TRACEBACK of something")])}
+    pages = []
+    monkeypatch.setattr(attack, "write_text", lambda path, text: pages.append(text))
+    assert attack.run_attacks(attacks, counts, " --seed 0") == 1
+    assert "Not finished: second." in pages[0]
+    assert f"| first | an input | {attack.SAME} | 2 |" in pages[0]
+    assert "Not finished" not in pages[1]
+    assert "| second | another | TRACEBACK | 1 |" in pages[1]

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numba
 import pytest
 
 from oneshot import compiled
@@ -86,3 +87,13 @@ def test_too_few_addresses_to_compile_are_one_sentence_where_llvm_would_end_the_
     environment = {**os.environ, "TMPDIR": str(tmp_path), **NO_FOLDER}
     subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, check=True)
     assert run().returncode == 0  # what is compiled already needs little
+
+
+def test_functions_of_others_are_compiled_as_they_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "count_addresses_left", lambda: 0)
+
+    @numba.njit
+    def add_one(x: int) -> int:
+        return x + 1
+
+    assert add_one(1) == 2
