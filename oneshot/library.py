@@ -26,10 +26,9 @@ PIPELINE_DRAWINGS = PACKAGE.parent / "data" / "drawings" / "drawings.npz"
 CHECKED_OUT = PACKAGE.parent / "recorded"
 SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies recorded runs there
 DEFAULT_NETWORK = "siamese_unet-4-fast"
-BEST_NETWORK, BEST_CLASSIFIER = (
-    "colour_matcher-long",
-    "contrastive-long",
-)  # by their records; both are shipped
+# By their records; both are shipped.
+BEST_NETWORK = "colour_matcher-long"
+BEST_CLASSIFIER = "contrastive-long"
 
 
 def fetch_drawings(path: Path | None = None) -> "Drawings":

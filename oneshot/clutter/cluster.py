@@ -4,11 +4,11 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from oneshot.errors import ClusterError, shorten
+from oneshot.errors import ClusterError, OneshotError, shorten
 
 Backend = Literal["threads", "dask", "ray"]
 Given = TypeVar("Given")
@@ -25,6 +25,8 @@ def call_in_parallel(
 ) -> Iterator[Given]:
     """Call a function with each tuple of arguments in parallel, and give the results in the same order.
 
+    An error of this project comes in its turn, too, after the results of all earlier calls.
+
     n_workers: threads, -1: one for each core; a cluster uses all of its own. address: of Dask's scheduler or
     Ray's head; None: a cluster of this machine's cores, for as long as this lasts. shared: an argument of all
     calls, which is sent to a cluster once. Workers need this package in the same version, and the same disk.
@@ -32,30 +34,53 @@ def call_in_parallel(
     Raises:
         ClusterError: nothing answers at the address, or the cluster is lost amid the work.
     """
-    if backend == "ray":
+    if backend == "dask":
+        yield from _call_by_dask(function, calls, address, shared)
+    elif backend == "ray":
         yield from _call_by_ray(function, calls, address, shared)
-        return
-    from joblib import Parallel, delayed, parallel_config
+    else:
+        from joblib import Parallel, delayed
 
-    work = (delayed(function)(*call) for call in calls)
-    if backend == "threads":
-        yield from Parallel(n_workers, prefer="threads", return_as="generator")(work)
-        return
+        work = (delayed(_catch)(function, *call) for call in calls)
+        with closing(Parallel(n_workers, prefer="threads", return_as="generator")(work)) as results:
+            for result in results:
+                if isinstance(result, OneshotError):
+                    raise result
+                yield result
+
+
+def _catch(function: Callable[..., Given], *call: Any) -> Given | OneshotError:
+    """Give an error of this project as a result, which waits its turn: joblib raises one at once."""
+    try:
+        return function(*call)
+    except OneshotError as error:
+        return error
+
+
+def _call_by_dask(
+    function: Callable[..., Given], calls: Iterable[tuple[Any, ...]], address: str | None, shared: Any
+) -> Iterator[Given]:
+    """Do the same by tasks of Dask: joblib's backend works in this process where a cluster has one core."""
     from dask.distributed import CancelledError, Client, KilledWorker
 
-    with _joining(backend, address):
+    with _joining("dask", address):
         client = Client(address) if address else Client(threads_per_worker=1, dashboard_address=None)
-    with client, parallel_config(backend, scatter=None if shared is None else [shared]):
+    with client:
+        with _joining("dask", address):
+            client.wait_for_workers(1, ANSWER_SECONDS)
         try:
-            yield from Parallel(n_workers, return_as="generator")(work)
+            (kept,) = client.scatter([shared], broadcast=True)
+            filled = [_replace(call, shared, kept) for call in calls]
+            for task in [client.submit(function, *call, pure=False) for call in filled]:
+                yield task.result()
         except (KilledWorker, CancelledError) as error:
-            raise _lost(backend, address, error) from error
+            raise _lost("dask", address, error) from error
 
 
 def _call_by_ray(
     function: Callable[..., Given], calls: Iterable[tuple[Any, ...]], address: str | None, shared: Any
 ) -> Iterator[Given]:
-    """Do the same by tasks of Ray, whose backend of joblib gives no result before all are there."""
+    """Do the same by tasks of Ray: joblib's backend gives no result before all are there."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -71,9 +96,7 @@ def _call_by_ray(
         )
     try:
         kept, task = ray.put(shared), ray.remote(function)
-        for result in [
-            task.remote(*(kept if argument is shared else argument for argument in call)) for call in calls
-        ]:
+        for result in [task.remote(*_replace(call, shared, kept)) for call in calls]:
             yield ray.get(result)
     except RayTaskError as error:  # what the function raised, wrapped into its traceback on the worker
         raise error.cause from None
@@ -81,6 +104,11 @@ def _call_by_ray(
         raise _lost("ray", address, error) from error
     finally:
         ray.shutdown()
+
+
+def _replace(call: tuple[Any, ...], shared: Any, kept: Any) -> tuple[Any, ...]:
+    """Put what a cluster keeps in the place of the argument that all calls share."""
+    return tuple(kept if argument is shared else argument for argument in call)
 
 
 @contextmanager

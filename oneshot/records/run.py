@@ -54,7 +54,10 @@ class Training(Section):
 
 
 class Start(Section):
-    """The weights that training began from; `n_seen` counts all that they had seen."""
+    """Weights of another run, which training began from, or an ensemble is made of.
+
+    `n_seen` counts all that they had seen.
+    """
 
     file: str
     sha256: str
@@ -144,7 +147,7 @@ class Run(Section):
     `network`: the section of params.yaml; `net`: what it builds; `settings`: every number in force.
     `figures`: empty while the run is not evaluated; `weights`: None until then. `scored_later`: what
     stages.record.rescore has added since. `initial_weights`: whose random numbers they are; PyTorch's differ
-    between its versions.
+    between its versions. `members`: of an ensemble, whose trainings are theirs.
     """
 
     task: Task
@@ -173,6 +176,7 @@ class Run(Section):
     body: SegmentationBody | ClassificationBody
     scored_later: tuple[LaterScores, ...] = ()
     initial_weights: Literal["torch", "numpy"] = "torch"
+    members: tuple[Start, ...] = ()
 
     @model_validator(mode="after")
     def check_body(self) -> "Run":

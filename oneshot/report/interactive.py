@@ -149,7 +149,8 @@ def list_run_facts(run: Run) -> dict[str, str]:
     unit = run.trainings[-1].name if run.task == CLASSIFICATION else "scenes"
     versions = ", ".join(f"{name} {number}" for name, number in run.versions.items() if number)
     before = f", after {run.n_seen_before:,} of other weights" if run.n_seen_before else ""
-    return {
+    members = {"members": ", ".join(Path(one.file).parent.name for one in run.members)} if run.members else {}
+    return members | {
         "how": KIND_TITLES[Kind.RECORDED],
         "record": f"recorded/{run.task}/{run.name}/run.json",
         "network": join_words(title_net(run.net), row["size"], f"{run.n_parameters:,} parameters"),

@@ -26,10 +26,8 @@ from oneshot.training.speed import Speed
 
 TILE, STEP = 96, 48  # pixels: of a tile, and from one to the next at most
 TILES_AT_ONCE = 16
-TARGET_SIDE, TARGET_INK = (
-    32,
-    20,
-)  # of a target, and of the longer side of its ink: the median in scenes' targets
+TARGET_SIDE = 32
+TARGET_INK = 20  # the longer side of a target's ink: the median in scenes' targets
 LEAST_CONTRAST = 8  # of 256, between ink and background
 # An image is flat if at most this share of its ink has colours of fewer pixels than so many: of published
 # scenes 4 % at most, scaled to three quarters 9 %; from JPEG or anti-aliased 23 % and more (20 scenes each).

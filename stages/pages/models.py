@@ -84,6 +84,8 @@ def describe_card(run: Run, weights: Path) -> Iterator[tuple[str, str]]:
         yield f"training: {training.name}", describe_training(training)
     if run.start_from:
         yield "begun from", f"`{run.start_from.file}`, which had seen {run.start_from.n_seen:,}"
+    if run.members:
+        yield "members", ", ".join(f"`{Path(member.file).parent.name}`" for member in run.members)
     minutes = f"{row['training_minutes']:.1f} minutes of training, {row['whole_minutes']:.1f} in all"
     budget = f", of a budget of {run.budget_minutes:g}" if run.budget_minutes else ""
     yield "budget", f"{minutes}{budget}; {'complete' if run.complete else 'stopped early'}"

@@ -38,9 +38,16 @@ def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
         "network": training.name,
         "start_from": plan.start_from,
         "budget_minutes": plan.minutes,
+        "n_processes": world.size,
+        **describe_place(speed),
+    }
+
+
+def describe_place(speed: Speed) -> dict[str, Any]:
+    """Give the fields of a record that say where and when it was made."""
+    return {
         "device": name_device(speed),
         "machine": describe_machine(),
-        "n_processes": world.size,
         "speed": speed.parts,
         "versions": {
             "python": platform.python_version(),
@@ -54,7 +61,7 @@ def known_facts(plan: RunPlan, speed: Speed, world: World) -> dict[str, Any]:
 
 
 def write_run(
-    folder: Path, facts: Mapping[str, Any], trainings: Sequence[TrainingReport], released: Release,
+    folder: Path, facts: Mapping[str, Any], trainings: Sequence[TrainingReport | Training], released: Release,
     seconds: Mapping[str, float],
 ) -> Run:  # fmt: skip
     """Write the scores, then the record, with the weights' SHA-256; `seconds`: of the rest."""

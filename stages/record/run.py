@@ -13,7 +13,8 @@ from typing import Any, cast
 from torch import nn
 
 from oneshot.classify import training as classify_training
-from oneshot.classify.protocols import draw_once, find_protocols
+from oneshot.classify.nets.network import Network
+from oneshot.classify.protocols import Protocols, draw_once, find_protocols
 from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
 from oneshot.files import read_json, write_json
@@ -172,11 +173,20 @@ def begin_classification(
     train = partial(classify_training.train, training, protocols, net=net)
     ongoing = OngoingRun(plan=plan, net=net, train=train, trainings=[training.training], **common)
     if ongoing.world.rank == 0:
-        pairs = find_pairs(NetworkScorer(net), protocols, training.recipe)
-        outside, not_computed = read_outside(protocols, all_runs, mnist)
-        if not pairs:
-            not_computed[VERIFICATION] = "the network judges no pairs"
-        ongoing.evaluator = ProtocolEvaluator(protocols, outside, pairs, ongoing.speed.device)
-        protocols_described = describe_everything(protocols, outside, pairs)
-        ongoing.body = {"protocols": protocols_described, "not_computed": not_computed}
+        ongoing.evaluator, ongoing.body = prepare_evaluation(
+            net, training.recipe, protocols, all_runs, mnist, ongoing.speed
+        )
     return ongoing
+
+
+def prepare_evaluation(
+    net: Network, recipe: str, protocols: Protocols, all_runs: Path | None, mnist: Path | None, speed: Speed
+) -> tuple[ProtocolEvaluator, dict[str, Any]]:
+    """Prepare all that a classifier is evaluated on, and the part of the record that describes it."""
+    pairs = find_pairs(NetworkScorer(net), protocols, recipe)
+    outside, not_computed = read_outside(protocols, all_runs, mnist)
+    if not pairs:
+        not_computed[VERIFICATION] = "the network judges no pairs"
+    described = describe_everything(protocols, outside, pairs)
+    evaluator = ProtocolEvaluator(protocols, outside, pairs, speed.device)
+    return evaluator, {"protocols": described, "not_computed": not_computed}

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pytest
 from dask.distributed import LocalCluster
 
 from oneshot.__main__ import main
-from oneshot.clutter.cluster import Backend
+from oneshot.clutter.cluster import Backend, call_in_parallel
 from oneshot.clutter.parts import Part, complete_parts, list_parts
 from oneshot.clutter.scenes import Pens, lay_out
-from oneshot.errors import ChecksumError, ClusterError
+from oneshot.errors import ChecksumError, ClusterError, ParameterError
 from oneshot.omniglot.drawings import Drawings
 from tests.conftest import refusing
 
@@ -66,6 +67,49 @@ def test_a_cluster_writes_the_files_and_raises_the_errors_of_one_process(
         files.append({part.name: (tmp_path / folder / part.name).read_bytes() for part in parts})
     assert files[0] == files[1]
     assert sentences[0] == sentences[1]
+
+
+def wait_or_fail() -> Callable[[float], float]:
+    """Make a function that waits for so many seconds, or fails at once: a nested one, which is sent whole."""
+
+    def work(seconds: float) -> float:
+        if not seconds:
+            raise ParameterError("there is nothing to wait for")
+        time.sleep(seconds)
+        return seconds
+
+    return work
+
+
+def see_errors_in_turn(backend: Backend = "threads", address: str | None = None) -> None:
+    found = []
+    calls = [(0.4,), (0.3,), (0.0,), (0.2,)]
+    with refusing(ParameterError, match="nothing to wait for"):
+        for seconds in call_in_parallel(wait_or_fail(), calls, 4, backend, address):
+            found.append(seconds)
+    assert found == [0.4, 0.3]
+
+
+def test_an_error_comes_after_the_results_of_earlier_calls() -> None:
+    see_errors_in_turn()
+
+
+@pytest.mark.slow
+def test_an_error_comes_after_them_from_a_cluster(cluster: tuple[Backend, str]) -> None:
+    see_errors_in_turn(*cluster)
+
+
+@pytest.mark.slow
+def test_one_core_of_a_cluster_suffices_and_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as started:
+        found = list(call_in_parallel(os.getpid, [()] * 3, -1, "dask", started.scheduler_address))
+        assert len(found) == 3
+        assert os.getpid() not in found
+    monkeypatch.setattr("oneshot.clutter.cluster.ANSWER_SECONDS", 0.5)
+    with LocalCluster(n_workers=0, dashboard_address=None) as started:
+        address = started.scheduler_address
+        with refusing(ClusterError, match=f"no cluster of dask answers at {address}: "):
+            list(call_in_parallel(os.getpid, [()], -1, "dask", address))
 
 
 @pytest.mark.omniglot
