@@ -27,7 +27,7 @@ DRAWN: Lines = [[(25.0, 20.0), (30.0, 80.0), (75.0, 85.0)], [(30.0, 50.0), (70.0
 def main() -> None:
     torch.set_num_threads(1)
     drawings = fetch_drawings()
-    game = Game(drawings, find_trials(drawings), np.random.default_rng(0))
+    game = Game(drawings, find_trials(drawings)[0], np.random.default_rng(0))
     game.warm_up()
     finders = [{name: game.finders[name]} for name in game.finders]
     with socket.create_server((LOOPBACK, 0)) as listener:

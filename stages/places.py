@@ -16,6 +16,7 @@ PREDICTIONS = Path("predictions")
 TABLES = Path("tables")
 FIGURES = Path("figures")
 README = Path("README.md")
+PLAYED = Path("recorded/played")  # files of answers that people saved on the page of `oneshot play`
 RECORDED = Path("recorded")  # long runs: plain files in Git, which stages read and only stages.record writes
 
 

@@ -2,17 +2,23 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from oneshot.errors import ManifestError
+from oneshot.classify.all_runs import read_all_runs
+from oneshot.classify.benchmarks import draw_benchmark
+from oneshot.errors import ManifestError, shorten
 from oneshot.files import load_arrays, write_json, write_text
+from oneshot.intervals import mean_of_hits
 from oneshot.manifests import SEAL, read_sealed
+from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
+from oneshot.records.played import PlayedError, PlayedTrials, read_form, read_played
 from oneshot.records.run import OWN_ANSWER, Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
@@ -31,12 +37,22 @@ from oneshot.report.headlines import head_classification, head_segmentation, ran
 from oneshot.report.metrics import ClassificationMetrics, OfScale, RecheckedMetrics, SegmentationMetrics
 from oneshot.report.page import replace_block, write_results
 from oneshot.report.published_rows import COLOUR_MATCHER, NET_TITLES
-from oneshot.report.rows import RISING_CHARACTERS, Kind, choose, collect_rows
+from oneshot.report.rows import OMNIGLOT, RISING_CHARACTERS, Kind, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_ablation, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
 from stages.command import run
-from stages.places import FIGURES, METRICS, PREDICTIONS, README, RECORDED, TABLES
+from stages.places import (
+    DRAWINGS,
+    FIGURES,
+    METRICS,
+    PLAYED,
+    PREDICTIONS,
+    RAW,
+    README,
+    RECORDED,
+    TABLES,
+)
 
 FACT_FILES: dict[Task, str] = {"segmentation": "segmentation", "classification": "koch"}
 PAGE = Path("docs/results.md")
@@ -90,12 +106,34 @@ def read_task(task: Task, scale: str) -> tuple[pd.DataFrame, dict[str, Any], dic
     metrics = read_metrics(task, METRICS_FORMS[task], scale)
     rechecked = read_metrics(f"rechecked-{task}", RecheckedMetrics, scale)
     runs = read_runs(RECORDED, task)
-    return (
-        collect_rows(task, read_facts(FACT_FILES[task]), metrics, rechecked, runs),
-        metrics,
-        rechecked,
-        runs,
-    )
+    is_omniglot = task == CLASSIFICATION and metrics["source"] == OMNIGLOT
+    players = read_players(PLAYED) if is_omniglot else {}
+    rows = collect_rows(task, read_facts(FACT_FILES[task]), metrics, rechecked, runs, players)
+    return rows, metrics, rechecked, runs
+
+
+def read_players(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Read answers that people saved on the page of `oneshot play`: figures by who and benchmark.
+
+    Raises:
+        PlayedError: a file is damaged, of other trials, or not counted right.
+    """
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        played = read_saved(path)
+        right = np.arange(len(played.answers)) < played.n_right
+        found[path.stem] = {played.protocol: asdict(mean_of_hits(right))}
+    return found
+
+
+def read_saved(path: Path) -> PlayedTrials:
+    """Read a file of answers, and count them anew by the list of trials that it names."""
+    protocol = read_form(path).protocol
+    if protocol == "all_runs":
+        return read_played(path, read_all_runs(RAW / "all_runs.zip")[1])
+    if protocol == "within-alphabet":
+        return read_played(path, draw_benchmark(protocol, load_drawings(DRAWINGS))[0])
+    raise PlayedError(f"{path} has answers to {shorten(protocol)}: the page shows no such trials.")
 
 
 def read_metrics(name: str, form: type[OfScale], scale: str) -> dict[str, Any]:

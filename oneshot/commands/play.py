@@ -34,7 +34,8 @@ def play_in_browser(arguments: argparse.Namespace) -> None:
 
     drawings = fetch_drawings(arguments.drawings)
     print("Networks are loaded, and kernels compiled at the first time ...", file=sys.stderr)
-    game = Game(drawings, find_trials(drawings), np.random.default_rng())
+    trials, sha256 = find_trials(drawings)
+    game = Game(drawings, trials, np.random.default_rng(), sha256)
     game.warm_up()
     with suppress(KeyboardInterrupt):
         serve(game, arguments.port)

@@ -30,18 +30,9 @@ from oneshot.library import (
     load_network,
 )
 from oneshot.omniglot.drawings import SIDE, Drawings, unpack_rows
-from oneshot.play.forms import (
-    Choices,
-    Lines,
-    NewScene,
-    Nothing,
-    OwnTrial,
-    PlayedTrials,
-    Search,
-    Trial,
-    count_right,
-)
+from oneshot.play.forms import Lines, NewScene, Nothing, OwnTrial, Search
 from oneshot.published import CLUTTER_LEVELS, find_split, read_facts
+from oneshot.records.played import Choices, PlayedTrials, Trial, count_right
 from oneshot.segment.metrics import iou, localised
 from oneshot.segment.own_scenes import find_target
 from oneshot.training.tensors import WeightsError
@@ -70,12 +61,17 @@ class Game:
     Methods take a checked message and give what is sent as JSON. They are called one at a time.
     """
 
-    def __init__(self, drawings: Drawings, trials: Outside, generator: np.random.Generator) -> None:
-        """Load the released networks that are here. generator: draws seeds and trials."""
+    def __init__(
+        self, drawings: Drawings, trials: Outside, generator: np.random.Generator, sha256: str | None = None
+    ) -> None:
+        """Load the released networks that are here.
+
+        generator: draws seeds and trials. sha256: of the list of trials; None: of `trials`, with all images.
+        """
         self.split = find_split(SPLIT)
         self.pens = lay_out(drawings, self.split.characters)
         self.trials = trials
-        self.sha256 = trials.episodes.sha256()
+        self.sha256 = sha256 or trials.episodes.sha256()
         self.generator = generator
         self.finders = load_those_here(FINDERS, lambda name: load_network(name)[0])
         self.classifiers = load_those_here(CLASSIFIERS, lambda name: load_classifier(name)[0])
@@ -252,15 +248,20 @@ def load_those_here(
     return found
 
 
-def find_trials(drawings: Drawings) -> Outside:
-    """Find Lake's own trials if all_runs.zip is here, else draw the benchmark within an alphabet."""
+def find_trials(drawings: Drawings) -> tuple[Outside, str]:
+    """Find Lake's own trials if all_runs.zip is here, else draw the benchmark within an alphabet.
+
+    Also gives the SHA-256 of the whole list.
+    """
     for folder in (PIPELINE_DRAWINGS.parents[1] / "raw", cache_folder()):
         path: Path = folder / ALL_RUNS
         if drawings.source == "omniglot" and path.is_file():
-            return Outside(*read_all_runs(path))
+            runs = Outside(*read_all_runs(path))
+            return runs, runs.episodes.sha256()
     (episodes,) = draw_benchmark("within-alphabet", drawings)
     numbers = episodes.needed()
-    return Outside(unpack_rows(drawings.numbered()[numbers]), episodes.renumbered(numbers))
+    images = unpack_rows(drawings.numbered()[numbers])
+    return Outside(images, episodes.renumbered(numbers)), episodes.sha256()
 
 
 def draw_ink(strokes: Lines) -> UInt8[np.ndarray, "105 105"]:

@@ -27,6 +27,7 @@ from oneshot.errors import OneshotError, shorten
 from oneshot.params import Section, describe_problems
 from oneshot.play import forms
 from oneshot.play.game import Game, Reply
+from oneshot.records import played
 
 LOOPBACK = "127.0.0.1"
 MOST_BYTES = 2**18  # of a message; five characters and a query take some 30,000
@@ -78,9 +79,9 @@ def create_app(game: Game) -> Starlette:
             route("scene", forms.NewScene, game.new_scene),
             route("find", forms.Search, game.find),
             route("questions", forms.Nothing, game.choose_questions),
-            route("question", forms.Trial, game.show_question),
-            route("answer", forms.Trial, game.answer_question),
-            route("result", forms.Choices, game.sum_up),
+            route("question", played.Trial, game.show_question),
+            route("answer", played.Trial, game.answer_question),
+            route("result", played.Choices, game.sum_up),
             route("own", forms.OwnTrial, game.rank_own),
             Mount("/", StaticFiles(directory=STATIC, html=True)),
         ],

@@ -47,6 +47,7 @@ class Kind(StrEnum):
     RECORDED = "recorded"
     RECHECKED = "rechecked"
     HERE = "here"
+    PLAYED = "played"
 
 
 Figures = Mapping[str, Mapping[str, Any]]  # figures by key, each with value, low, high and n
@@ -58,10 +59,12 @@ def collect_rows(
     metrics: Mapping[str, Any],
     rechecked: Mapping[str, Any] | None = None,
     runs: Iterable[Run] = (),
+    players: Mapping[str, Figures] | None = None,
 ) -> pd.DataFrame:
     """Collect a row for every figure, and for every benchmark that could not be computed.
 
-    published: the task's facts; metrics and rechecked: what the stages evaluate and recheck wrote. `kind`
+    published: the task's facts; metrics and rechecked: what the stages evaluate and recheck wrote; players:
+    figures of people by their names. `kind`
     says how a figure was obtained, `title` and `variant` what by; `joint` marks one network for several
     levels, `further` runs that stand beside another: of a further seed, or part of an ablation. Of images
     other than Omniglot's nothing published or recorded on classification is listed.
@@ -84,6 +87,8 @@ def collect_rows(
         rows += list_rows(metrics[ALL_INK]["figures"], ink)
     for name, values in {**metrics.get("networks", {}), **metrics.get("baselines", {})}.items():
         rows += list_rows(values["figures"], about_network(task, name, values))
+    for name, of_player in (players or {}).items():
+        rows += list_rows(of_player, {"kind": Kind.PLAYED, "title": name})
     for benchmark, reason in metrics.get("not_computed", {}).items():
         about = {"kind": Kind.HERE, "title": NOT_COMPUTED, "not_computed": reason}
         rows.append(about | split_key(benchmark))

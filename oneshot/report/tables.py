@@ -13,6 +13,7 @@ KIND_TITLES = {
     Kind.RECORDED: "recorded",
     Kind.RECHECKED: "recorded weights, evaluated here",
     Kind.HERE: "computed here",
+    Kind.PLAYED: "played",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from oneshot.classify.episodes import Episodes
-from oneshot.play.forms import read_played
+from oneshot.records.played import read_played
 from tests.browser import open_browser, require_browser
 from tests.play.conftest import N_ASKED
 

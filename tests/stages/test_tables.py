@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oneshot.classify.episodes import Episodes
 from oneshot.errors import ManifestError
 from oneshot.manifests import write_sealed
+from oneshot.records.played import Choice, PlayedError, PlayedTrials
 from oneshot.report.page import replace_block
 from stages import tables
 from tests.conftest import ROOT, refusing
@@ -117,6 +119,38 @@ def test_a_second_run_writes_the_same_bytes(checkout: Path, monkeypatch: pytest.
     first = [path.read_bytes() for path in written]
     tables.main()
     assert [path.read_bytes() for path in written] == first
+
+
+def save_answers(path: Path, episodes: Episodes, **changes: Any) -> None:
+    answers = [Choice(episode=0, query=query, choice=0, seconds=1) for query in (0, 1)]
+    fields: dict[str, Any] = {"protocol": episodes.protocol, "sha256": episodes.sha256(), "n_right": 1}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(PlayedTrials(answers=answers, **fields | changes).model_dump_json())
+
+
+def test_people_who_played_have_rows_of_their_own(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, asked, answers = (np.array([pair], np.int32) for pair in ((0, 1), (2, 3), (0, 1)))
+    episodes = Episodes("all_runs", 2, 1, shown, asked, answers)
+    monkeypatch.setattr(tables, "draw", lambda rows, shown, scale: None)
+    monkeypatch.setattr(tables, "read_all_runs", lambda path: (None, episodes))
+    save_answers(Path("recorded/played/you.json"), episodes)
+    tables.main()
+    rows = pd.read_csv("tables/classification.csv")
+    (row,) = rows[rows["kind"] == "played"].to_dict("records")
+    assert (row["title"], row["benchmark"], row["percent"], row["n"]) == ("you", "all_runs", 50, 2)
+    (line,) = [
+        line for line in Path("docs/results.md").read_text().splitlines() if line.startswith("| you |")
+    ]
+    assert "50" in line
+    assert "you" not in Path("README.md").read_text()
+    for changes, sentence in (
+        ({"n_right": 2}, "says that 2 answers are right, but 1 are"),
+        ({"protocol": "mine"}, "has answers to mine: the page shows no such trials"),
+        ({"sha256": 64 * "0"}, "with the SHA-256 0000"),
+    ):
+        save_answers(Path("recorded/played/me.json"), episodes, **changes)
+        with refusing(PlayedError, sentence):
+            tables.main()
 
 
 def test_pictures_show_the_chosen_networks_and_the_truth_where_there_is_none(checkout: Path) -> None:

@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from oneshot.classify.benchmarks import draw_benchmark
 from oneshot.classify.episodes import Episodes
-from oneshot.play.forms import Choice, PlayedError, PlayedTrials, count_right, read_played
+from oneshot.omniglot.drawings import Drawings
+from oneshot.play import game as of_game
+from oneshot.records.played import Choice, Choices, PlayedError, PlayedTrials, count_right, read_played
 from tests.conftest import refusing
 
 
@@ -33,6 +37,23 @@ def test_saved_answers_are_read_again(played: dict[str, Any], episodes: Episodes
     found = read_played(path, episodes)
     assert found.n_right == 1
     assert found.model_dump() == played
+
+
+@pytest.mark.omniglot
+def test_answers_to_the_trials_without_lakes_runs_are_to_the_published_list(
+    drawings: Drawings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FINDERS", "CLASSIFIERS"):
+        monkeypatch.setattr(of_game, name, {})
+    monkeypatch.setattr(of_game, "PIPELINE_DRAWINGS", tmp_path / "data" / "drawings" / "drawings.npz")
+    monkeypatch.setenv("ONESHOT_CACHE", str(tmp_path))
+    trials, sha256 = of_game.find_trials(drawings)
+    game = of_game.Game(drawings, trials, np.random.default_rng(0), sha256)
+    answer = Choice(episode=19, query=7, choice=int(trials.episodes.answers[19, 7]), seconds=3)
+    saved = game.sum_up(Choices(answers=[answer]))["file"]
+    (tmp_path / "answers.json").write_text(json.dumps(saved))
+    (published,) = draw_benchmark("within-alphabet", drawings)
+    assert read_played(tmp_path / "answers.json", published).n_right == 1
 
 
 @pytest.mark.parametrize(
