@@ -1,7 +1,7 @@
-"""Write tables, plots and pictures from the metrics, docs/results.md, and the README's two tables."""
+"""Write tables, plots and pictures from the metrics, docs/results.md, and the README's results."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
 from oneshot.published import CLUTTER_LEVELS, read_facts
 from oneshot.records.played import PlayedError, PlayedTrials, read_form, read_played
-from oneshot.records.run import OWN_ANSWER, Run, Task, read_runs
+from oneshot.records.run import CURVE, OWN_ANSWER, Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
 from oneshot.report.classification_tables import write_classification
+from oneshot.report.costs import draw_costs
 from oneshot.report.curves import draw_iou_over_clutter, draw_oracles, draw_rising_ways
 from oneshot.report.figures import (
     Answer,
@@ -33,7 +34,12 @@ from oneshot.report.figures import (
     draw_task,
     save_figure,
 )
-from oneshot.report.headlines import head_classification, head_segmentation, rank_networks
+from oneshot.report.headlines import (
+    head_classification,
+    head_segmentation,
+    rank_networks,
+    write_lead,
+)
 from oneshot.report.metrics import ClassificationMetrics, OfScale, RecheckedMetrics, SegmentationMetrics
 from oneshot.report.page import replace_block, write_results
 from oneshot.report.published_rows import COLOUR_MATCHER, NET_TITLES
@@ -93,12 +99,16 @@ def main() -> None:
         PAGE, write_results(segmentation, classification, write_runs(table), render_caption(shown), about)
     )
     readme = README.read_text(encoding="utf-8")
-    readme = replace_block(readme, SEGMENTATION, head_segmentation(rows[SEGMENTATION]).write())
-    write_text(
-        README, replace_block(readme, CLASSIFICATION, head_classification(rows[CLASSIFICATION]).write())
-    )
+    blocks = {
+        "results": write_lead(rows[SEGMENTATION], rows[CLASSIFICATION]),
+        SEGMENTATION: head_segmentation(rows[SEGMENTATION]).write(),
+        CLASSIFICATION: head_classification(rows[CLASSIFICATION]).write(),
+    }
+    for name, block in blocks.items():
+        readme = replace_block(readme, name, block)
+    write_text(README, readme)
     write_summary(rows)
-    draw(rows, shown, params.scale_name)
+    draw(rows, shown, params.scale_name, [run for of_task in recorded.values() for run in of_task])
 
 
 def read_task(task: Task, scale: str) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any], list[Run]]:
@@ -179,7 +189,9 @@ def to_csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]], scale: str) -> None:
+def draw(
+    rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]], scale: str, runs: Sequence[Run]
+) -> None:
     """Draw all pictures into figures/."""
     examples = {level: read_examples(level, shown[level], scale) for level in CLUTTER_LEVELS}
     save_figure(draw_task([examples[level][0] for level in (4, 16, 64, 256)]), FIGURES / "task.png")
@@ -189,6 +201,9 @@ def draw(rows: dict[str, pd.DataFrame], shown: dict[int, dict[str, Shown]], scal
     save_figure(draw_iou_over_clutter(rows[SEGMENTATION]), FIGURES / "iou_over_clutter.png")
     save_figure(draw_oracles(rows[SEGMENTATION]), FIGURES / "oracles.png")
     save_figure(draw_rising_ways(rows[CLASSIFICATION]), FIGURES / "rising_ways.png")
+    curves = {run.name: RECORDED / run.task / run.name / CURVE for run in runs}
+    found = {name: pd.read_csv(path) for name, path in curves.items() if path.is_file()}
+    save_figure(draw_costs(rows[SEGMENTATION], rows[CLASSIFICATION], runs, found), FIGURES / "costs.png")
     save_figure(draw_mistakes(read_mistakes(rows[CLASSIFICATION])), FIGURES / "mistakes.png")
 
 

@@ -10,6 +10,11 @@ GROUPS_WORDS = (
     "scores: the group's ink white, other characters' ink grey, the target's group framed. The second scene "
     "of each test set with one-shot characters.*"
 )
+COSTS_WORDS = (
+    "*What minutes of training buy. Left: each recorded network at 4, 32 and 256 characters. Right: "
+    "classifiers on the trials that select, the best so far at each validation; the published figure is of "
+    "other alphabets, those that are tested.*"
+)
 MISTAKES_WORDS = (
     "*Wrong answers, 20-way within an alphabet, of the classifier that is best on the trials that select: "
     "the drawing that was asked, the class that was answered (red), the right one (green).*"
@@ -35,6 +40,8 @@ def write_results(
         f"{where}. 95 % intervals in brackets; {NOTHING}: neither published nor computed.",
         "## Recorded runs",
         *runs,
+        "![Recorded networks' IoU and accuracy over minutes of training](../figures/costs.png)",
+        COSTS_WORDS,
         "## Segmentation",
         "![Targets, scenes, true masks, and the answers of networks](../figures/predictions.png)",
         caption,

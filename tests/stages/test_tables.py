@@ -31,6 +31,8 @@ from tests.report.fakes import (
 from tests.stages.conftest import SETS, write_manifests
 
 BLOCKS = """# Title
+<!-- results -->
+<!-- /results -->
 <!-- segmentation -->
 old
 <!-- /segmentation -->
@@ -105,7 +107,7 @@ def test_the_stage_writes_tables_pages_pictures_and_the_summary(checkout: Path) 
     assert "old" not in readme
     assert {path.name for path in Path("figures").iterdir()} == {
         "task.png", "predictions.png", "iou_over_clutter.png", "oracles.png", "rising_ways.png", "groups.png",
-        "mistakes.png",
+        "mistakes.png", "costs.png",
     }  # fmt: skip
     assert not Path("metrics/summary/gone").exists()
     summary = json.loads(Path("metrics/summary/siamese_unet-joint/032.json").read_text())
@@ -113,7 +115,7 @@ def test_the_stage_writes_tables_pages_pictures_and_the_summary(checkout: Path) 
 
 
 def test_a_second_run_writes_the_same_bytes(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "draw", lambda rows, shown, scale: None)  # other tests look at the pictures
+    monkeypatch.setattr(tables, "draw", lambda *arguments: None)  # other tests look at the pictures
     tables.main()
     written = [path for folder in ("tables", "docs") for path in sorted(Path(folder).iterdir())]
     first = [path.read_bytes() for path in written]
@@ -131,7 +133,7 @@ def save_answers(path: Path, episodes: Episodes, **changes: Any) -> None:
 def test_people_who_played_have_rows_of_their_own(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, asked, answers = (np.array([pair], np.int32) for pair in ((0, 1), (2, 3), (0, 1)))
     episodes = Episodes("all_runs", 2, 1, shown, asked, answers)
-    monkeypatch.setattr(tables, "draw", lambda rows, shown, scale: None)
+    monkeypatch.setattr(tables, "draw", lambda *arguments: None)
     monkeypatch.setattr(tables, "read_all_runs", lambda path: (None, episodes))
     save_answers(Path("recorded/played/you.json"), episodes)
     tables.main()
@@ -198,9 +200,11 @@ def test_the_committed_pages_are_what_the_metrics_make(
         if (ROOT / name).exists():
             Path(name).symlink_to(ROOT / name)
     readme = (ROOT / "README.md").read_text()
-    blank = replace_block(replace_block(readme, "segmentation", ""), "classification", "")
+    blank = readme
+    for name in ("results", "segmentation", "classification"):
+        blank = replace_block(blank, name, "")
     Path("README.md").write_text(blank)
-    monkeypatch.setattr(tables, "draw", lambda rows, shown, scale: None)
+    monkeypatch.setattr(tables, "draw", lambda *arguments: None)
     monkeypatch.setattr(tables, "write_summary", lambda rows: None)
     tables.main()
     assert Path("README.md").read_text() == readme
