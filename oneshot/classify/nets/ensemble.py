@@ -68,7 +68,7 @@ class Ensemble(Network):
 
     def copy(self, images: Float[Tensor, "b 105 105"], k: int) -> Float[Tensor, "b 105 105"]:
         """Distort all images in the k-th way."""
-        n = len(images)
+        n = images.shape[0]  # of len() the exporter to ONNX makes a constant
         return distort(images, self.inverses[k].expand(n, -1, -1), self.moves[k].expand(n, -1, -1, -1))
 
     def compare(self, queries: Float[Tensor, "q c"], supports: Float[Tensor, "s c"]) -> Float[Tensor, "q s"]:
