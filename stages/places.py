@@ -17,7 +17,9 @@ TABLES = Path("tables")
 FIGURES = Path("figures")
 README = Path("README.md")
 PLAYED = Path("recorded/played")  # files of answers that people saved on the page of `oneshot play`
-RECORDED = Path("recorded")  # long runs: plain files in Git, which stages read and only stages.record writes
+RECORDED = Path(
+    "recorded"
+)  # long runs: plain files in Git, which stages read and only stages.record writes, but for PLAYED
 
 
 def net_folder(task: str, name: str) -> Path:

@@ -1,5 +1,6 @@
-"""Write tables, plots and pictures from the metrics, docs/results.md, and the README's results."""
+"""Write tables, plots and pictures from the metrics, docs/results.md, and the README's blocks of results."""
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -100,7 +101,7 @@ def main() -> None:
     )
     readme = README.read_text(encoding="utf-8")
     blocks = {
-        "results": write_lead(rows[SEGMENTATION], rows[CLASSIFICATION]),
+        "results": write_lead(rows[SEGMENTATION], rows[CLASSIFICATION], params.scale_name),
         SEGMENTATION: head_segmentation(rows[SEGMENTATION]).write(),
         CLASSIFICATION: head_classification(rows[CLASSIFICATION]).write(),
     }
@@ -126,10 +127,12 @@ def read_players(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
     """Read answers that people saved on the page of `oneshot play`: figures by who and benchmark.
 
     Raises:
-        PlayedError: a file is damaged, of other trials, or not counted right.
+        PlayedError: a file is damaged, of other trials, not counted right, or has no name for a table.
     """
     found = {}
     for path in sorted(folder.glob("*.json")):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", path.stem):
+            raise PlayedError(f"the name of {path} may hold letters, digits, _ . and -.")
         played = read_saved(path)
         right = np.arange(len(played.answers)) < played.n_right
         found[path.stem] = {played.protocol: asdict(mean_of_hits(right))}

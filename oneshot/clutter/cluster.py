@@ -66,8 +66,11 @@ def _call_by_dask(
     with _joining("dask", address):
         client = Client(address) if address else Client(threads_per_worker=1, dashboard_address=None)
     with client:
-        with _joining("dask", address):
-            client.wait_for_workers(1, ANSWER_SECONDS)
+        try:
+            client.submit(int, pure=False).result(ANSWER_SECONDS)  # an adaptive cluster starts workers for it
+        except TimeoutError as error:
+            where = address or "this machine"
+            raise ClusterError(f"no worker of the cluster of dask at {where} answers.") from error
         try:
             (kept,) = client.scatter([shared], broadcast=True)
             filled = [_replace(call, shared, kept) for call in calls]

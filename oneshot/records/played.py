@@ -87,6 +87,10 @@ def read_played(path: Path, episodes: Episodes) -> PlayedTrials:
             f"{path} has answers to {played.protocol} with the SHA-256 {played.sha256}, not to "
             f"{episodes.protocol} with {episodes.sha256()}."
         )
-    if (n_right := count_right(played.answers, episodes)) != played.n_right:
+    try:
+        n_right = count_right(played.answers, episodes)
+    except PlayedError as error:
+        raise PlayedError(f"{path}: {error}") from None
+    if n_right != played.n_right:
         raise PlayedError(f"{path} says that {played.n_right} answers are right, but {n_right} are.")
     return played

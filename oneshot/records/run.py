@@ -68,7 +68,7 @@ class Seconds(Section):
     """Times of a run; `training` and its part `waiting` are sums over the run's trainings.
 
     `total` is of the whole command, from its start on, and of the trainings of earlier commands that it went
-    on from.
+    on from; of an ensemble its evaluation and all that its members took.
     """
 
     training: float
@@ -144,7 +144,8 @@ class ClassificationBody(Section):
 class Run(Section):
     """One run: what was asked for, what it ran on, what came out.
 
-    `network`: the section of params.yaml; `net`: what it builds; `settings`: every number in force.
+    `network`: the section of params.yaml; `net`: what it builds; `settings`: every number in force, of
+    an ensemble which runs and copies.
     `figures`: empty while the run is not evaluated; `weights`: None until then. `scored_later`: what
     stages.record.rescore has added since. `initial_weights`: whose random numbers they are; PyTorch's differ
     between its versions. `members`: of an ensemble, whose trainings are theirs.

@@ -1,6 +1,7 @@
 """What minutes of training buy: accuracy and IoU of recorded runs over the time that they took."""
 
 from collections.abc import Iterable, Mapping
+from itertools import cycle
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,9 +28,10 @@ def draw_costs(
     """Draw IoU of recorded runs, and classifiers' accuracy as they learn, over minutes of training.
 
     scenes, trials: the rows of each task; curves: by a run's name, with `seconds` and `error`. Of classifiers
-    the accuracy is that on the trials that select. Dashed lines are published figures.
+    the accuracy is that on the trials that select. Dashed lines are published figures. Left out are variants,
+    further seeds, runs of an ablation, and those that begin with other weights, whose minutes are not all.
     """
-    runs = [run for run in runs if not is_further(run.name)]
+    runs = [run for run in runs if not is_further(run.name) and run.start_from is None]
     figure = Figure(figsize=(9.5, 4.8), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_scenes(left, scenes, [run for run in runs if run.task != CLASSIFICATION])
@@ -41,7 +43,7 @@ def draw_costs(
         axis.grid(alpha=0.3)
     handles = [Line2D([], [], color="#555555", marker=marker, ls="") for marker in PROCESSORS.values()]
     handles.append(Line2D([], [], color="#555555", ls="--"))
-    titles = ["on one core of a processor", "on a GPU", "published"]
+    titles = ["on a CPU", "on a GPU", "published"]
     figure.legend(handles, titles, loc="outside lower center", fontsize=8, frameon=False, ncols=3)
     return figure
 
@@ -71,7 +73,7 @@ def draw_trials(
     axis: Axes, rows: pd.DataFrame, runs: Iterable[Run], curves: Mapping[str, pd.DataFrame]
 ) -> None:
     """Draw each classifier's accuracy on the trials that select, at every validation, the best so far."""
-    colours = iter(COLOURS * 2)
+    colours = cycle(COLOURS)
     for run in runs:
         curve = curves.get(run.name, pd.DataFrame({"error": [], "seconds": []})).dropna(subset="error")
         if curve.empty:
@@ -96,4 +98,4 @@ def draw_published(axis: Axes, percent: float, words: str, colour: str) -> None:
 
 def on_gpu(run: Run) -> bool:
     """Return whether a run was trained on a GPU."""
-    return run.versions.get("cuda") is not None
+    return not run.machine.startswith(run.device)  # which begins with the processor's name

@@ -49,7 +49,7 @@ BASELINE_TITLES = {
 # Of networks of classification and baselines, in the order of tables; others go by their own names.
 NETWORK_TITLES = {
     **{name: f"siamese net, {words}" for name, words in TRAINING_SETS.items()},
-    "ensemble": "cosine nets, contrastive recipe, as an ensemble",
+    "ensemble": "ensemble of cosine nets",
     "contrastive": "cosine net, contrastive recipe",
     "contrastive_koch": "siamese net, contrastive recipe",
     "own": "siamese net, own recipe",

@@ -88,7 +88,7 @@ def collect_rows(
     for name, values in {**metrics.get("networks", {}), **metrics.get("baselines", {})}.items():
         rows += list_rows(values["figures"], about_network(task, name, values))
     for name, of_player in (players or {}).items():
-        rows += list_rows(of_player, {"kind": Kind.PLAYED, "title": name})
+        rows += list_rows(of_player, {"kind": Kind.PLAYED, "title": f"{name}, a player"})
     for benchmark, reason in metrics.get("not_computed", {}).items():
         about = {"kind": Kind.HERE, "title": NOT_COMPUTED, "not_computed": reason}
         rows.append(about | split_key(benchmark))

@@ -127,7 +127,7 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
 
 def write_ablation(runs: Iterable[Run], recipe: str = "contrastive") -> list[str]:
     """Write what recorded runs of a recipe reach on the trials that select, and how their settings differ."""
-    found = [run for run in runs if run.recipe == recipe and MANY_TRIALS in run.figures]
+    found = [run for run in runs if run.recipe == recipe and MANY_TRIALS in run.figures and not run.members]
     if len(found) < 2:
         return []
     found.sort(key=lambda run: -run.figures[MANY_TRIALS].value)

@@ -11,6 +11,7 @@ from oneshot.classify.nets import NETS
 from oneshot.classify.nets.cosine_net import CosineNet
 from oneshot.classify.nets.ensemble import Ensemble
 from oneshot.classify.protocols import draw_once, find_protocols
+from oneshot.errors import ParameterError
 from oneshot.params import CLASSIFICATION, load_params
 from oneshot.records.check import load_checked
 from oneshot.records.release import release
@@ -20,8 +21,9 @@ from oneshot.training.tensors import NetworkInfo, load_network
 from stages.command import run as run_stage
 from stages.places import RECORDED, RUNS
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
-from stages.record.data import find_drawings
+from stages.record.data import find_drawings, refuse_other_drawings
 from stages.record.form import describe_place, save_curve, write_run
+from stages.record.plan import check_name
 from stages.record.revision import recorded_revision
 from stages.record.run import prepare_evaluation
 
@@ -47,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--revision", help="the commit, where this folder is a copy without Git")
     add("--allow-dirty", action="store_true", help="a tree that differs from its commit; marked so")
     arguments = parser.parse_args(words)
+    check_words(arguments)
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     check_index(RECORDED)
     if not arguments.replace and arguments.out is None:
@@ -54,6 +57,8 @@ def main(words: Sequence[str] | None = None) -> None:
     speed, params = evaluation_speed(arguments.device), load_params(overrides=["scale=paper"])
     runs, net = combine(arguments.members, arguments.copies, arguments.displacement)
     drawings, _ = find_drawings(arguments.drawings, params.scale, params.seed)
+    if arguments.out is None:
+        refuse_other_drawings(drawings.sha256())
     folder = arguments.out or RUNS / "combine" / arguments.name
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -74,19 +79,33 @@ def main(words: Sequence[str] | None = None) -> None:
     print(describe(run))
 
 
+def check_words(arguments: argparse.Namespace) -> None:
+    """Raise ParameterError if the name or a number is out of range."""
+    check_name("the name", arguments.name)
+    if arguments.copies < 0:
+        raise ParameterError(f"--copies is {arguments.copies}; it must be at least 0.")
+    if not 0 <= arguments.displacement < 1:
+        raise ParameterError(
+            f"--displacement is {arguments.displacement}; it must be at least 0 and below 1."
+        )
+
+
 def combine(names: Sequence[str], n_copies: int, displacement: float) -> tuple[list[Run], Ensemble]:
     """Load recorded networks, and make an ensemble of them.
 
     Raises:
-        RecordError: one is missing, damaged or no CosineNet, or the number of copies is negative.
+        RecordError: one is missing, damaged, no CosineNet, or trained by another recipe than the first.
     """
-    if n_copies < 0:
-        raise RecordError(f"there are no {n_copies} copies.")
     runs = [load_checked(place_of(CLASSIFICATION, name))[0] for name in names]
     members = []
     for run in runs:
         if run.net != "cosine_net":
             raise RecordError(f"{run.name} is a {run.net}: an ensemble is made of cosine nets.")
+        if run.recipe != runs[0].recipe:
+            raise RecordError(
+                f"{run.name} was trained by recipe {run.recipe}, {runs[0].name} by {runs[0].recipe}: an "
+                "ensemble is of one recipe."
+            )
         member, _ = load_network(place_of(CLASSIFICATION, run.name) / WEIGHTS, NETS)
         assert isinstance(member, CosineNet)
         members.append(member)

@@ -13,8 +13,8 @@ from oneshot.library import fetch_drawings, load_scenes
 from oneshot.omniglot.drawings import Drawings, load_drawings
 from oneshot.omniglot.synthetic import draw_alphabets
 from oneshot.params import Scale
-from oneshot.published import COVERED_SPLITS, find_set, find_split
-from oneshot.records.run import TEST_SPLITS
+from oneshot.published import COVERED_SPLITS, find_set, find_split, read_facts
+from oneshot.records.run import TEST_SPLITS, RecordError
 from oneshot.records.segmentation_evaluator import LevelSets
 from oneshot.segment.batches import STATISTICS_SCENES, pixel_statistics
 from stages.places import DRAWINGS
@@ -44,6 +44,15 @@ def find_drawings(path: Path | None, scale: Scale, seed: int) -> tuple[Drawings,
             f"there are no drawings at {DRAWINGS}, and without the package {error.name} none can be fetched: "
             "name a file of packed drawings by --drawings."
         ) from None
+
+
+def refuse_other_drawings(sha256: str) -> None:
+    """Raise RecordError if these are not Omniglot's drawings."""
+    if sha256 != read_facts("omniglot")["drawings"]["sha256"]:
+        raise RecordError(
+            "these are not Omniglot's drawings; nothing computed on others is kept in recorded/: say where "
+            "to put it by --out."
+        )
 
 
 def render_levels(

@@ -23,7 +23,6 @@ from typing import Any
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
 from oneshot.params import SEGMENTATION, Params
-from oneshot.published import read_facts
 from oneshot.records.release import release
 from oneshot.records.run import WEIGHTS, RecordError, check_index, list_strange_sets
 from oneshot.training.distributed import World, join_world
@@ -33,7 +32,7 @@ from oneshot.training.tensors import save_network
 from stages.command import alone_in, stopping_on_signals
 from stages.places import RECORDED, RUNS
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
-from stages.record.data import find_drawings
+from stages.record.data import find_drawings, refuse_other_drawings
 from stages.record.form import known_facts, save_curve, write_run
 from stages.record.plan import RunPlan, build_parser, find_next, make_plan, read_params, run_folder
 from stages.record.revision import recorded_revision
@@ -147,11 +146,7 @@ def refuse_before_it_is_late(
     if arguments.out is not None:
         return
     check_index(RECORDED)
-    if drawings_sha256 != read_facts("omniglot")["drawings"]["sha256"]:
-        raise RecordError(
-            "these are not Omniglot's drawings; nothing computed on others is kept in recorded/: say where "
-            "to put it by --out."
-        )
+    refuse_other_drawings(drawings_sha256)
     if not arguments.replace:
         refuse_to_replace(place_of(plan.training.task, plan.name))
     is_small = plan.training.task == SEGMENTATION and plan.n_test_scenes < N_TEST_SCENES

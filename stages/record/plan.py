@@ -148,14 +148,20 @@ def make_plan(arguments: argparse.Namespace, params: Params) -> RunPlan:
     )
 
 
+def check_name(what: str, name: str) -> None:
+    """Raise ParameterError if a record cannot have this name; what: names it in the message."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ParameterError(f"{what} is {name!r}; it may hold letters, digits, _ . and -.")
+
+
 def check_numbers(arguments: argparse.Namespace) -> None:
     """Raise ParameterError if a number is out of range."""
     if arguments.seed is not None and not 0 <= arguments.seed < 2**32:
         raise ParameterError(f"--seed is {arguments.seed}; it must be at least 0 and below 2**32.")
     if arguments.test_scenes is not None and arguments.test_scenes < 2:
         raise ParameterError(f"--test-scenes is {arguments.test_scenes}; it must be at least 2.")
-    if arguments.name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", arguments.name):
-        raise ParameterError(f"--name is {arguments.name!r}; it may hold letters, digits, _ . and -.")
+    if arguments.name is not None:
+        check_name("--name", arguments.name)
     for name, value in {"--minutes": arguments.minutes, "--stop-after": arguments.stop_after}.items():
         if value is not None and not 0 < value < math.inf:
             raise ParameterError(f"{name} is {value}; it must be a positive number.")

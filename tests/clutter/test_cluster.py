@@ -105,10 +105,14 @@ def test_one_core_of_a_cluster_suffices_and_none_is_named(monkeypatch: pytest.Mo
         found = list(call_in_parallel(os.getpid, [()] * 3, -1, "dask", started.scheduler_address))
         assert len(found) == 3
         assert os.getpid() not in found
+    with LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as started:
+        address = started.scheduler_address
+        started.adapt(minimum=0, maximum=1)
+        assert os.getpid() not in call_in_parallel(os.getpid, [()], -1, "dask", address)
     monkeypatch.setattr("oneshot.clutter.cluster.ANSWER_SECONDS", 0.5)
     with LocalCluster(n_workers=0, dashboard_address=None) as started:
         address = started.scheduler_address
-        with refusing(ClusterError, match=f"no cluster of dask answers at {address}: "):
+        with refusing(ClusterError, match=f"no worker of the cluster of dask at {address} answers"):
             list(call_in_parallel(os.getpid, [()], -1, "dask", address))
 
 

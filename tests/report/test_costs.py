@@ -13,18 +13,22 @@ from tests.report.fakes import class_run, classification_rows, scene_run, segmen
 SECONDS = {"training": 600.0, "waiting": 1.0, "evaluation": 1.0, "total": 700.0}
 
 
-def draw() -> Figure:
-    gpu = {"versions": {"cuda": "12.8"}, "seconds": SECONDS | {"training": 60.0}}
+def draw(n_more: int = 0) -> Figure:
+    cpu = {"device": "AMD EPYC", "machine": "AMD EPYC, 2 cores", "seconds": SECONDS}
+    gpu = {"device": "H100", "machine": "Xeon, 16 cores", "seconds": SECONDS | {"training": 60.0}}
+    start = {"file": "weights", "sha256": "0" * 64, "n_seen": 7}
     scenes = [
-        scene_run("siamese_unet-4-fast", (4,), 0.875, seconds=SECONDS),
+        scene_run("siamese_unet-4-fast", (4,), 0.875, **cpu, versions={"cuda": "13.0"}),
         scene_run("siamese_unet-joint-fast", (4, 32), 0.5, **gpu),
-        scene_run("siamese_unet-4-fast-seed-7", (4,), 0.25, seed=7, seconds=SECONDS),
+        scene_run("siamese_unet-4-fast-seed-7", (4,), 0.25, seed=7, **cpu),
+        scene_run("masknet-4-fast", (4,), 0.25, start_from=start, **cpu),
     ]
-    trials = [class_run("contrastive", 0.9), class_run("own", 0.5)]
+    trials = [class_run("contrastive", 0.9, **cpu), class_run("own", 0.5, **cpu)]
+    trials += [class_run(f"another_{number}", 0.5, **cpu) for number in range(n_more)]
     curves = {
         "contrastive": pd.DataFrame({"seconds": [6, 60, 120, 600], "error": [0.5, None, 0.25, 0.375]}),
         "own": pd.DataFrame({"seconds": [60], "error": [None]}),
-    }
+    } | {f"another_{number}": pd.DataFrame({"seconds": [60], "error": [0.5]}) for number in range(n_more)}
     return draw_costs(segmentation_rows(*scenes), classification_rows(*trials), [*scenes, *trials], curves)
 
 
@@ -44,6 +48,10 @@ def test_every_usual_run_is_at_its_minutes_with_the_marker_of_what_it_ran_on() -
     assert [float(x) for x in curve.get_xdata()] == pytest.approx([0.1, 2, 10])
     assert [float(y) for y in curve.get_ydata()] == [50, 75, 75]
     assert [text.get_text() for text in right.texts] == ["contrastive", "Koch's network, test alphabets"]
+
+
+def test_many_classifiers_share_colours() -> None:
+    assert len(draw(20).axes[1].lines) == 22
 
 
 def test_the_picture_is_the_same_bytes_twice(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from oneshot.records.run import Run
-from oneshot.report.headlines import head_classification, head_segmentation, write_lead
+from oneshot.report.headlines import head_classification, head_segmentation, lead_classification, write_lead
 from oneshot.report.rows import collect_rows
 from tests.report.fakes import (
     KOCH,
@@ -117,14 +117,25 @@ def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None
     networks = segmentation()["networks"] | {"colour_matcher": matcher}
     scenes = segmentation_rows(networks=networks)
     runs = [selected("own", 0.9, 0.25), selected("contrastive", 0.5, 0.75, None)]
-    text = " ".join(write_lead(scenes, classification_rows(*runs)).split())
-    assert "an IoU of 87.5 / 87.5 % in scenes of 4 / 256 characters; the best published figures" in text
-    assert "flat colours, are 97.1 / 38.4 %." in text
-    assert "the recorded `contrastive` is right in 50.0 % of 10,000 trials" in text
-    assert "(Koch's network as published, 400 trials: 92.0 %), and in 50.0 % of the trials of Lake's" in text
-    assert "(published, in %: people 95.5, BPL 96.7)." in text
-    assert write_lead(segmentation_rows(), classification_rows(*runs)) == ""
-    assert write_lead(scenes, classification_rows()) == ""
+    text = " ".join(write_lead(scenes, classification_rows(*runs), "laptop").split())
+    assert (
+        "at scale `laptop` has an IoU of 87.5 / 87.5 % in scenes of 4 / 256 characters (n = 1,000);" in text
+    )
+    assert "by colour, are 97.1 / 38.4 %." in text
+    assert "The recorded `contrastive` is right in 50.0 % of 10,000 trials within one alphabet" in text
+    assert "400 trials: Koch's network 92.0, people 95.5, BPL 95.2), and in 50.0 % of the trials" in text
+    assert "(published: Koch's network 92.0, people 95.5, BPL 96.7)." in text
+    assert write_lead(segmentation_rows(), classification_rows(*runs), "laptop") == ""
+    assert write_lead(scenes, classification_rows(), "laptop") == ""
+
+
+def test_both_figures_of_the_lead_are_of_one_network() -> None:
+    best = selected("contrastive", 0.5, 0.75, None)
+    figures = {key: value for key, value in best.figures.items() if key != "all_runs"}
+    runs = [selected("own", 0.9, 0.25), best.model_copy(update={"figures": figures})]
+    text = lead_classification(classification_rows(*runs))
+    assert "`own` is right in 90.0 % of 10,000 trials" in text
+    assert "and in 90.0 % of the trials of Lake's 20 runs" in text
 
 
 def test_what_nobody_has_gets_no_column() -> None:

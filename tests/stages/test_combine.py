@@ -1,5 +1,6 @@
 """Recorded cosine nets as an ensemble, recorded in its turn."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from oneshot.classify.nets import NETS
 from oneshot.classify.nets.cosine_net import CosineNet
 from oneshot.classify.protocols import find_protocols
 from oneshot.classify.scoring import NetworkScorer, score_list
+from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import load_params
 from oneshot.records.check import load_checked
@@ -34,14 +36,23 @@ def members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synthetic_drawings:
     ]
 
 
-def record(name: str, net: CosineNet | Tiny, kind: str, settings: dict[str, Any], seed: int = 0) -> Run:
+def record(
+    name: str,
+    net: CosineNet | Tiny,
+    kind: str,
+    settings: dict[str, Any],
+    seed: int = 0,
+    recipe: str = "contrastive",
+) -> Run:
     scores = fake_answers(0.9, ("validation", "within-alphabet"))
-    run = fake_classification_run(name, kind, scores, recipe="contrastive", seed=seed)
+    run = fake_classification_run(name, kind, scores, recipe=recipe, seed=seed)
     return put_run(Path("recorded"), run, scores, net.initialise(np.random.default_rng(seed)), settings)
 
 
 def call(words: str) -> None:
-    combine.main([*words.split(), "--drawings", "drawings.npz", "--revision", REVISION, "--device", "cpu"])
+    combine.main(
+        [*shlex.split(words), "--drawings", "drawings.npz", "--revision", REVISION, "--device", "cpu"]
+    )
 
 
 @pytest.mark.slow
@@ -69,13 +80,23 @@ def test_an_ensemble_is_recorded_with_its_members(members: list[Run], synthetic_
 
 def test_only_cosine_nets_are_combined_and_no_record_is_lost(members: list[Run]) -> None:
     record("koch", Tiny(), "koch", {"channels": [2, 2, 2, 4], "n_code": 8})
+    record("other", CosineNet(**SETTINGS), "cosine_net", SETTINGS, recipe="own")
     for words, sentence in {
         "new a koch": "koch is a koch: an ensemble is made of cosine nets.",
-        "new a b --copies -1": "there are no -1 copies.",
+        "new a other": "other was trained by recipe own, a by contrastive: an ensemble is of one recipe.",
+        "new a b": "these are not Omniglot's drawings",
         "new a c": "c/run.json",
         "a a b": "recorded/classification/a is there already",
     }.items():
         with refusing(RecordError, match=sentence):
+            call(words)
+    for words, sentence in {
+        "'a new one' a b": "the name is 'a new one'; it may hold letters, digits",
+        "new a b --copies -1": "--copies is -1; it must be at least 0",
+        "new a b --copies 1 --displacement nan": "--displacement is nan; it must be at least 0 and below 1",
+        "new a b --copies 1 --displacement -0.1": "--displacement is -0.1; it must be at least 0",
+    }.items():
+        with refusing(ParameterError, match=sentence):
             call(words)
     assert load_run(Path("recorded/classification/a")) == members[0]
     assert not Path("recorded/classification/new").exists()

@@ -127,7 +127,20 @@ def save_answers(path: Path, episodes: Episodes, **changes: Any) -> None:
     answers = [Choice(episode=0, query=query, choice=0, seconds=1) for query in (0, 1)]
     fields: dict[str, Any] = {"protocol": episodes.protocol, "sha256": episodes.sha256(), "n_right": 1}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(PlayedTrials(answers=answers, **fields | changes).model_dump_json())
+    path.write_text(PlayedTrials(**{"answers": answers} | fields | changes).model_dump_json())
+
+
+def test_answers_to_trials_within_alphabets_are_read_by_the_drawings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, asked, answers = (np.array([pair], np.int32) for pair in ((0, 1), (2, 3), (1, 0)))
+    episodes = Episodes("within-alphabet", 2, 1, shown, asked, answers)
+    monkeypatch.setattr(tables, "load_drawings", lambda path: "drawings")
+    monkeypatch.setattr(
+        tables, "draw_benchmark", lambda *words: {("within-alphabet", "drawings"): [episodes]}[words]
+    )
+    save_answers(tmp_path / "a.json", episodes)
+    assert tables.read_players(tmp_path)["a"]["within-alphabet"]["value"] == 0.5
 
 
 def test_people_who_played_have_rows_of_their_own(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,16 +152,26 @@ def test_people_who_played_have_rows_of_their_own(checkout: Path, monkeypatch: p
     tables.main()
     rows = pd.read_csv("tables/classification.csv")
     (row,) = rows[rows["kind"] == "played"].to_dict("records")
-    assert (row["title"], row["benchmark"], row["percent"], row["n"]) == ("you", "all_runs", 50, 2)
+    assert (row["title"], row["benchmark"], row["percent"], row["n"]) == ("you, a player", "all_runs", 50, 2)
     (line,) = [
-        line for line in Path("docs/results.md").read_text().splitlines() if line.startswith("| you |")
+        line
+        for line in Path("docs/results.md").read_text().splitlines()
+        if line.startswith("| you, a player |")
     ]
     assert "50" in line
-    assert "you" not in Path("README.md").read_text()
+    assert "a player" not in Path("README.md").read_text()
+    Path("recorded/played/you.json").rename("recorded/played/a|b.json")
+    with refusing(PlayedError, "may hold letters"):
+        tables.main()
+    Path("recorded/played/a|b.json").unlink()
     for changes, sentence in (
         ({"n_right": 2}, "says that 2 answers are right, but 1 are"),
         ({"protocol": "mine"}, "has answers to mine: the page shows no such trials"),
         ({"sha256": 64 * "0"}, "with the SHA-256 0000"),
+        (
+            {"answers": [{"episode": 9, "query": 0, "choice": 0, "seconds": 1}]},
+            "me.json: there is no choice 0",
+        ),
     ):
         save_answers(Path("recorded/played/me.json"), episodes, **changes)
         with refusing(PlayedError, sentence):

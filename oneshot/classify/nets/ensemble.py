@@ -45,8 +45,8 @@ class Ensemble(Network):
         inverses = draw_distortions(COPIES_SEED, numbers, np.ones_like(numbers))[:, 0]
         chance = np.random.default_rng(COPIES_SEED)
         moves = chance.uniform(-displacement, displacement, (n_copies, 2, *GRID)).astype(np.float32)
-        self.register_buffer("inverses", torch.from_numpy(inverses))
-        self.register_buffer("moves", torch.from_numpy(moves))
+        self.register_buffer("inverses", torch.from_numpy(inverses), persistent=False)
+        self.register_buffer("moves", torch.from_numpy(moves), persistent=False)
 
     def initialise(self, generator: np.random.Generator) -> "Ensemble":
         """Draw the weights of all members."""

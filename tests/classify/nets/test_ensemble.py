@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from oneshot.classify.distortions import distort, draw_distortions
 from oneshot.classify.nets.ensemble import COPIES_SEED, Ensemble
+from oneshot.exports.network import Graph, ImageComparison, compare_outputs, convert
 
 SETTINGS = ({"channels": (4, 6), "side": 16, "n_code": 5}, {"channels": (3, 5), "side": 20, "n_code": 7})
 
@@ -35,7 +36,7 @@ def test_scores_are_the_mean_of_the_members_cosines(images):
 
 
 @torch.no_grad()
-def test_copies_are_distorted_as_in_training_and_each_counts_alike(images):
+def test_copies_are_distorted_and_each_counts_alike(images):
     net = make_net(n_copies=2, displacement=0.2)
     inverses = torch.from_numpy(draw_distortions(COPIES_SEED, np.arange(2), np.ones(2, int))[:, 0])
     first, second = (
@@ -55,9 +56,19 @@ def test_it_is_rebuilt_from_its_settings_and_keeps_its_distortions(images):
     net = make_net(n_copies=3, displacement=0.1)
     again = Ensemble(**net.settings)
     assert again.settings == net.settings
+    assert not net.state_dict().keys() & {"moves", "inverses"}
     torch.testing.assert_close(again.moves, net.moves, rtol=0, atol=0)
     again.load_state_dict(net.state_dict())
     torch.testing.assert_close(again.eval()(images), net(images), rtol=0, atol=0)
+
+
+def test_a_graph_for_any_number_of_images_computes_the_same(images):
+    pytest.importorskip("onnxscript")
+    net = make_net(n_copies=1, displacement=0.1)
+    inputs = {"queries": images[:2], "supports": images[2:]}
+    graph = Graph(ImageComparison(net), inputs, {"queries": "q", "supports": "s"}, ("scores", "codes"))
+    for one in compare_outputs(graph, convert(graph, {})):
+        assert one.difference <= one.tolerated
 
 
 def test_without_members_there_is_none():
