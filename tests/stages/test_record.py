@@ -409,7 +409,7 @@ def test_what_would_refuse_the_record_refuses_it_before_the_training(
         with pytest.raises(RecordError, match=r"these are not Omniglot's drawings; .* by --out"):
             record(command)
     sha256 = load_run(mine / "segmentation").drawings_sha256
-    monkeypatch.setattr(main, "read_facts", lambda name: {"drawings": {"sha256": sha256}})
+    monkeypatch.setattr("stages.record.data.read_facts", lambda name: {"drawings": {"sha256": sha256}})
     with pytest.raises(RecordError, match="evaluated on all 10,000 scenes of a test set, not on 6"):
         record(f"{SMALL['segmentation']} --scale paper")
     adopt.adopt(mine / "classification")
@@ -463,7 +463,7 @@ def test_a_finished_run_without_out_is_adopted_by_itself(
     mine: Path, published: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha256 = load_run(mine / "segmentation").drawings_sha256
-    monkeypatch.setattr(main, "read_facts", lambda name: {"drawings": {"sha256": sha256}})
+    monkeypatch.setattr("stages.record.data.read_facts", lambda name: {"drawings": {"sha256": sha256}})
     record(f"{SMALL['classification']} --name mine")
     assert load_run(Path("recorded/classification/mine")).complete
     assert list(Path("runs/record").iterdir()) == []
