@@ -2,10 +2,10 @@
 
 import sys
 
-from oneshot.errors import OneshotError, end_on_ctrl_c
+from oneshot.errors import OneshotError, end_in_a_sentence
 
 if __name__ == "__main__":
-    sys.excepthook = end_on_ctrl_c  # before the imports that take seconds
+    sys.excepthook = end_in_a_sentence  # before the imports that take seconds
 
 import argparse
 from collections.abc import Sequence

@@ -26,13 +26,29 @@ def says_missing_on_mps(error: BaseException) -> bool:
     return isinstance(error, NotImplementedError | TypeError) and "MPS" in str(error)
 
 
-def end_on_ctrl_c(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """End on Ctrl-C in one sentence with status 130, also amid imports: a command's `sys.excepthook`."""
-    if not issubclass(kind, KeyboardInterrupt):
+def says_cramped(error: BaseException) -> bool:
+    """Say if an error means that there is too little memory for libraries or threads."""
+    said = (
+        "failed to map segment from shared object", "cannot allocate memory", "can't start new thread",
+        "cannot join thread before it is started",
+    )  # fmt: skip
+    hidden = (
+        error.__context__ if isinstance(error, OSError) else None
+    )  # llvmlite raises another amid the first
+    return says_full(error) or any(one in f"{error} {hidden}" for one in said)
+
+
+def end_in_a_sentence(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """End on Ctrl-C, or without memory, in one sentence, also amid imports: a command's `sys.excepthook`."""
+    if issubclass(kind, KeyboardInterrupt):
+        sentence, status = INTERRUPTED, 130  # the signal itself is no status at all to a shell
+    elif says_cramped(error):
+        sentence, status = f"not enough memory: {shorten(str(error))}", 1
+    else:
         sys.__excepthook__(kind, error, trace)
         return
-    print(f"error: {INTERRUPTED}", file=sys.stderr, flush=True)
-    os._exit(130)  # Python itself would end by the signal, which a shell takes for no status at all
+    print(f"error: {sentence}", file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 class OneshotError(Exception):

@@ -2,6 +2,6 @@
 
 import sys
 
-from oneshot.errors import end_on_ctrl_c
+from oneshot.errors import end_in_a_sentence
 
-sys.excepthook = end_on_ctrl_c
+sys.excepthook = end_in_a_sentence
