@@ -16,7 +16,7 @@ from oneshot.report.published_rows import KOCH_NAMES, VARIANTS
 from oneshot.report.rows import ALL, Kind, choose, is_further
 from oneshot.report.segmentation_tables import SHOWN_SPLIT
 
-LEVELS = (4, 32, 256)  # whose IoU is published
+PUBLISHED_LEVELS = (4, 32, 256)  # whose IoU is published
 PROCESSORS = {False: "o", True: "^"}  # of a GPU or not, and the markers
 NAME_DISTANCE = 1.3  # of two names on the axis of minutes, as a ratio
 BENCHMARK = "within-alphabet"
@@ -34,8 +34,8 @@ def draw_costs(
     runs = [run for run in runs if not is_further(run.name) and run.start_from is None]
     figure = Figure(figsize=(9.5, 4.8), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
-    draw_scenes(left, scenes, [run for run in runs if run.task != CLASSIFICATION])
-    draw_trials(right, trials, [run for run in runs if run.task == CLASSIFICATION], curves)
+    plot_scenes(left, scenes, [run for run in runs if run.task != CLASSIFICATION])
+    plot_trials(right, trials, [run for run in runs if run.task == CLASSIFICATION], curves)
     for axis in (left, right):
         axis.set_xscale("log")
         axis.set_xlabel("minutes of training")
@@ -48,28 +48,28 @@ def draw_costs(
     return figure
 
 
-def draw_scenes(axis: Axes, rows: pd.DataFrame, runs: Iterable[Run]) -> None:
+def plot_scenes(axis: Axes, rows: pd.DataFrame, runs: Iterable[Run]) -> None:
     """Draw each run's IoU at the clutter levels whose IoU is published, a colour a level."""
-    rows = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, clutter_level=[*LEVELS])
+    rows = choose(rows, metric="iou", split=SHOWN_SPLIT, subset=ALL, clutter_level=[*PUBLISHED_LEVELS])
     last = 0.0
     shown = [run for run in runs if run.net not in VARIANTS]
     for run in sorted(shown, key=lambda run: run.seconds.training):
         minutes = run.seconds.training / 60
         of_run = choose(rows, kind=Kind.RECORDED, run=run.name, answer=OWN_ANSWER)
         for level, value in zip(of_run["clutter_level"], of_run["value"], strict=True):
-            colour = COLOURS[LEVELS.index(int(level))]
+            colour = COLOURS[PUBLISHED_LEVELS.index(int(level))]
             axis.plot(minutes, 100 * value, PROCESSORS[on_gpu(run)], color=colour, ms=5)
         axis.axvline(minutes, color=GREY, lw=0.5, zorder=0)
         last = max(minutes, NAME_DISTANCE * last)
         axis.annotate(run.name, (last, 102), rotation=55, fontsize=7, va="bottom", annotation_clip=False)
-    for level, colour in zip(LEVELS, COLOURS, strict=False):
+    for level, colour in zip(PUBLISHED_LEVELS, COLOURS, strict=False):
         published = choose(rows, kind=Kind.PUBLISHED, clutter_level=level)["value"].astype(float)
         if len(published):
             draw_published(axis, 100 * published.max(), f"{level} characters", colour)
     axis.set(ylabel="one-shot IoU in %", ylim=(0, 102))
 
 
-def draw_trials(
+def plot_trials(
     axis: Axes, rows: pd.DataFrame, runs: Iterable[Run], curves: Mapping[str, pd.DataFrame]
 ) -> None:
     """Draw each classifier's accuracy on the trials that select, at every validation, the best so far."""

@@ -78,9 +78,7 @@ def write_lead(scenes: pd.DataFrame, trials: pd.DataFrame, scale: str) -> str:
     scenes, trials: the rows of each task; scale: of what was trained here.
     """
     sentences = [lead_segmentation(scenes, scale), lead_classification(trials)]
-    if not all(sentences):
-        return ""
-    return "\n\n".join(map(wrap, [*sentences, "95 % intervals: the tables below"])) + "\n"
+    return "\n\n".join(map(wrap, sentences)) + "\n" if all(sentences) else ""
 
 
 def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:

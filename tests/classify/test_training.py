@@ -100,7 +100,7 @@ def test_a_plan_holds_every_number_in_force():
 def test_what_cannot_be_planned_is_one_sentence(protocols):
     with pytest.raises(
         ParameterError,
-        match="own is a 'huge'; there are cosine_net, koch, koch_small, protonet, tiny",
+        match="own is a 'huge'; there are cosine_net, ensemble, koch, koch_small, protonet, tiny",
     ):
         plan("own", "scales.smoke.classification.base=huge")
     with pytest.raises(ParameterError, match="own is not trained at scale smoke"):
