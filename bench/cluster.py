@@ -5,10 +5,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import dask
 import numpy as np
 from dask.distributed import LocalCluster
 
-from oneshot.clutter.cluster import Backend
+from oneshot.clutter.cluster import KEEPING_MEMORY, Backend
 from oneshot.clutter.parts import Part, complete_parts, list_parts
 from oneshot.clutter.scenes import Pens, lay_out
 from oneshot.library import fetch_drawings
@@ -24,7 +25,8 @@ def main() -> None:
     drawings = fetch_drawings(parser.parse_args().drawings)
     pens = {"train": lay_out(drawings, "train")}
     parts = list_parts(LEVEL, "train", drawings.sha256())
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    local = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with dask.config.set(KEEPING_MEMORY), LocalCluster(**local) as cluster:
         write(parts[:2], pens, "dask", cluster.scheduler_address)  # both workers load what is compiled
         alone, together = [], []
         for first in range(0, REPEATS * PARTS, PARTS):

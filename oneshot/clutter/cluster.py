@@ -13,6 +13,9 @@ from oneshot.errors import ClusterError, OneshotError, shorten
 Backend = Literal["threads", "dask", "ray"]
 Given = TypeVar("Given")
 ANSWER_SECONDS = 10  # Ray itself waits for minutes, and then ends the process
+# Dask has its workers give freed memory back to the system at once, by a setting of the C library. To get it
+# again takes a quarter more processor time; so the setting is left out.
+KEEPING_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
 
 
 def call_in_parallel(
@@ -61,16 +64,16 @@ def _call_by_dask(
     function: Callable[..., Given], calls: Iterable[tuple[Any, ...]], address: str | None, shared: Any
 ) -> Iterator[Given]:
     """Do the same by tasks of Dask: joblib's backend works in this process where a cluster has one core."""
+    import dask
     from dask.distributed import CancelledError, Client, KilledWorker
 
-    with _joining("dask", address):
+    with _joining("dask", address), dask.config.set(KEEPING_MEMORY):
         client = Client(address) if address else Client(threads_per_worker=1, dashboard_address=None)
     with client:
         try:
             client.submit(int, pure=False).result(ANSWER_SECONDS)  # an adaptive cluster starts workers for it
         except TimeoutError as error:
-            where = address or "this machine"
-            raise ClusterError(f"no worker of the cluster of dask at {where} answers.") from error
+            raise ClusterError(f"no worker of {_name('dask', address)} answers.") from error
         try:
             (kept,) = client.scatter([shared], broadcast=True)
             filled = [_replace(call, shared, kept) for call in calls]
@@ -119,10 +122,13 @@ def _joining(backend: Backend, address: str | None) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
-        where = address or "this machine"
-        raise ClusterError(f"no cluster of {backend} answers at {where}: {shorten(str(error))}") from error
+        raise ClusterError(f"{_name(backend, address)} does not answer: {shorten(str(error))}") from error
 
 
 def _lost(backend: Backend, address: str | None, error: Exception) -> ClusterError:
-    what = f"the cluster of {backend} at {address or 'this machine'} was lost"
-    return ClusterError(f"{what}, run the same command again: {shorten(str(error))}")
+    what = f"{_name(backend, address)} was lost, run the same command again"
+    return ClusterError(f"{what}: {shorten(str(error))}")
+
+
+def _name(backend: Backend, address: str | None) -> str:
+    return f"the cluster of {backend} at {address or 'this machine'}"

@@ -116,6 +116,13 @@ def test_one_core_of_a_cluster_suffices_and_none_is_named(monkeypatch: pytest.Mo
             list(call_in_parallel(os.getpid, [()], -1, "dask", address))
 
 
+@pytest.mark.slow
+def test_workers_that_are_started_here_keep_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)  # where a cluster of Dask's own leaves it
+    (setting,) = call_in_parallel(os.getenv, [("MALLOC_TRIM_THRESHOLD_",)], -1, "dask")
+    assert setting is None
+
+
 @pytest.mark.omniglot
 @pytest.mark.parametrize("cluster", ["dask"], indirect=True)
 def test_a_cluster_verifies_sets(
@@ -149,7 +156,7 @@ def test_a_cluster_that_does_not_answer_is_named(
         pytest.importorskip("ray")
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),
-        refusing(ClusterError, match=f"no cluster of {backend} answers at {address}: "),
+        refusing(ClusterError, match=f"the cluster of {backend} at {address} does not answer: "),
     ):
         list(complete_parts(tmp_path, parts, pens, -1, backend, address))
     assert list(tmp_path.iterdir()) == []
