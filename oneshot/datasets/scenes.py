@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from oneshot.clutter import kernels
 from oneshot.clutter.scenes import Scenes, concatenate
 from oneshot.datasets.jobs import open_jobs
 from oneshot.errors import ParameterError
@@ -54,8 +55,12 @@ class Transforms(NamedTuple):
 
 def decode_scenes(scenes: Scenes) -> SceneSample:
     """Decode scenes to one batch, channels first."""
-    arrays = scenes.images().transpose(0, 3, 1, 2), scenes.targets().transpose(0, 3, 1, 2), scenes.masks
-    return SceneSample(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+    n, height, width = scenes.labels.shape
+    images = np.empty((n, 3, height, width), np.uint8)
+    kernels.colour_labels(scenes.labels, scenes.palette, images.transpose(0, 2, 3, 1))
+    targets = scenes.target_inks[:, None] * scenes.target_tints[:, :, None, None]
+    arrays = images, targets, np.ascontiguousarray(scenes.masks)
+    return SceneSample(*(torch.from_numpy(array) for array in arrays))
 
 
 class ClutteredOmniglot(Dataset[SceneSample]):
@@ -229,13 +234,23 @@ class ClutteredOmniglotStream(IterableDataset[SceneSample]):
 
     def cut(self, visits: Iterator[tuple[int, Int[np.ndarray, " n"]]], size: int) -> Iterator[Scenes]:
         """Load the jobs and cut their scenes into pieces of ``size``; only the last one may be smaller."""
-        rest: list[Scenes] = []
+        pieces: list[Scenes] = []
+        missing = size
         for job, places in visits:
-            scenes = concatenate([*rest, self.jobs.load(job)[places]])
-            n_whole = len(scenes) // size * size
-            yield from (scenes[start : start + size] for start in range(0, n_whole, size))
-            rest = [scenes[n_whole:]]
-        yield from (scenes for scenes in rest if len(scenes))
+            scenes, start = self.jobs.load(job), 0
+            while start < len(places):
+                pieces.append(scenes[places[start : start + missing]])
+                start, missing = start + missing, missing - len(pieces[-1])
+                if missing == 0:
+                    yield join_pieces(pieces)
+                    pieces, missing = [], size
+        if pieces:
+            yield join_pieces(pieces)
+
+
+def join_pieces(pieces: Sequence[Scenes]) -> Scenes:
+    """Join what jobs gave to a batch: mostly one piece, which needs no copy."""
+    return pieces[0] if len(pieces) == 1 else concatenate(pieces)
 
 
 def find_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -128,7 +128,7 @@ def write_family(rows: pd.DataFrame, family: Family, on_omniglot: bool) -> list[
     names = ", ".join(f"`{name}`" for name in family.benchmarks if rows["benchmark"].eq(name).any())
     title = (family.reproduces if on_omniglot else "") + family.title
     measure = "error" if family.error else "accuracy"
-    table = pivot(rows, "method", "line", order_lines(rows), family.error)
+    table = pivot(rows, "method", order_lines(rows), family.error)
     notes = cite_sources(choose(rows, kind=Kind.PUBLISHED))
     notes += [f"*Not computed*: {text}" for text in list_reasons(rows)]
     return write_section(f"{title[0].upper()}{title[1:]} ({names}), {measure} in %", table, *notes)

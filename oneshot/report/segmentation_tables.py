@@ -18,7 +18,7 @@ from oneshot.report.published_rows import (
     title_answer,
 )
 from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
-from oneshot.report.tables import KIND_TITLES, pivot, write_section
+from oneshot.report.tables import KIND_TITLES, spread, write_section
 from oneshot.segment.answers import SNAPPED
 
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
@@ -80,7 +80,7 @@ def write_answers(
     if chosen["net"].isna().all():
         return []
     title = f"{title_net(net)}: {METRIC_TITLES[metric]}, {SPLIT_TITLES[split]}"
-    table = pivot(name_sources(chosen), "characters", "clutter_level", LEVELS)
+    table = spread_levels(name_sources(chosen))
     return write_section(f"{title} (`{split}`), in %", table)
 
 
@@ -90,7 +90,7 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
     Alike is what was obtained in the same way: recorded or here, by the same recipe, joint or not.
     """
     chosen = choose(rows, metric="iou", subset=ALL, kind=[Kind.RECORDED, Kind.HERE])
-    chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["column"])
+    chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["line"])
     sections = []
     for source in dict.fromkeys(choose(chosen, answer=[*ORACLES])["source"]):
         whole = choose(chosen, source=source, answer=[OWN_ANSWER, *ORACLES])
@@ -102,9 +102,9 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
             title_net(like["net"]) if answer == OWN_ANSWER else ORACLES[answer] for answer in whole["answer"]
         ]
         together = pd.concat([alike, whole])
-        together = together.assign(column=columns)
+        together = together.assign(line=columns)
         for split, title in SPLIT_TITLES.items():
-            table = pivot(choose(together, split=split), "characters", "clutter_level", LEVELS)
+            table = spread_levels(choose(together, split=split))
             sections += write_section(
                 f"How much is finding, how much is cutting out: IoU in %, {title}, {source}", table
             )
@@ -119,14 +119,14 @@ def write_matcher_parts(rows: pd.DataFrame) -> list[str]:
     colours.
     """
     chosen = choose(rows, metric="iou", subset=ALL, kind=[Kind.RECORDED, Kind.HERE])
-    chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["column"])
+    chosen = chosen.assign(source=name_sources(chosen, with_answers=False)["line"])
     beside = pd.concat([
         choose(chosen, net=[*VARIANTS], answer=OWN_ANSWER), choose(chosen, answer="candidates_given"),
     ])  # fmt: skip
-    beside = beside.assign(column=[VARIANTS.get(net, "") for net in beside["net"]])
-    beside["column"] = [
+    beside = beside.assign(line=[VARIANTS.get(net, "") for net in beside["net"]])
+    beside["line"] = [
         f"{words}, {seen:,} scenes" if words else f"MaskNet, candidates given, {source}"
-        for words, seen, source in zip(beside["column"], beside["n_seen"], beside["source"], strict=True)
+        for words, seen, source in zip(beside["line"], beside["n_seen"], beside["source"], strict=True)
     ]
     sections = []
     matchers = choose(chosen, net=COLOUR_MATCHER)
@@ -134,12 +134,10 @@ def write_matcher_parts(rows: pd.DataFrame) -> list[str]:
         whole = choose(matchers, source=source, answer=[OWN_ANSWER, *MATCHER_PARTS])
         seen = whole["n_seen"].iloc[0]
         titles = {OWN_ANSWER: f"whole, {seen:,} scenes", **MATCHER_PARTS}
-        whole = whole.assign(column=whole["answer"].map(titles))
+        whole = whole.assign(line=whole["answer"].map(titles))
         whole = whole.sort_values("answer", key=lambda names: names.map([*titles].index), kind="stable")
         for split, title in SPLIT_TITLES.items():
-            table = pivot(
-                choose(pd.concat([whole, beside]), split=split), "characters", "clutter_level", LEVELS
-            )
+            table = spread_levels(choose(pd.concat([whole, beside]), split=split))
             sections += write_section(f"What the colour matcher lives on: IoU in %, {title}, {source}", table)
     return [*sections, PARTS_WORDS] if sections else []
 
@@ -155,14 +153,14 @@ def write_covered(rows: pd.DataFrame) -> list[str]:
     found = name_sources(found)
     sections = []
     for covered, uncovered in COVERED.items():
-        sources = dict.fromkeys(choose(found, split=covered)["column"])
+        sources = dict.fromkeys(choose(found, split=covered)["line"])
         parts = [
-            choose(found, column=source, split=split).assign(column=f"{source}: {words}")
+            choose(found, line=source, split=split).assign(line=f"{source}: {words}")
             for source in sources
             for split, words in ((uncovered, "never covered"), (covered, "covered"))
         ]
         if parts:
-            table = pivot(pd.concat(parts), "characters", "clutter_level", LEVELS)
+            table = spread_levels(pd.concat(parts))
             title = f"Covered targets: IoU in %, {SPLIT_TITLES[uncovered]}"
             sections += write_section(f"{title} (`{covered}` beside `{uncovered}`)", table)
     return [*sections, COVERED_WORDS] if sections else []
@@ -177,22 +175,27 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
         if grouped.empty:
             continue
         # The share of scenes with one, by whatever has seen most of them.
-        counts = found.pivot_table("n", ["clutter_level", "column"], "subset", "max", sort=False)
+        counts = found.pivot_table("n", ["clutter_level", "line"], "subset", "max", sort=False)
         counts = counts.reindex(columns=[ALL, WITH]).astype(float).fillna(0).sort_values(ALL, kind="stable")
         most = counts.groupby("clutter_level").tail(1)
-        shares = pd.DataFrame({"value": most[WITH] / most[ALL], "column": "scenes with one"})
+        shares = pd.DataFrame({"value": most[WITH] / most[ALL], "line": "scenes with one"})
         parts = [shares.reset_index("clutter_level").reindex(columns=found.columns)]
-        for source, of_source in grouped.groupby("column", sort=False):
+        for source, of_source in grouped.groupby("line", sort=False):
             for subset, words in ((WITH, "with"), (WITHOUT, "without")):
                 part = choose(of_source, subset=subset)
-                parts.append(part.assign(column=f"{source}: {words}", n=None))
+                parts.append(part.assign(line=f"{source}: {words}", n=None))
         table = pd.concat([part for part in parts if not part.empty])
         sections += write_section(
             f"IoU with and without a same-class distractor, {title} (`{split}`), in %",
-            pivot(table, "characters", "clutter_level", LEVELS),
+            spread_levels(table),
         )
     words = "*Same-class distractor*: another instance of the target's character; marking it counts as wrong."
     return [*sections, words] if sections else []
+
+
+def spread_levels(rows: pd.DataFrame) -> str:
+    """Lay out figures with clutter levels across."""
+    return spread(rows, "characters", "clutter_level", LEVELS)
 
 
 def title_net(net: str) -> str:
@@ -201,7 +204,7 @@ def title_net(net: str) -> str:
 
 
 def name_sources(rows: pd.DataFrame, *, with_answers: bool = True) -> pd.DataFrame:
-    """Name the column of every row: how its figure was obtained, what by, and which answer it is of."""
+    """Name the line of every row: how its figure was obtained, what by, and which answer it is of."""
     names = []
     for kind, network, title, answer in zip(
         rows["kind"], rows["network"], rows["title"], rows["answer"].fillna(OWN_ANSWER), strict=True
@@ -210,4 +213,4 @@ def name_sources(rows: pd.DataFrame, *, with_answers: bool = True) -> pd.DataFra
         source = title if network == ALL_INK else source
         more = title_answer(answer) if with_answers else ""
         names.append(f"{source}; {more}" if more else source)
-    return rows.assign(column=pd.Series(names, rows.index, dtype=object))
+    return rows.assign(line=pd.Series(names, rows.index, dtype=object))

@@ -18,28 +18,44 @@ KIND_TITLES = {
 
 
 def lay_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Write a Markdown table."""
+    """Write a Markdown table, the first column, of words, to the left, figures to the right."""
     rows = ["| " + " | ".join(cells) + " |" for cells in [titles, *lines]]
-    return "\n".join([rows[0], "|" + "---:|" * len(titles), *rows[1:]])
+    return "\n".join([rows[0], "|:---|" + "---:|" * (len(titles) - 1), *rows[1:]])
 
 
-def pivot(rows: pd.DataFrame, first: str, down: str, lines: Mapping[Any, str], error: bool = False) -> str:
-    """Lay out figures with the values of the field `down` as lines and those of `column` as columns.
+def pivot(rows: pd.DataFrame, first: str, lines: Mapping[Any, str], error: bool = False) -> str:
+    """Lay out figures with the values of the field `line` down and those of `column` across.
 
-    first: title of the first column; lines: the values of `down` and what they are called; error: write what
+    first: title of the first column; lines: the values of `line` and what they are called; error: write what
     is left of 100 %. A column's title says how many scenes or trials its figures are means over.
     """
-    columns = {
-        join_words(str(title), name_counts(found["n"])): {
-            key: " / ".join(format_figure(row, error) for row in of_key.to_dict("records"))
-            for key, of_key in found.groupby(down, sort=False)
-        }
-        for title, found in rows.groupby("column", sort=False)
-    }
+    columns = write_figures(rows, "column", "line", error)
     cells = [
         [label, *(column.get(key, NOTHING) for column in columns.values())] for key, label in lines.items()
     ]
     return lay_table([first, *columns], cells)
+
+
+def spread(rows: pd.DataFrame, first: str, across: str, columns: Mapping[Any, str]) -> str:
+    """Lay out figures with the values of the field `line` down, for many of them, and of another across.
+
+    across, columns: that field, its values and what they are called. A line's title says how many scenes or
+    trials its figures are means over.
+    """
+    lines = write_figures(rows, "line", across)
+    cells = [[title, *(line.get(key, NOTHING) for key in columns)] for title, line in lines.items()]
+    return lay_table([first, *columns.values()], cells)
+
+
+def write_figures(rows: pd.DataFrame, title: str, key: str, error: bool = False) -> dict[str, dict[Any, str]]:
+    """Write figures by the values of two fields; to the first it adds what they are means over."""
+    return {
+        join_words(str(name), name_counts(found["n"])): {
+            value: " / ".join(format_figure(row, error) for row in of_value.to_dict("records"))
+            for value, of_value in found.groupby(key, sort=False)
+        }
+        for name, found in rows.groupby(title, sort=False)
+    }
 
 
 def format_figure(row: Mapping[Any, Any], error: bool = False) -> str:

@@ -170,3 +170,8 @@ def cells(table: str, line: int | str) -> dict[str, str]:
     """Read one line of a table, by its columns' titles."""
     rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
     return next(dict(zip(titles_of(table), row, strict=True)) for row in rows if row[0] == str(line))
+
+
+def column_of(table: str, title: int | str) -> dict[str, str]:
+    """Read one column of a table, by its lines' first cells."""
+    return {line: cells(table, line)[str(title)] for line in lines_of(table)}

@@ -3,26 +3,35 @@
 import pandas as pd
 
 from oneshot.report.rows import FIELDS
-from oneshot.report.tables import NOTHING, name_counts, pivot
-from tests.report.fakes import cells, titles_of
+from oneshot.report.tables import NOTHING, name_counts, pivot, spread
+from tests.report.fakes import cells, column_of, titles_of
 
 
 def lay(*rows: dict[str, object], error: bool = False) -> str:
-    table = pd.DataFrame(rows, columns=[*FIELDS, "column"])
-    return pivot(table, "characters", "clutter_level", {4: "four", 8: "eight"}, error)
+    table = pd.DataFrame(rows, columns=[*FIELDS, "column", "line"])
+    return pivot(table, "method", {4: "four", 8: "eight"}, error)
 
 
 def row(column: str, value: float, **changes: object) -> dict[str, object]:
-    found = {"column": column, "value": value, "clutter_level": 4, "kind": "here", "n": 400}
+    found = {"column": column, "value": value, "line": 4, "kind": "here", "n": 400}
     return found | {"low": value - 0.1, "high": value + 0.05} | changes
 
 
 def test_columns_say_over_how_many_and_lines_without_a_figure_are_empty() -> None:
-    table = lay(row("here", 0.5), row("here", 0.25, clutter_level=8, n=10), row("other", 0.1))
-    assert titles_of(table) == ["characters", "here, n = 10 or 400", "other, n = 400"]
+    table = lay(row("here", 0.5), row("here", 0.25, line=8, n=10), row("other", 0.1))
+    assert titles_of(table) == ["method", "here, n = 10 or 400", "other, n = 400"]
     assert cells(table, "eight") == {
-        "characters": "eight", "here, n = 10 or 400": "25.0 (15.0 to 30.0)", "other, n = 400": NOTHING,
+        "method": "eight", "here, n = 10 or 400": "25.0 (15.0 to 30.0)", "other, n = 400": NOTHING,
     }  # fmt: skip
+
+
+def test_what_lies_across_may_lie_down() -> None:
+    rows = [row("", 0.5, line="here", n_way=5), row("", 0.25, line="there", n_way=20, n=10)]
+    table = spread(pd.DataFrame(rows, columns=[*FIELDS, "line"]), "way", "n_way", {5: "five", 20: "twenty"})
+    assert cells(table, "here, n = 400") == {
+        "way": "here, n = 400", "five": "50.0 (40.0 to 55.0)", "twenty": NOTHING,
+    }  # fmt: skip
+    assert column_of(table, "twenty") == {"here, n = 400": NOTHING, "there, n = 10": "25.0 (15.0 to 30.0)"}
 
 
 def test_errors_are_what_is_left_of_the_whole() -> None:
