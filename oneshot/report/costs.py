@@ -19,6 +19,7 @@ from oneshot.report.segmentation_tables import SHOWN_SPLIT
 PUBLISHED_LEVELS = (4, 32, 256)  # whose IoU is published
 PROCESSORS = {False: "o", True: "^"}  # of a GPU or not, and the markers
 NAME_DISTANCE = 1.3  # of two names on the axis of minutes, as a ratio
+NAME_LINE = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0)}
 BENCHMARK = "within-alphabet"
 
 
@@ -61,7 +62,8 @@ def plot_scenes(axis: Axes, rows: pd.DataFrame, runs: Iterable[Run]) -> None:
             axis.plot(minutes, 100 * value, PROCESSORS[on_gpu(run)], color=colour, ms=5)
         axis.axvline(minutes, color=GREY, lw=0.5, zorder=0)
         last = max(minutes, NAME_DISTANCE * last)
-        axis.annotate(run.name, (last, 102), rotation=55, fontsize=7, va="bottom", annotation_clip=False)
+        axis.annotate(run.name, (minutes, 102), xytext=(last, 107), rotation=55, fontsize=7, va="bottom",
+                      annotation_clip=False, arrowprops=NAME_LINE)  # fmt: skip
     for level, colour in zip(PUBLISHED_LEVELS, COLOURS, strict=False):
         published = choose(rows, kind=Kind.PUBLISHED, clutter_level=level)["value"].astype(float)
         if len(published):

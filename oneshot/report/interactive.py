@@ -75,8 +75,10 @@ def describe_change(network: str, what: str, there: float | None, here: float | 
 
 
 def name_origin(row: Mapping[Any, Any]) -> str:
-    """Name what a figure comes from: the kind, and the run, network or published method."""
+    """Name what a figure comes from: the kind, and the run, network or published method and its source."""
     owner = next(row[field] for field in ("run", "network", "title") if isinstance(row[field], str))
+    if row["kind"] == Kind.PUBLISHED:
+        return f"{Kind.PUBLISHED}/{owner}/{row['source']}"
     return f"{Kind.RECORDED if row['kind'] == Kind.RECHECKED else row['kind']}/{owner}"
 
 
@@ -107,9 +109,8 @@ def list_origins(
     """
     by_name = {run.name: run for run in runs}
     origins: dict[str, dict[str, Any]] = {}
-    for row in (
-        rows[rows["value"].notna()].drop_duplicates(["kind", "run", "network", "title"]).to_dict("records")
-    ):
+    fields = ["kind", "run", "network", "title", "source"]
+    for row in rows[rows["value"].notna()].drop_duplicates(fields).to_dict("records"):
         if row["kind"] == Kind.RECHECKED or (key := name_origin(row)) in origins:
             continue
         if row["kind"] == Kind.RECORDED:

@@ -23,6 +23,7 @@ from oneshot.report.interactive import (
     encode_answers,
     encode_colours,
     list_origins,
+    name_origin,
     render_report,
 )
 from tests.browser import open_browser, require_browser
@@ -112,6 +113,14 @@ def test_what_was_trained_here_has_the_commands_of_its_stages() -> None:
     assert "train_" not in origins["here/all_ink"]["command"]
 
 
+def test_one_methods_figures_from_two_publications_name_their_own() -> None:
+    rows = classification_rows()
+    origins = list_origins("classification", rows, [], {}, {})
+    found = [name_origin(row) for row in rows[rows["title"].eq("hierarchical deep")].to_dict("records")]
+    assert len(found) == len(set(found)) == 2
+    assert all(found[k].endswith(dict(origins[found[k]]["facts"])["source"]) for k in range(2))
+
+
 def test_the_page_loads_nothing_and_says_what_is_left_out(tmp_path: Path) -> None:
     page = render(fake_data(tmp_path))
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#|data:)""", page)
@@ -155,7 +164,7 @@ def test_lines_have_values_intervals_and_counts_and_the_chosen_ones_are_on(tmp_p
         [4, 87.5, 86.25, 90.0, 10_000, f"recorded/{RUN.name}"]
     ]
     assert lines["Siamese-U-Net, published"]["points"][0] == [
-        4, 97.1, None, None, None, "published/siamese_unet-4",
+        4, 97.1, None, None, None, "published/siamese_unet-4/a paper",
     ]  # fmt: skip
     assert lines["siamese_unet-joint, trained here"]["on"]
     assert not lines["siamese_unet-N, trained here"]["on"]
