@@ -26,7 +26,7 @@ PIPELINE_DRAWINGS = PACKAGE.parent / "data" / "drawings" / "drawings.npz"
 CHECKED_OUT = PACKAGE.parent / "recorded"
 SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies recorded runs there
 DEFAULT_NETWORK = "siamese_unet-4-fast"
-# By their records; both are shipped.
+# Long runs that are shipped.
 BEST_NETWORK = "colour_matcher-long"
 BEST_CLASSIFIER = "contrastive-long"
 

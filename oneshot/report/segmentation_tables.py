@@ -18,14 +18,14 @@ from oneshot.report.published_rows import (
     title_answer,
 )
 from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
-from oneshot.report.tables import KIND_TITLES, spread, write_section
+from oneshot.report.tables import KIND_TITLES, lay_across, write_section
 from oneshot.segment.answers import SNAPPED
 
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
 # Test sets whose targets others cover, and the one that is alike but for that.
 COVERED = {"covered-one-shot": "test-one-shot", "covered-train": "test-train"}
 METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
-SHOWN_SPLIT = "test-one-shot"
+SHOWN_SPLIT, COVERED_SPLIT = "test-one-shot", "covered-one-shot"
 LEVELS = {level: str(level) for level in CLUTTER_LEVELS}
 
 SNAPPED_WORDS = (
@@ -80,7 +80,7 @@ def write_answers(
     if chosen["net"].isna().all():
         return []
     title = f"{title_net(net)}: {METRIC_TITLES[metric]}, {SPLIT_TITLES[split]}"
-    table = spread_levels(name_sources(chosen))
+    table = lay_levels(name_sources(chosen))
     return write_section(f"{title} (`{split}`), in %", table)
 
 
@@ -104,7 +104,7 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
         together = pd.concat([alike, whole])
         together = together.assign(line=columns)
         for split, title in SPLIT_TITLES.items():
-            table = spread_levels(choose(together, split=split))
+            table = lay_levels(choose(together, split=split))
             sections += write_section(
                 f"How much is finding, how much is cutting out: IoU in %, {title}, {source}", table
             )
@@ -137,7 +137,7 @@ def write_matcher_parts(rows: pd.DataFrame) -> list[str]:
         whole = whole.assign(line=whole["answer"].map(titles))
         whole = whole.sort_values("answer", key=lambda names: names.map([*titles].index), kind="stable")
         for split, title in SPLIT_TITLES.items():
-            table = spread_levels(choose(pd.concat([whole, beside]), split=split))
+            table = lay_levels(choose(pd.concat([whole, beside]), split=split))
             sections += write_section(f"What the colour matcher lives on: IoU in %, {title}, {source}", table)
     return [*sections, PARTS_WORDS] if sections else []
 
@@ -160,7 +160,7 @@ def write_covered(rows: pd.DataFrame) -> list[str]:
             for split, words in ((uncovered, "never covered"), (covered, "covered"))
         ]
         if parts:
-            table = spread_levels(pd.concat(parts))
+            table = lay_levels(pd.concat(parts))
             title = f"Covered targets: IoU in %, {SPLIT_TITLES[uncovered]}"
             sections += write_section(f"{title} (`{covered}` beside `{uncovered}`)", table)
     return [*sections, COVERED_WORDS] if sections else []
@@ -187,15 +187,15 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
         table = pd.concat([part for part in parts if not part.empty])
         sections += write_section(
             f"IoU with and without a same-class distractor, {title} (`{split}`), in %",
-            spread_levels(table),
+            lay_levels(table),
         )
     words = "*Same-class distractor*: another instance of the target's character; marking it counts as wrong."
     return [*sections, words] if sections else []
 
 
-def spread_levels(rows: pd.DataFrame) -> str:
+def lay_levels(rows: pd.DataFrame) -> str:
     """Lay out figures with clutter levels across."""
-    return spread(rows, "characters", "clutter_level", LEVELS)
+    return lay_across(rows, "characters", "clutter_level", LEVELS)
 
 
 def title_net(net: str) -> str:

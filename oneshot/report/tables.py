@@ -36,7 +36,7 @@ def pivot(rows: pd.DataFrame, first: str, lines: Mapping[Any, str], error: bool 
     return lay_table([first, *columns], cells)
 
 
-def spread(rows: pd.DataFrame, first: str, across: str, columns: Mapping[Any, str]) -> str:
+def lay_across(rows: pd.DataFrame, first: str, across: str, columns: Mapping[Any, str]) -> str:
     """Lay out figures with the values of the field `line` down, for many of them, and of another across.
 
     across, columns: that field, its values and what they are called. A line's title says how many scenes or

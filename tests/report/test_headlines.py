@@ -3,7 +3,13 @@
 from typing import Any
 
 from oneshot.records.run import Run
-from oneshot.report.headlines import head_classification, head_segmentation, lead_classification, write_lead
+from oneshot.report.headlines import (
+    head_classification,
+    head_segmentation,
+    lead_classification,
+    lead_segmentation,
+    write_lead,
+)
 from oneshot.report.rows import collect_rows
 from tests.report.fakes import (
     KOCH,
@@ -44,22 +50,26 @@ def test_the_table_of_segmentation_has_the_papers_networks_twice_and_the_colour_
     four = cells(table, 4)
     assert four["Siamese-U-Net (paper)"] == "97.1"
     assert four["MaskNet (ours)"] == "50.0 (48.8 to 52.5)"
-    assert four["colour matcher"] == "87.5 (86.2 to 90.0); 90.0 (88.8 to 92.5)"
+    assert four["colour matcher"] == "90.0 (88.8 to 92.5)"
     assert cells(table, 64)["colour matcher"] == "–"
     words = " ".join(caption.split())
     assert "MaskNet (ours): trained here, `masknet-joint`, n = 40" in words
-    assert "colour matcher: trained here, `colour_matcher`, n = 1,000, then recorded" in words
+    assert "colour matcher: recorded, `colour_matcher-own`, 24 feature maps, n = 10,000." in words
 
 
 def test_what_has_seen_most_is_shown_however_good_it_is() -> None:
     runs = [
         scene_run("siamese_unet-4-fast", (4,), 0.875),
+        scene_run("siamese_unet-8-fast", (8,), 0.875),
         scene_run("siamese_unet-joint-fast", (4, 32), 0.25, training={"n_seen": 10**9}),
         scene_run("siamese_unet-4-published", (4,), 0.5, "published"),
     ]
     text = head_segmentation(segmentation_rows(*runs)).write()
     assert cells(text.split("\n\n")[0], 4)["Siamese-U-Net (ours)"] == "25.0 (23.8 to 27.5)"
     assert "recorded, `siamese_unet-joint-fast`" in text
+    assert "recorded, `siamese_unet-8-fast`, 24 feature maps, n = 10,000 at 8 characters" in " ".join(
+        text.split()
+    )
 
 
 def selected(name: str, value: float, selection: float, base: str | None = "koch") -> Run:
@@ -73,14 +83,15 @@ def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
     table, caption = text.split("\n\n")
     assert lines_of(table) == [
         "one alphabet", "one alphabet, 10,000 trials", "Lake's 20 runs", "mixed alphabets", "Vinyals' split",
-        "same or not",
+        "verification",
     ]  # fmt: skip
+    assert cells(table, "Vinyals' split")["others, published"] == "SNAIL 97.6, prototypical 96.0"
     within = cells(table, "one alphabet")
     assert within["Koch's network, published"] == "92.0"
     assert within["others, published"] == "people 95.5, BPL 95.2"
     assert within["recorded"] == within["Koch's base, ours"] == "90.0 (88.8 to 92.5)"
     assert within["trained here"] == "87.5 (86.2 to 90.0)"
-    assert cells(table, "same or not")["Koch's network, published"] == "93.42"
+    assert cells(table, "verification")["Koch's network, published"] == "93.42"
     words = " ".join(caption.split())
     assert "trained here: `protonet`, `pairs_30000_affine`; recorded: `contrastive_koch`" in words
     assert "Koch's base, ours: `contrastive_koch`" in words
@@ -105,17 +116,23 @@ def test_trials_that_select_choose_the_network_and_never_the_figure_that_is_show
 
 def test_a_benchmark_that_the_chosen_network_lacks_shows_the_next_one() -> None:
     table = head_classification(classification_rows()).write().split("\n\n")[0]
-    assert cells(table, "same or not")["trained here"] == "25.0 (23.8 to 27.5)"
+    assert cells(table, "verification")["trained here"] == "25.0 (23.8 to 27.5)"
     networks = classification()["networks"]
     networks["own"]["figures"]["verification/best-threshold"] = figure(0.625)
     table = head_classification(classification_rows(networks=networks)).write().split("\n\n")[0]
-    assert cells(table, "same or not")["trained here"] == "62.5 (61.2 to 65.0)"
+    assert cells(table, "verification")["trained here"] == "62.5 (61.2 to 65.0)"
 
 
 def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None:
-    matcher = scene_network("colour_matcher", scene_figures((4, 256), answer=0.875))
+    figures = scene_figures((4, 256), answer=0.875)
+    matcher = scene_network("colour_matcher", figures)
     networks = segmentation()["networks"] | {"colour_matcher": matcher}
     scenes = segmentation_rows(networks=networks)
+    figures |= scene_figures((4, 256), splits=("covered-one-shot",), answer=0.25)
+    covered = lead_segmentation(segmentation_rows(networks=networks), "laptop")
+    assert covered.endswith(
+        "where half of the other characters may cover the target, its IoU is 25.0 / 25.0 %"
+    )
     runs = [selected("own", 0.9, 0.25), selected("contrastive", 0.5, 0.75, None)]
     text = " ".join(write_lead(scenes, classification_rows(*runs), "laptop").split())
     assert (

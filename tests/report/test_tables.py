@@ -3,7 +3,7 @@
 import pandas as pd
 
 from oneshot.report.rows import FIELDS
-from oneshot.report.tables import NOTHING, name_counts, pivot, spread
+from oneshot.report.tables import NOTHING, lay_across, name_counts, pivot
 from tests.report.fakes import cells, column_of, titles_of
 
 
@@ -27,7 +27,9 @@ def test_columns_say_over_how_many_and_lines_without_a_figure_are_empty() -> Non
 
 def test_what_lies_across_may_lie_down() -> None:
     rows = [row("", 0.5, line="here", n_way=5), row("", 0.25, line="there", n_way=20, n=10)]
-    table = spread(pd.DataFrame(rows, columns=[*FIELDS, "line"]), "way", "n_way", {5: "five", 20: "twenty"})
+    table = lay_across(
+        pd.DataFrame(rows, columns=[*FIELDS, "line"]), "way", "n_way", {5: "five", 20: "twenty"}
+    )
     assert cells(table, "here, n = 400") == {
         "way": "here, n = 400", "five": "50.0 (40.0 to 55.0)", "twenty": NOTHING,
     }  # fmt: skip
