@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from oneshot.errors import TrainingError
 from oneshot.params import SPEED_PARTS
 
-# What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, and
-# compiled code, after minutes of compilation, slower than eager.
+# What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, with
+# them (AVX-512 BF16) at twice; compiled code, after minutes of compilation, ran slower than eager.
 AUTOMATIC_PARTS = {
     "cpu": ("channels_last", "fused"),
     "cuda": ("bf16", "channels_last", "compiled", "fused"),
