@@ -30,7 +30,7 @@ def write_results(
 ) -> str:
     """Write docs/results.md from the paragraphs of its parts; about: the scale, whether it is synthetic."""
     where = (
-        f"This checkout computed all columns but the published and recorded ones, at scale `{about['scale']}`"
+        f"This checkout computed all figures but the published and recorded ones, at scale `{about['scale']}`"
     )
     if about["synthetic"]:
         where += ", on synthetic alphabets: they compare with no others"
@@ -38,10 +38,8 @@ def write_results(
         "# Results",
         "Written by the stage `tables`; do not edit.",
         f"{where}. 95 % intervals in brackets; {NOTHING}: neither published nor computed.",
-        "## Recorded runs",
-        *runs,
-        "![Recorded networks' IoU and accuracy over minutes of training](../figures/costs.png)",
-        COSTS_WORDS,
+        "[Segmentation](#segmentation), [classification](#classification), "
+        "[recorded runs and what they cost](#recorded-runs).",
         "## Segmentation",
         "![Targets, scenes, true masks, and the answers of networks](../figures/predictions.png)",
         caption,
@@ -56,6 +54,10 @@ def write_results(
         "![Wrong answers of a classifier: query, answer, right class](../figures/mistakes.png)",
         MISTAKES_WORDS,
         *classification,
+        "## Recorded runs",
+        *runs,
+        "![Recorded networks' IoU and accuracy over minutes of training](../figures/costs.png)",
+        COSTS_WORDS,
     ]
     return "\n\n".join(paragraphs) + "\n"
 
