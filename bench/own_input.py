@@ -13,10 +13,10 @@ from jaxtyping import Bool
 from PIL import Image
 
 from oneshot.clutter.scenes import Scenes
-from oneshot.library import BEST_NETWORK, load_network, load_scenes
+from oneshot.library import DEFAULT_MATCHER, load_network, load_scenes
 from oneshot.segment.own_scenes import find_target
 
-NETWORKS = (BEST_NETWORK, "siamese_unet-joint-fast-24")
+NETWORKS = (DEFAULT_MATCHER, "siamese_unet-joint-fast-24")
 LEVELS = (4, 32)
 NEAREST, BICUBIC, LANCZOS = Image.Resampling.NEAREST, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS
 FULL_COLOUR, HALF_COLOUR = 0, 2  # JPEG's subsampling, as Pillow numbers it

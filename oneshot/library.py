@@ -27,8 +27,8 @@ CHECKED_OUT = PACKAGE.parent / "recorded"
 SHIPPED = PACKAGE / "released"  # in an installed package, whose building copies recorded runs there
 DEFAULT_NETWORK = "siamese_unet-4-fast"
 # Long runs that are shipped.
-BEST_NETWORK = "colour_matcher-long"
-BEST_CLASSIFIER = "contrastive-long"
+DEFAULT_MATCHER = "colour_matcher-long"
+DEFAULT_CLASSIFIER = "contrastive-long"
 
 
 def fetch_drawings(path: Path | None = None) -> "Drawings":
@@ -159,7 +159,7 @@ def load_classifier(name: str | None = None) -> "tuple[NetworkScorer, NetworkInf
     return NetworkScorer(net), info
 
 
-def find(scene: Any, target: Any, network: str = BEST_NETWORK) -> "Found":
+def find(scene: Any, target: Any, network: str = DEFAULT_MATCHER) -> "Found":
     """Find a target in an image by a released network.
 
     scene, target: a file, or an array (h x w x 3, uint8), of any size; see docs/own_input.md for what the
@@ -182,7 +182,7 @@ def find(scene: Any, target: Any, network: str = BEST_NETWORK) -> "Found":
 def classify(
     queries: Any,
     support: str | Path | Mapping[str, Any],
-    network: str = BEST_CLASSIFIER,
+    network: str = DEFAULT_CLASSIFIER,
     reject_below: float | str | None = None,
 ) -> "list[Ranking]":
     """Rank classes by their likeness to each query, by a released classifier.

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from oneshot.commands.common import Commands
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
-from oneshot.library import BEST_CLASSIFIER, BEST_NETWORK, classify, find
+from oneshot.library import DEFAULT_CLASSIFIER, DEFAULT_MATCHER, classify, find
 from oneshot.omniglot.image_folder import name_classes, read_pixels
 
 if TYPE_CHECKING:
@@ -35,13 +35,15 @@ def add_commands(commands: Commands) -> None:
     one.set_defaults(run=find_in_image)
     one.add_argument("scene", type=Path, help="an image of any size and format")
     one.add_argument("target", type=Path, help="an image of what to find")
-    one.add_argument("--network", default=BEST_NETWORK, help=f"a released one (default: {BEST_NETWORK})")
+    one.add_argument(
+        "--network", default=DEFAULT_MATCHER, help=f"a released one (default: {DEFAULT_MATCHER})"
+    )
 
     other = commands.add_parser("classify", help=classify_images.__doc__, description=classify_images.__doc__)
     other.set_defaults(run=classify_images)
     other.add_argument("query", type=Path, nargs="+", help="images, or one folder of them")
     other.add_argument("support", type=Path, help="a folder with one sub-folder of images for each class")
-    other.add_argument("--network", default=BEST_CLASSIFIER, help=f"default: {BEST_CLASSIFIER}")
+    other.add_argument("--network", default=DEFAULT_CLASSIFIER, help=f"default: {DEFAULT_CLASSIFIER}")
     other.add_argument(
         "--reject-below", type=parse_threshold, metavar="X|auto", help="the score of none of these"
     )

@@ -22,8 +22,8 @@ from oneshot.clutter.scenes import Scenes, lay_out, render_job, render_targets, 
 from oneshot.errors import ParameterError
 from oneshot.intervals import mean_of_hits
 from oneshot.library import (
-    BEST_CLASSIFIER,
-    BEST_NETWORK,
+    DEFAULT_CLASSIFIER,
+    DEFAULT_MATCHER,
     PIPELINE_DRAWINGS,
     cache_folder,
     load_classifier,
@@ -46,11 +46,11 @@ N_QUESTIONS = 20
 PEN = 5  # pixels of 105, as wide as Omniglot's
 # Networks by what the page calls them, each with its runs, the best first: not all are shipped in a package.
 FINDERS = {
-    "colour matcher": (BEST_NETWORK,),
+    "colour matcher": (DEFAULT_MATCHER,),
     "Siamese-U-Net": ("siamese_unet-joint-fast-24", "siamese_unet-joint-fast"),
 }
 CLASSIFIERS = {
-    "contrastive network": (BEST_CLASSIFIER,),
+    "contrastive network": (DEFAULT_CLASSIFIER,),
     "Koch's network": ("contrastive_koch-gpu", "contrastive_koch"),
 }
 

@@ -41,7 +41,7 @@ SEGMENTATION_KEY = re.compile(
 
 
 class Kind(StrEnum):
-    """Way in which a figure was obtained; figures of different kinds share no column of a table."""
+    """Way in which a figure was obtained; figures of different kinds share no line of a table."""
 
     PUBLISHED = "published"
     RECORDED = "recorded"
@@ -184,7 +184,7 @@ def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def name_group(network: str, levels: Sequence[int]) -> str:
-    """Name a network with those that differ from it in their clutter level alone, which share a column."""
+    """Name a network with those that differ from it in their clutter level alone, which share a line."""
     stem = network.removesuffix(f"-{levels[0]}")
     return f"{stem}-N" if len(levels) == 1 and stem != network else network
 

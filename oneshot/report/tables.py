@@ -18,7 +18,7 @@ KIND_TITLES = {
 
 
 def lay_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Write a Markdown table, the first column, of words, to the left, figures to the right."""
+    """Write a Markdown table, its first column to the left, the others, of figures, to the right."""
     rows = ["| " + " | ".join(cells) + " |" for cells in [titles, *lines]]
     return "\n".join([rows[0], "|:---|" + "---:|" * (len(titles) - 1), *rows[1:]])
 
@@ -39,8 +39,8 @@ def pivot(rows: pd.DataFrame, first: str, lines: Mapping[Any, str], error: bool 
 def lay_across(rows: pd.DataFrame, first: str, across: str, columns: Mapping[Any, str]) -> str:
     """Lay out figures with the values of the field `line` down, for many of them, and of another across.
 
-    across, columns: that field, its values and what they are called. A line's title says how many scenes or
-    trials its figures are means over.
+    first: what the titles of the other columns are; across, columns: that field, its values and what they are
+    called. A line's title says how many scenes or trials its figures are means over.
     """
     lines = write_figures(rows, "line", across)
     cells = [[title, *(line.get(key, NOTHING) for key in columns)] for title, line in lines.items()]

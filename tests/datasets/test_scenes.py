@@ -168,6 +168,18 @@ def test_batches_are_full_but_for_the_last(root: Path) -> None:
     assert [len(batch.scene) for batch in stream] == [12, 12, 12, 12, 2]
 
 
+def test_batches_across_jobs_hold_scenes_with_their_own_targets_and_masks(root: Path) -> None:
+    (stream,) = open_ranks(root, 1, batch_size=12)
+    pieces = [stream.jobs.load(job)[places] for job, places in stream.visits(0, 0, N_PARTS * JOB_SCENES)]
+    scene, target, mask = join(stream)
+    channels_first = (0, 3, 1, 2)
+    expected = np.concatenate([piece.images() for piece in pieces]).transpose(channels_first)
+    np.testing.assert_array_equal(scene, expected)
+    expected = np.concatenate([piece.targets() for piece in pieces]).transpose(channels_first)
+    np.testing.assert_array_equal(target, expected)
+    np.testing.assert_array_equal(mask, np.concatenate([piece.masks for piece in pieces]))
+
+
 def test_single_scenes_come_in_the_order_of_the_batches(root: Path) -> None:
     (single,), (whole,) = open_ranks(root, 1), open_ranks(root, 1, batch_size=7)
     assert keys(join(DataLoader(single, batch_size=20))) == keys(join(whole))
