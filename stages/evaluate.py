@@ -75,7 +75,7 @@ def evaluate_classification(params: Params) -> None:
     """Write the accuracy of every network and every baseline on all benchmarks."""
     from oneshot.classify.baselines import make_baselines
     from oneshot.classify.protocols import draw_once
-    from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
+    from oneshot.classify.scoring import SELECTION, NetworkScorer, find_pairs, list_scored, score_everything
     from oneshot.training.speed import evaluation_speed
     from stages.images import read_outside, read_protocols
 
@@ -87,7 +87,7 @@ def evaluate_classification(params: Params) -> None:
     for name, about in read_trained(params, CLASSIFICATION).items():
         scorer = NetworkScorer(load_trained(CLASSIFICATION, name), speed)
         pairs = find_pairs(scorer, protocols, about["recipe"])
-        names = [*outside, *protocols.lists, "validation", *pairs]
+        names = {*list_scored(protocols, outside, pairs, about["recipe"])} - {SELECTION}
         found = score_everything(scorer, protocols, outside, pairs, names)
         networks[name] = describe_classification(about)
         networks[name]["figures"] = to_json(summarise_classification(found))

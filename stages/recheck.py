@@ -93,7 +93,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
         return {}
     # Imported here, since torch takes seconds to load, which a project without runs need not wait for.
     from oneshot.classify.protocols import draw_once
-    from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
+    from oneshot.classify.scoring import NetworkScorer, find_pairs, list_scored, score_everything
     from oneshot.training.speed import evaluation_speed
     from stages.images import read_outside, read_protocols
 
@@ -106,7 +106,8 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
         net, recorded = load_recorded(one)
         scorer = NetworkScorer(net, speed)
         pairs = find_pairs(scorer, protocols, one.recipe)
-        answers = score_everything(scorer, protocols, outside, pairs, params.scale.recheck.protocols)
+        names = {*list_scored(protocols, outside, pairs, one.recipe)} & {*params.scale.recheck.protocols}
+        answers = score_everything(scorer, protocols, outside, pairs, names)
         networks[one.name] = {
             "figures": to_json(summarise_classification(answers)),
             "agreement": {

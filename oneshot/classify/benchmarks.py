@@ -16,6 +16,7 @@ from oneshot.omniglot.classes import Classes, labelled_classes, omniglot_classes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import read_facts
 
+WITH_VALIDATION = "contrastive_40"  # the recipe that trains on the validation alphabets, too
 N_EPISODES = 40  # of 10 queries each: 400 trials, as on Omniglot
 
 
@@ -90,6 +91,14 @@ def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:
     first, end = facts["drawers"]
     classes = omniglot_classes(drawings, chosen, (first, end))
     return turned_classes(classes, len(drawings.numbered())) if facts.get("turned") else classes
+
+
+def asks_validation_alphabets(name: str) -> bool:
+    """Return whether a benchmark of Omniglot asks for characters of the ten validation alphabets."""
+    facts = read_facts("episodes")["benchmarks"].get(name, {})
+    if "alphabets" in facts:
+        return bool(facts["alphabets"] == "validation")
+    return "first_character" in facts or "eval" in facts.get("character_sets", ())
 
 
 def sha256_of_lists(lists: Iterable[Episodes]) -> str:

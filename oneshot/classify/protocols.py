@@ -12,7 +12,7 @@ from oneshot.classify.benchmarks import draw_benchmark, sha256_of_lists
 from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
 from oneshot.classify.pairs import Pairs, PairSource, background_source, draw_set, koch_source, make_source
 from oneshot.errors import ParameterError
-from oneshot.omniglot.classes import Classes, omniglot_classes, unpack_turned
+from oneshot.omniglot.classes import Classes, join_classes, omniglot_classes, unpack_turned
 from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
@@ -30,8 +30,10 @@ class Protocols:
 
     bits: packed images, as in `Drawings`; lists may also show them turned, see `unpack`. source: omniglot,
     synthetic or own images.
-    training: classes to draw training episodes from. pairs, background: what pairs are drawn from, by split;
-    background is the easier protocol on images_background alone, and None without drawers in common.
+    training: classes to draw training episodes from; training_and_validation: the same with those of the
+    validation alphabets, which on Omniglot are all 40 alphabets that the paper calls background. pairs,
+    background: what pairs are drawn from, by split; background is the easier protocol on images_background
+    alone, and None without drawers in common.
     validation: the trials that may select a network, as few as published; selection: many of the same kind.
     verification: the test pairs; threshold_pairs: validation pairs, on which their threshold may be chosen.
     lists: by name a way to draw a benchmark, one list or one for every N-way.
@@ -40,6 +42,7 @@ class Protocols:
     source: str
     bits: UInt8[np.ndarray, "n 105 14"]
     training: Classes
+    training_and_validation: Classes
     pairs: Mapping[str, PairSource]
     background: Mapping[str, PairSource] | None
     validation: Episodes
@@ -94,10 +97,13 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
     ]
     pairs = {split: koch_source(drawings, split) for split in SPLITS}
     n_pairs = read_facts("koch")["n_verification_pairs"]
+    training = omniglot_classes(drawings, drawings.character_sets == "train")
+    is_validation = np.isin(drawings.alphabets, read_facts("episodes")["alphabets"]["validation"])
     return Protocols(
         source=drawings.source,
         bits=drawings.numbered(),
-        training=omniglot_classes(drawings, drawings.character_sets == "train"),
+        training=training,
+        training_and_validation=join_classes(training, omniglot_classes(drawings, is_validation)),
         pairs=pairs,
         background={split: background_source(drawings, split) for split in SPLITS},
         validation=draw_benchmark(VALIDATION_LIST, drawings)[0],
@@ -168,6 +174,7 @@ def from_classes(
         source=source,
         bits=bits,
         training=training,
+        training_and_validation=join_classes(training, classes["validation"]),
         pairs=pairs,
         background=background,
         validation=validation,

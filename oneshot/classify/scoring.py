@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor
 
+from oneshot.classify.benchmarks import WITH_VALIDATION, asks_validation_alphabets
 from oneshot.classify.episodes import Episodes
 from oneshot.classify.nets.network import Network, set_order
 from oneshot.classify.pairs import Pairs, draw_set
@@ -269,6 +270,19 @@ def find_pairs(scorer: Scorer, protocols: Protocols, recipe: str = "") -> dict[s
             source = protocols.background[split]
             pairs[f"{BACKGROUND_VERIFICATION}/{split}"] = draw_set(source, n_pairs, BACKGROUND_SEED)
     return pairs
+
+
+def list_scored(
+    protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs], recipe: str
+) -> list[str]:
+    """List by name what networks of a recipe are scored on: all but trials of alphabets that it trains on."""
+    names = [*outside, *protocols.lists, VALIDATION, SELECTION, *pairs]
+    if recipe != WITH_VALIDATION:
+        return names
+    trained_on = {VALIDATION, SELECTION, BEST_THRESHOLD}
+    if protocols.source == "omniglot":
+        trained_on |= {name for name in protocols.lists if asks_validation_alphabets(name)}
+    return [name for name in names if name not in trained_on]
 
 
 def score_everything(

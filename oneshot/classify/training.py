@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from oneshot.classify.episodes import Episodes
@@ -41,6 +41,7 @@ from oneshot.classify.recipes import (
 )
 from oneshot.classify.scoring import NetworkScorer, encode_packed, score_list
 from oneshot.errors import ParameterError, shorten
+from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
 from oneshot.training.distributed import World
@@ -54,6 +55,7 @@ SCALED_TO = 256  # drawings
 WHITENED_BY = 5  # drawings of every class at most: 4 to 20 were as good
 MEASURED_AT_MOST = 3.0  # seconds
 WITHIN_SHARES = (0.3, 1.0, 3.0)  # see CosineNet.whiten
+UNSELECTED_SHARE = 3.0  # where no trials select one: on four networks within 0.1 points of the best
 STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
 
@@ -61,16 +63,18 @@ STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured
 class Teaching:
     """Meaning of a recipe's name, apart from its numbers.
 
-    pairs: where training pairs come from; None: it learns from episodes. validation: the trials that select
-    weights and stop training; None: the last weights are kept. scaled: initial weights are fitted to the
-    drawings, where a network can be. both_ways: of the loss, see `EpisodeLoss`. whitened: codes are, after
-    training, see `whiten`. exact: on a GPU 10 bits where bfloat16 takes 7: with published initial weights the
-    last convolution's numbers differ by 0.003 between drawings around 0.5, where its steps are 0.004.
+    pairs: where training pairs come from; None: it learns from episodes, which are drawn from classes.
+    validation: the trials that select weights and stop training; None: the last weights are kept. scaled:
+    initial weights are fitted to the drawings, where a network can be. both_ways: of the loss, see
+    `EpisodeLoss`. whitened: codes are, after training, see `whiten`. exact: on a GPU 10 bits where bfloat16
+    takes 7: with published initial weights the last convolution's numbers differ by 0.003 between drawings
+    around 0.5, where its steps are 0.004.
     """
 
     make_recipe: Callable[[Any], ClassificationRecipe]
     pairs: Callable[[Protocols], Mapping[str, PairSource] | None] | None = None
     validation: Callable[[Protocols], Episodes] | None = None
+    classes: Callable[[Protocols], Classes] = lambda protocols: protocols.training
     scaled: bool = False
     both_ways: bool = False
     whitened: bool = False
@@ -96,6 +100,13 @@ RECIPES = {
     "contrastive": Teaching(
         lambda numbers: Contrastive(numbers.lr, numbers.weight_decay),
         validation=lambda protocols: protocols.selection,
+        scaled=True,
+        both_ways=True,
+        whitened=True,
+    ),
+    "contrastive_40": Teaching(
+        lambda numbers: Contrastive(numbers.lr, numbers.weight_decay),
+        classes=lambda protocols: protocols.training_and_validation,
         scaled=True,
         both_ways=True,
         whitened=True,
@@ -178,7 +189,7 @@ def build_net(plan: ClassificationPlan, protocols: Protocols) -> Network:
     net = make_net(plan)
     if not plan.teaching.scaled or not isinstance(net, SiamesePair):
         return net.initialise(generator)
-    numbers = np.concatenate(protocols.training.images)
+    numbers = np.concatenate(plan.teaching.classes(protocols).images)
     chosen = np.random.default_rng(plan.seed).permutation(numbers)[:SCALED_TO]
     images = torch.from_numpy(unpack_rows(protocols.bits[np.sort(chosen)])).float()
     return initialise_scaled(net, images, generator)
@@ -195,9 +206,11 @@ def make_training(
     numbers, amount, teaching = plan.numbers, plan.amount, plan.teaching
     recipe = teaching.make_recipe(numbers)
     if teaching.pairs is None:
-        numbers = fit_episodes(numbers, protocols)
+        classes = teaching.classes(protocols)
+        if protocols.source != "omniglot":
+            numbers = fit_episodes(numbers, classes)
         feed: EpochFeed = EpisodeFeed(
-            protocols.training, seed=plan.seed, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
+            classes, seed=plan.seed, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
             **numbers.model_dump(exclude={"lr", "weight_decay"}),
         )  # fmt: skip
         loss = EpisodeLoss(net, protocols.bits, numbers.n_way, numbers.n_shot, teaching.both_ways)
@@ -212,11 +225,8 @@ def make_training(
     return PairLoss(net, protocols.bits), feed, recipe
 
 
-def fit_episodes(numbers: EpisodeNumbers, protocols: Protocols) -> EpisodeNumbers:
-    """Take the recipe's own on Omniglot; fewer ways and queries where other images are too few for them."""
-    if protocols.source == "omniglot":
-        return numbers
-    classes = protocols.training
+def fit_episodes(numbers: EpisodeNumbers, classes: Classes) -> EpisodeNumbers:
+    """Take fewer ways and queries than the recipe's own where other images than Omniglot's are too few."""
     n_ways = len(classes) * len(list_turns(numbers.turned, getattr(numbers, "mirrored", False)))
     fewest = min((len(images) for images in classes.images), default=0)
     changes = {
@@ -299,9 +309,10 @@ def train(
         log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
         on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world, stepper=stepper,
     )  # fmt: skip
-    if plan.teaching.whitened and isinstance(net, CosineNet) and validate is not None:
+    if plan.teaching.whitened and isinstance(net, CosineNet):
+        within = measure_within(net, plan.teaching.classes(protocols), protocols.bits, speed)
         with speed.running():
-            whiten(net, measure_within(net, protocols, speed), validate)
+            whiten(net, within, validate)
     chosen = {"speed": progress.identity["speed"]} if "speed" in progress.identity else {}
     report = TrainingReport.of(plan.training, plan.settings | chosen, progress)
     info = plan.describe_weights(progress.n_seen, net.settings)
@@ -309,20 +320,27 @@ def train(
 
 
 @torch.no_grad()
-def measure_within(net: CosineNet, protocols: Protocols, speed: Speed) -> Float[Tensor, "n_code n_code"]:
-    """Measure the covariance of codes within training classes, of drawings as they are.
+def measure_within(
+    net: CosineNet, classes: Classes, bits: UInt8[np.ndarray, "n 105 14"], speed: Speed
+) -> Float[Tensor, "n_code n_code"]:
+    """Measure the covariance of codes within classes, of drawings as they are.
 
     Training sees distorted ones; this is how drawers differ.
     """
-    drawings = [images[:WHITENED_BY] for images in protocols.training.images]
-    codes = encode_packed(NetworkScorer(net, speed), protocols.bits, np.concatenate(drawings))
+    drawings = [images[:WHITENED_BY] for images in classes.images]
+    codes = encode_packed(NetworkScorer(net, speed), bits, np.concatenate(drawings))
     parts = torch.split(F.normalize(codes, dim=1), [len(part) for part in drawings])
     deviations = torch.cat([part - part.mean(0) for part in parts])
     return deviations.T @ deviations / len(deviations)
 
 
-def whiten(net: CosineNet, within: Float[Tensor, "n_code n_code"], validate: Callable[[], float]) -> None:
+def whiten(
+    net: CosineNet, within: Float[Tensor, "n_code n_code"], validate: Callable[[], float] | None
+) -> None:
     """Whiten codes by the share of `WITHIN_SHARES` that validates best; leave them if none helps."""
+    if validate is None:
+        net.whiten(within, UNSELECTED_SHARE)
+        return
     plain, best = deepcopy(net.code.state_dict()), deepcopy(net.code.state_dict())
     least = validate()
     for share in WITHIN_SHARES:

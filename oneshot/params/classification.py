@@ -72,6 +72,7 @@ class ClassificationRecipes(Section):
     background: BackgroundPairs
     own: OwnEpisodes
     contrastive: ContrastiveEpisodes
+    contrastive_40: ContrastiveEpisodes
     protonet: EpisodeNumbers
 
 
@@ -137,7 +138,7 @@ class PairNetwork(AnyNetwork[PairAmount]):
 class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
     """A network for classification that learns from episodes."""
 
-    recipe: Literal["own", "protonet", "contrastive"]
+    recipe: Literal["own", "protonet", "contrastive", "contrastive_40"]
     """Recipe, a section of classification.recipes."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the network's class, such as its width; what is left out has the default of the class."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from oneshot.classify.benchmarks import WITH_VALIDATION, asks_validation_alphabets
 from oneshot.published import read_facts
 from oneshot.records.results import SUMMARISE, Scores, load_scores
 from oneshot.records.run import (
@@ -140,6 +141,8 @@ def check_protocols(run: Run, body: ClassificationBody, name: str) -> list[str]:
     added = {key: about["added"] for key, about in facts["benchmarks"].items() if "added" in about}
     # What can be computed from the drawings alone; lists that were added later are not in older records.
     required = {key for key in sums if run.date > added.get(key, "")}
+    if run.recipe == WITH_VALIDATION:
+        required -= {SELECTING.get(key, key) for key in facts["benchmarks"] if asks_validation_alphabets(key)}
     pairs = {key: about["sha256"] for key, about in facts["pairs"].items() if key != "layout"}
     if "verification" not in body.not_computed:
         required.add("verification")

@@ -18,6 +18,7 @@ from oneshot.classify.scoring import (
     VALIDATION,
     NetworkScorer,
     Outside,
+    list_scored,
     score_everything,
     score_list,
 )
@@ -41,10 +42,11 @@ class ProtocolEvaluator:
     deciding = (SELECTION,)
 
     def __init__(
-        self, protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs], device: str
-    ) -> None:
+        self, protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs], device: str,
+        recipe: str = "",
+    ) -> None:  # fmt: skip
         self.protocols, self.outside, self.pairs, self.device = protocols, outside, pairs, device
-        self.everything = (*outside, *protocols.lists, VALIDATION, SELECTION, *pairs)
+        self.everything = tuple(list_scored(protocols, outside, pairs, recipe))
 
     def score_file(self, path: Path, selection: Iterable[str]) -> dict[str, np.ndarray]:
         scorer = NetworkScorer(load_network(path, NETS)[0], evaluation_speed(self.device))

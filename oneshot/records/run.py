@@ -193,7 +193,7 @@ class Run(Section):
     @property
     def evaluated(self) -> bool:
         """Tell whether it has weights, and the figures without which a run is none."""
-        required = {"validation"}
+        required: set[str] = set()
         if isinstance(self.body, SegmentationBody):
             required = {
                 f"{level}/{OWN_ANSWER}/{split}/{metric}"
@@ -201,7 +201,7 @@ class Run(Section):
                 for split in TEST_SPLITS
                 for metric in ("iou", "localisation")
             }
-        return self.weights is not None and required <= self.figures.keys()
+        return self.weights is not None and bool(self.figures) and required <= self.figures.keys()
 
     @property
     def n_seen(self) -> int:

@@ -187,6 +187,9 @@ def prepare_evaluation(
     outside, not_computed = read_outside(protocols, all_runs, mnist)
     if not pairs:
         not_computed[VERIFICATION] = "the network judges no pairs"
+    evaluator = ProtocolEvaluator(protocols, outside, pairs, speed.device, recipe)
     described = describe_everything(protocols, outside, pairs)
-    evaluator = ProtocolEvaluator(protocols, outside, pairs, speed.device)
-    return evaluator, {"protocols": described, "not_computed": not_computed}
+    left_out = [name for name in described if name not in evaluator.everything]
+    not_computed |= dict.fromkeys(left_out, "the network was trained on alphabets of these trials")
+    kept = {name: described[name] for name in evaluator.everything}
+    return evaluator, {"protocols": kept, "not_computed": not_computed}
