@@ -12,7 +12,7 @@ from oneshot.classify.benchmarks import draw_benchmark, sha256_of_lists
 from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, within_alphabets
 from oneshot.classify.pairs import Pairs, PairSource, background_source, draw_set, koch_source, make_source
 from oneshot.errors import ParameterError
-from oneshot.omniglot.classes import Classes, join_classes, omniglot_classes, unpack_turned
+from oneshot.omniglot.classes import Classes, omniglot_classes, unpack_turned
 from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
@@ -112,6 +112,12 @@ def omniglot_protocols(drawings: Drawings) -> Protocols:
         threshold_pairs=draw_set(pairs["validation"], n_pairs, VERIFICATION_SEED),
         lists={name: partial(draw_benchmark, name, drawings) for name in names},
     )
+
+
+def join_classes(first: Classes, second: Classes) -> Classes:
+    """Join classes whose numbers count the same images."""
+    same_drawers = first.same_drawers and second.same_drawers
+    return Classes(first.images + second.images, first.alphabets + second.alphabets, same_drawers)
 
 
 def other(drawings: Drawings, sizes: OtherImages) -> Protocols:

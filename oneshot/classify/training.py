@@ -207,8 +207,7 @@ def make_training(
     recipe = teaching.make_recipe(numbers)
     if teaching.pairs is None:
         classes = teaching.classes(protocols)
-        if protocols.source != "omniglot":
-            numbers = fit_episodes(numbers, classes)
+        numbers = fit_episodes(numbers, classes, protocols.source)
         feed: EpochFeed = EpisodeFeed(
             classes, seed=plan.seed, n_epoch=amount.n_episodes, n_epochs=amount.n_epochs,
             **numbers.model_dump(exclude={"lr", "weight_decay"}),
@@ -225,8 +224,10 @@ def make_training(
     return PairLoss(net, protocols.bits), feed, recipe
 
 
-def fit_episodes(numbers: EpisodeNumbers, classes: Classes) -> EpisodeNumbers:
-    """Take fewer ways and queries than the recipe's own where other images than Omniglot's are too few."""
+def fit_episodes(numbers: EpisodeNumbers, classes: Classes, source: str) -> EpisodeNumbers:
+    """Take the recipe's own on Omniglot; fewer ways and queries where other images are too few for them."""
+    if source == "omniglot":
+        return numbers
     n_ways = len(classes) * len(list_turns(numbers.turned, getattr(numbers, "mirrored", False)))
     fewest = min((len(images) for images in classes.images), default=0)
     changes = {

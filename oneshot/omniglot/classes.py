@@ -41,14 +41,6 @@ class Classes:
         return Classes(tuple(self.images[k] for k in chosen), (alphabet,) * len(chosen), self.same_drawers)
 
 
-def join_classes(first: Classes, second: Classes) -> Classes:
-    """Join classes of the same images, which share none."""
-    return Classes(
-        first.images + second.images, first.alphabets + second.alphabets,
-        first.same_drawers and second.same_drawers,
-    )  # fmt: skip
-
-
 def omniglot_classes(
     drawings: Drawings, chosen: Bool[np.ndarray, " characters"], drawers: tuple[int, int] = (0, N_DRAWERS)
 ) -> Classes:

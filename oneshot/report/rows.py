@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.params import CLASSIFICATION
 from oneshot.records.run import Run, list_strange_sets
 from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_classification, list_segmentation
@@ -171,6 +172,8 @@ def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     if run.task == CLASSIFICATION:
         base = get_base(run)
         words = [f"base {base}", *words] if base else words
+        if run.recipe == WITH_VALIDATION and run.members:
+            words.append("40 alphabets")
         if run.name not in (run.network, f"{run.network}-{base}") and not is_further(run.name):
             words.append(f"`{run.name}`")
         title = NETWORK_TITLES.get(run.network, run.network)

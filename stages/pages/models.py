@@ -42,7 +42,8 @@ FOR_ALL = """\
   is known of photographs, of scanned handwriting or of other pens. They are not made to identify a person
   by handwriting, nor for any decision about people.
 - **Training data**: the 30 background alphabets, see the [data card](data_card.md). Weights of classifiers
-  are chosen by trials on ten evaluation alphabets. All figures but those of *known characters* are of
+  are chosen by trials on ten evaluation alphabets; recipe `contrastive_40` trains on those, too, and its last
+  weights are kept. All figures but those of *known characters* are of
   alphabets that were not trained on; *mixed alphabets* and *Vinyals' split* have characters of the ten that
   chose, too.
 - **Figures** are of the released file in plain float32, with 95 % intervals over n scenes or trials.

@@ -5,11 +5,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.classify.own_drawings import choose_rejection
 from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.protocols import VERIFICATION_SEED
 from oneshot.library import fetch_drawings, find_weights, list_classifiers, load_classifier
 from oneshot.published import read_facts
+from oneshot.records.run import RecordError
 from oneshot.training.tensors import file_sha256
 from stages.command import run as run_stage
 
@@ -25,7 +27,13 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     networks = {}
     for name in arguments.name or list_classifiers():
-        scorer, _ = load_classifier(name)
+        scorer, info = load_classifier(name)
+        if info.training["recipe"] == WITH_VALIDATION:
+            if arguments.name:
+                raise RecordError(
+                    f"{name} was trained on the alphabets whose pairs would choose its threshold."
+                )
+            continue
         threshold, right = choose_rejection(scorer, drawings.numbered(), pairs)
         networks[name] = {
             "weights_sha256": file_sha256(find_weights("classification", name)),

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from oneshot.classify.benchmarks import draw_benchmark, sha256_of_lists
+from oneshot.classify.benchmarks import asks_validation_alphabets, draw_benchmark, sha256_of_lists
+from oneshot.classify.protocols import omniglot_protocols
 from oneshot.errors import ChecksumError, ParameterError
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import read_facts
@@ -20,6 +21,24 @@ def test_the_episodes_have_the_published_checksum(drawings: Drawings, name: str)
     lists = draw_benchmark(name, replace(drawings, source="unchecked"))
     assert sha256_of_lists(lists) == FACTS["benchmarks"][name]["sha256"]
     assert all(episodes.protocol == name for episodes in lists)
+
+
+@pytest.mark.omniglot
+def test_the_40_background_alphabets_are_none_of_the_ten_tested_and_what_asks_for_them_is_known(
+    drawings: Drawings,
+) -> None:
+    both = omniglot_protocols(drawings).training_and_validation
+    tested = {*FACTS["alphabets"]["test"]}
+    assert {*both.alphabets} == {*drawings.alphabets.tolist()} - tested
+    assert len({*both.alphabets}) == 40
+    numbers = np.concatenate(both.images)
+    assert len(numbers) == len(np.unique(numbers)) == 20 * len(both)
+    assert {*drawings.alphabets[numbers // 20].tolist()} == {*both.alphabets}
+    validation = {*FACTS["alphabets"]["validation"]}
+    for name in FACTS["benchmarks"]:
+        asked = np.concatenate([episodes.needed() for episodes in draw_benchmark(name, drawings)])
+        asked = asked % len(drawings.numbered()) // 20
+        assert asks_validation_alphabets(name) == bool({*drawings.alphabets[asked].tolist()} & validation)
 
 
 @pytest.mark.omniglot

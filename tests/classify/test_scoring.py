@@ -21,6 +21,7 @@ from oneshot.classify.scoring import (
     find_pairs,
     find_threshold,
     judge_pairs,
+    list_scored,
     score_episodes,
     score_everything,
     score_list,
@@ -285,6 +286,17 @@ def test_everything_is_scored_and_described_under_the_same_names(protocols, outs
     assert scores["verification"].shape == (len(protocols.verification),)
     hits = score_list(scorer, protocols, protocols.validation)
     np.testing.assert_array_equal(scores["validation"], hits)
+
+
+def test_what_a_recipe_trains_on_is_not_scored(protocols):
+    pairs = find_pairs(NetworkScorer(make_net()), protocols)
+    everything = [*protocols.lists, "validation", "selection", *pairs]
+    assert list_scored(protocols, {}, pairs, "contrastive") == everything
+    left = [*protocols.lists, "verification"]
+    assert list_scored(protocols, {}, pairs, "contrastive_40") == left
+    of_omniglot = replace(protocols, source="omniglot")
+    names = list_scored(of_omniglot, {}, pairs, "contrastive_40")
+    assert names == ["mixed-3-way-1-shot", "within-alphabet", "rising-ways-training", "verification"]
 
 
 def test_pairs_are_judged_by_networks_that_can_and_background_ones_are_of_their_drawers(protocols):

@@ -16,6 +16,7 @@ from oneshot.classify.pairs import draw_set
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
 from oneshot.classify.recipes import Constant, Contrastive, Halving, Own, Published
 from oneshot.classify.training import (
+    UNSELECTED_SHARE,
     ClassificationPlan,
     build_net,
     choose_plan_speed,
@@ -68,6 +69,7 @@ def test_each_network_has_its_loss_feed_and_recipe(name, protocols):
     kinds = {
         "own": (Tiny, EpisodeLoss, EpisodeFeed, Own, "own"),
         "contrastive": (CosineNet, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
+        "contrastive_40": (CosineNet, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive_40"),
         "contrastive_koch": (Tiny, EpisodeLoss, EpisodeFeed, Contrastive, "contrastive"),
         "protonet": (ProtoNet, EpisodeLoss, EpisodeFeed, Halving, "protonet"),
         "background": (Tiny, PairLoss, PairFeed, Constant, "background"),
@@ -80,7 +82,8 @@ def test_each_network_has_its_loss_feed_and_recipe(name, protocols):
         assert (feed.n_copies, feed.n_epoch, feed.n_steps) == (2, 60, 1)
     else:
         assert isinstance(feed, EpisodeFeed)
-        assert feed.classes is protocols.training
+        both = name == "contrastive_40"
+        assert feed.classes is (protocols.training_and_validation if both else protocols.training)
         assert (feed.n_epoch, feed.seed, feed.n_steps) == (3, 4, 6)
 
 
@@ -228,10 +231,10 @@ def test_pairs_on_published_weights_are_not_computed_in_bfloat16(name, parts, mo
 def test_other_images_are_trained_on_with_as_many_ways_and_queries_as_they_have(protocols):
     numbers = load_params(ROOT / "params.yaml").classification.recipes.own
     wide = numbers.model_copy(update={"n_way": 1000, "n_query": 50})
-    found = fit_episodes(wide, protocols)
+    found = fit_episodes(wide, protocols.training, "synthetic")
     assert (found.n_way, found.n_query) == (4 * len(protocols.training), 19)
-    assert fit_episodes(numbers, protocols) == numbers
-    assert fit_episodes(wide, dataclasses.replace(protocols, source="omniglot")) == wide
+    assert fit_episodes(numbers, protocols.training, "synthetic") == numbers
+    assert fit_episodes(wide, protocols.training, "omniglot") == wide
 
 
 @pytest.mark.parametrize("n_images", [2, 3, 30])
@@ -266,3 +269,8 @@ def test_codes_are_whitened_as_it_validates_best_or_not_at_all(synthetic_drawing
     expected.whiten(within, 1.0)
     assert torch.equal(net.code.weight, expected.code.weight)
     assert not torch.equal(net.code.weight, before)
+    net = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
+    expected = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
+    expected.whiten(within, UNSELECTED_SHARE)
+    whiten(net, within, None)
+    assert torch.equal(net.code.weight, expected.code.weight)

@@ -55,6 +55,20 @@ def test_lists_that_were_added_later_are_missing_in_older_records_alone() -> Non
         check_published(own(protocols, date="2027-01-01"), "run")
 
 
+def test_networks_that_trained_on_the_validation_alphabets_need_no_trials_of_them() -> None:
+    protocols = published_protocols()
+    names = ("within-alphabet", "within-alphabet-10000", "rising-ways-training", "verification", "mnist")
+    kept = {name: protocols[name] for name in names}
+    check_published(own(kept, recipe="contrastive_40"), "run")
+    with pytest.raises(RecordError, match=r"lacks protocols .*: .*mixed-5-way-1-shot.*selection, validation"):
+        check_published(own(kept), "run")
+    del kept["within-alphabet-10000"]
+    with pytest.raises(
+        RecordError, match=r"lacks protocols that its drawings suffice for: within-alphabet-10000\."
+    ):
+        check_published(own(kept, recipe="contrastive_40"), "run")
+
+
 def test_other_drawings_are_refused() -> None:
     with pytest.raises(RecordError, match=f"run is of drawings with the SHA-256 {SHA256}, not of Omniglot's"):
         check_published(fake_run(), "run")

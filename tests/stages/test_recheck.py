@@ -193,7 +193,9 @@ def classes(tmp_path: Path, protocols: Protocols, monkeypatch: pytest.MonkeyPatc
     return tmp_path
 
 
-def record_classifier(protocols: Protocols, *, turned: bool = False, without: str = "") -> Scores:
+def record_classifier(
+    protocols: Protocols, *, turned: bool = False, without: str = "", recipe: str = "own"
+) -> Scores:
     net = Tiny().initialise(np.random.default_rng(0)).half().float()
     scorer = NetworkScorer(net)
     pairs = find_pairs(scorer, protocols)
@@ -201,7 +203,8 @@ def record_classifier(protocols: Protocols, *, turned: bool = False, without: st
     scores = {name: 1 - found if turned else found for name, found in scores.items() if name != without}
     described = describe_everything(protocols, {}, pairs)
     body = {"protocols": {name: described[name] for name in scores}, "not_computed": {}}
-    put_run(Path("recorded"), fake_classification_run(net="tiny", scores=scores, body=body), scores, net, {})
+    record = fake_classification_run(net="tiny", scores=scores, body=body, recipe=recipe)
+    put_run(Path("recorded"), record, scores, net, {})
     return scores
 
 
@@ -224,6 +227,14 @@ def test_other_answers_show_and_what_was_not_recorded_is_not_compared(classes, p
     assert set(found["figures"]) == set(PROTOCOLS)
     assert set(found["agreement"]) == {"within-alphabet"}
     assert not found["agreement"]["within-alphabet"]["agrees"]
+
+
+def test_what_a_network_was_trained_on_is_not_scored_again(classes, protocols, monkeypatch):
+    size = Recheck(n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2,
+                   protocols=(*PROTOCOLS, "verification/best-threshold", "validation"))  # fmt: skip
+    set_params(monkeypatch, recheck=size)
+    record_classifier(protocols, recipe="contrastive_40")
+    assert set(run_stage("classification")["own"]["figures"]) == set(PROTOCOLS)
 
 
 def test_other_images_say_nothing_of_a_record(classes, protocols, monkeypatch):

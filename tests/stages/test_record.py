@@ -57,6 +57,7 @@ SMALL = {
     "classification": f"classification/own {COMMON} {TRIALS} -S scales.smoke.classification.base=tiny",
 }
 N_STEPS = {"segmentation": 5, "classification": 12}
+FORTY = f"classification/contrastive_40 {COMMON} {TRIALS}"
 FILES = sorted((RUN, CURVE, SCORES, WEIGHTS))
 TASKS = pytest.mark.parametrize("task", SMALL)
 
@@ -160,6 +161,19 @@ def test_what_is_recorded_are_the_scores_of_the_released_file(
     check.check_scores(found, kept, "again")
     assert found == load_run(mine / task).model_copy(update={"seconds": found.seconds,
                                                              "trainings": found.trainings})  # fmt: skip
+
+
+def test_a_run_that_trains_on_the_validation_alphabets_is_not_scored_on_them(mine: Path) -> None:
+    record(f"{FORTY} --out forty")
+    found, kept = load_run(mine / "forty"), load_scores(mine / "forty" / SCORES)
+    check.check_scores(found, kept, "forty")
+    assert found.complete
+    assert {*found.body.protocols} == {"mixed-5-way-1-shot", "within-alphabet", "rising-ways",
+                                       "rising-ways-training"}  # fmt: skip
+    assert "trained on alphabets of these trials" in found.body.not_computed["selection"]
+    assert found.trainings[0].best_step == found.trainings[0].n_steps
+    assert found.weights is not None
+    assert [*found.weights.lost_points] == ["selection"]
 
 
 def test_parameters_in_force_and_the_protocols_are_recorded(recorded: Path) -> None:
