@@ -3,12 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES, VARIANTS
@@ -22,7 +20,8 @@ HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
-AXIS_TOP = 107  # of the axis of IoU in %: the best lines have their titles above them
+AXIS_TOP = 103  # of the axis of IoU in %: intervals end above 100
+MOST_IN_A_LINE = 8  # of a legend
 MOST_NETS = 5  # with a line, besides that of every character marked
 LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 
@@ -49,17 +48,14 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
         for net, kind, line in lines:
             colour = COLOURS[nets.index(net) % len(COLOURS)]
             draw_line(axis, choose(line, split=split), STYLES[kind], colour)
-        ink = choose(points, network=ALL_INK, split=split)
-        draw_line(axis, ink, ":", GREY)
-        labels = {"every character marked": (GREY, ink)}
-        for number, net in enumerate(nets):
-            drawn = [line for other, kind, line in lines if other == net and kind != Kind.PUBLISHED]
-            if drawn:
-                colour = COLOURS[number % len(COLOURS)]
-                labels[title_net(net)] = (colour, choose(pd.concat(drawn), split=split))
-        label_lines(axis, labels)
+        draw_line(axis, choose(points, network=ALL_INK, split=split), ":", GREY)
+    colours = {title_net(net): COLOURS[number % len(COLOURS)] for number, net in enumerate(nets)}
     kinds = [kind for kind in STYLES if any(kind == other for _, other, _ in lines)]
-    return lay_legend(figure, {HERE_TITLES[kind]: STYLES[kind] for kind in kinds})
+    return lay_legend(
+        figure,
+        colours | {"every character marked": GREY},
+        {HERE_TITLES[kind]: STYLES[kind] for kind in kinds},
+    )
 
 
 def draw_oracles(rows: pd.DataFrame) -> Figure:
@@ -77,19 +73,20 @@ def draw_oracles(rows: pd.DataFrame) -> Figure:
     like = masknet.iloc[0]
     alike = choose(points, net="siamese_unet", answer=OWN_ANSWER, kind=like["kind"], recipe=like["recipe"])
     alike = choose(alike, joint=like["joint"])
+    own = choose(masknet, answer=OWN_ANSWER)
+    lines = {title_net("siamese_unet"): (COLOURS[0], alike), title_net(like["net"]): (COLOURS[1], own)}
+    for name, title in ORACLES.items():
+        lines[title] = (ORACLE_COLOURS[name], choose(masknet, answer=name))
     for axis, split in zip(axes, SPLIT_TITLES, strict=True):
-        own = choose(masknet, answer=OWN_ANSWER)
-        labels = {title_net("siamese_unet"): (COLOURS[0], alike), title_net(like["net"]): (COLOURS[1], own)}
-        for name, title in ORACLES.items():
-            labels[title] = (ORACLE_COLOURS[name], choose(masknet, answer=name))
-        labels = {title: (colour, choose(line, split=split)) for title, (colour, line) in labels.items()}
-        for title, (colour, line) in labels.items():
-            draw_line(axis, line, "o--" if title in ORACLES.values() else "o-", colour)
-        label_lines(axis, labels)
+        for title, (colour, line) in lines.items():
+            style = "o--" if title in ORACLES.values() else "o-"
+            draw_line(axis, choose(line, split=split), style, colour)
         for net, colour in (("siamese_unet", COLOURS[0]), (like["net"], COLOURS[1])):
             published = choose(points, kind=Kind.PUBLISHED, net=net, split=split)
             draw_line(axis, published, "*", colour)
-    return lay_legend(figure, {"published": "*", "trained here": "o-", "with a part given": "o--"})
+    colours = {title: colour for title, (colour, _) in lines.items()}
+    styles = {"published": "*", "trained here": "o-", "with a part given": "o--"}
+    return lay_legend(figure, colours, styles)
 
 
 def draw_rising_ways(rows: pd.DataFrame) -> Figure:
@@ -123,6 +120,7 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
                       fontsize=8, va="center", annotation_clip=False)  # fmt: skip
     axis.set(xlabel="N: characters to choose from", ylabel="N-way 1-shot accuracy in %", ylim=(0, 102))
     axis.grid(alpha=0.3)
+    axis.margins(x=0)  # methods are named outside the frame
     handles = [Line2D([], [], color="#555555", ls=style, lw=1.4) for style in CHARACTER_STYLES.values()]
     titles = [f"{name} characters" for name in CHARACTER_STYLES]
     figure.legend(handles, titles, loc="outside lower center", fontsize=8, frameon=False, ncols=2)
@@ -179,36 +177,15 @@ def draw_line(axis: Axes, points: pd.DataFrame, style: str, colour: str) -> None
         axis.errorbar(levels, percent, errors, fmt=style, ms=4, color=colour, capsize=2)
 
 
-def label_lines(axis: Axes, lines: Mapping[str, tuple[str, pd.DataFrame]]) -> None:
-    """Write the title of every line, by which its colour and points are given, where most room is above it.
-
-    A title is as wide as two steps of the clutter level, so that none begins at the last two.
-    """
-    highest = {
-        title: 100 * points.groupby("clutter_level")["value"].max()
-        for title, (_, points) in lines.items()
-        if not points.empty
-    }
-    for title, values in highest.items():
-        ceilings = pd.Series(AXIS_TOP, values.index)
-        for other in highest.values():
-            lower = other.combine(other.shift(-1).fillna(other), min).reindex(values.index)
-            ceilings = ceilings.where(~(other.reindex(values.index) > values) | (lower > ceilings), lower)
-        room = (ceilings - values).iloc[:-2] if len(values) > 2 else ceilings - values
-        best = int(np.argmax(room))
-        place = (int(values.index[best]), values.iloc[best] + min(room.iloc[best] / 2, LABEL_DISTANCE + 1))
-        outline = [withStroke(linewidth=2, foreground="white")]
-        axis.annotate(title, place, xytext=(5, 0), textcoords="offset points", color=lines[title][0],
-                      fontsize=8, va="center", path_effects=outline)  # fmt: skip
-
-
-def lay_legend(figure: Figure, styles: Mapping[str, str]) -> Figure:
-    """Explain below the panels, in one line, what the styles of lines mean."""
-    handles = [
+def lay_legend(figure: Figure, colours: Mapping[str, str], styles: Mapping[str, str]) -> Figure:
+    """Explain below the panels which colour is whose, and what the styles of lines mean, by their titles."""
+    handles = [Line2D([], [], color=colour, lw=3) for colour in colours.values()]
+    handles += [
         Line2D([], [], color="#555555", marker=style[0], ls=style[1:] or "", ms=9 if style == "*" else 4)
         for style in styles.values()
     ]
     figure.legend(
-        handles, styles.keys(), loc="outside lower center", fontsize=8, frameon=False, ncols=len(styles)
-    )
+        handles, [*colours, *styles], loc="outside lower center", fontsize=8, frameon=False,
+        ncols=min(len(handles), MOST_IN_A_LINE), columnspacing=0.8, handlelength=2.2,
+    )  # fmt: skip
     return figure
