@@ -17,6 +17,7 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.published import read_facts
 
 WITH_VALIDATION = "contrastive_40"  # the recipe that trains on the validation alphabets, too
+CHOSEN_BY_VALIDATION = ("validation", "selection", "verification/best-threshold")
 N_EPISODES = 40  # of 10 queries each: 400 trials, as on Omniglot
 
 
@@ -94,7 +95,12 @@ def find_classes(facts: Mapping[str, Any], drawings: Drawings) -> Classes:
 
 
 def asks_validation_alphabets(name: str) -> bool:
-    """Return whether a benchmark of Omniglot asks for characters of the ten validation alphabets."""
+    """Return whether what is scored under this name on Omniglot needs the ten validation alphabets.
+
+    It asks for their characters, or, of verification at the best threshold, chooses that by them.
+    """
+    if name in CHOSEN_BY_VALIDATION:
+        return True
     facts = read_facts("episodes")["benchmarks"].get(name, {})
     if "alphabets" in facts:
         return bool(facts["alphabets"] == "validation")

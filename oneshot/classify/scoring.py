@@ -275,14 +275,16 @@ def find_pairs(scorer: Scorer, protocols: Protocols, recipe: str = "") -> dict[s
 def list_scored(
     protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs], recipe: str
 ) -> list[str]:
-    """List by name what networks of a recipe are scored on: all but trials of alphabets that it trains on."""
+    """List by name what networks of a recipe are scored on.
+
+    One that trains on the validation alphabets, too, is not scored on what needs these. N-way accuracy on
+    training characters is known as such and stays.
+    """
     names = [*outside, *protocols.lists, VALIDATION, SELECTION, *pairs]
     if recipe != WITH_VALIDATION:
         return names
-    trained_on = {VALIDATION, SELECTION, BEST_THRESHOLD}
-    if protocols.source == "omniglot":
-        trained_on |= {name for name in protocols.lists if asks_validation_alphabets(name)}
-    return [name for name in names if name not in trained_on]
+    unseen = () if protocols.source == "omniglot" else protocols.lists
+    return [name for name in names if name in unseen or not asks_validation_alphabets(name)]
 
 
 def score_everything(

@@ -55,7 +55,7 @@ SCALED_TO = 256  # drawings
 WHITENED_BY = 5  # drawings of every class at most: 4 to 20 were as good
 MEASURED_AT_MOST = 3.0  # seconds
 WITHIN_SHARES = (0.3, 1.0, 3.0)  # see CosineNet.whiten
-UNSELECTED_SHARE = 3.0  # where no trials select one: on four networks within 0.1 points of the best
+UNSELECTED_SHARE = 3.0  # where nothing selects it: see docs/log.md
 STEPS_MARGIN = 0.95  # of the time left, for what is slower than it was measured, and for checkpoints
 
 
@@ -312,8 +312,11 @@ def train(
     )  # fmt: skip
     if plan.teaching.whitened and isinstance(net, CosineNet):
         within = measure_within(net, plan.teaching.classes(protocols), protocols.bits, speed)
-        with speed.running():
-            whiten(net, within, validate)
+        if validate is None:
+            net.whiten(within, UNSELECTED_SHARE)
+        else:
+            with speed.running():
+                whiten(net, within, validate)
     chosen = {"speed": progress.identity["speed"]} if "speed" in progress.identity else {}
     report = TrainingReport.of(plan.training, plan.settings | chosen, progress)
     info = plan.describe_weights(progress.n_seen, net.settings)
@@ -335,13 +338,8 @@ def measure_within(
     return deviations.T @ deviations / len(deviations)
 
 
-def whiten(
-    net: CosineNet, within: Float[Tensor, "n_code n_code"], validate: Callable[[], float] | None
-) -> None:
+def whiten(net: CosineNet, within: Float[Tensor, "n_code n_code"], validate: Callable[[], float]) -> None:
     """Whiten codes by the share of `WITHIN_SHARES` that validates best; leave them if none helps."""
-    if validate is None:
-        net.whiten(within, UNSELECTED_SHARE)
-        return
     plain, best = deepcopy(net.code.state_dict()), deepcopy(net.code.state_dict())
     least = validate()
     for share in WITHIN_SHARES:

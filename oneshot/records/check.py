@@ -142,7 +142,9 @@ def check_protocols(run: Run, body: ClassificationBody, name: str) -> list[str]:
     # What can be computed from the drawings alone; lists that were added later are not in older records.
     required = {key for key in sums if run.date > added.get(key, "")}
     if run.recipe == WITH_VALIDATION:
-        required -= {SELECTING.get(key, key) for key in facts["benchmarks"] if asks_validation_alphabets(key)}
+        required = {key for key in required if not asks_validation_alphabets(key)}
+        if seen := sorted(key for key in body.protocols if asks_validation_alphabets(key)):
+            raise RecordError(f"{name} was scored on alphabets that it was trained on: {', '.join(seen)}.")
     pairs = {key: about["sha256"] for key, about in facts["pairs"].items() if key != "layout"}
     if "verification" not in body.not_computed:
         required.add("verification")

@@ -34,8 +34,8 @@ MOST_MOVED = 0.002
 class ProtocolEvaluator:
     """An evaluator of classification networks for `oneshot.records.release`.
 
-    A smaller file is good enough if it moves the selection trials by 0.2 points at most; no test has a say in
-    that.
+    A smaller file is good enough if it moves the selection trials by 0.2 points at most, also where the
+    network was trained on their alphabets; no test has a say in that.
     """
 
     smaller: tuple[Precision, ...] = ("int8", "float16")
@@ -43,7 +43,7 @@ class ProtocolEvaluator:
 
     def __init__(
         self, protocols: Protocols, outside: Mapping[str, Outside], pairs: Mapping[str, Pairs], device: str,
-        recipe: str = "",
+        recipe: str,
     ) -> None:  # fmt: skip
         self.protocols, self.outside, self.pairs, self.device = protocols, outside, pairs, device
         self.everything = tuple(list_scored(protocols, outside, pairs, recipe))

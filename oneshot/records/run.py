@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, model_validator
 
+from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.errors import OneshotError
 from oneshot.files import find_sha256, read_json, write_json
 from oneshot.intervals import Figure
@@ -193,7 +194,7 @@ class Run(Section):
     @property
     def evaluated(self) -> bool:
         """Tell whether it has weights, and the figures without which a run is none."""
-        required: set[str] = set()
+        required = {"validation"} if self.recipe != WITH_VALIDATION else set()
         if isinstance(self.body, SegmentationBody):
             required = {
                 f"{level}/{OWN_ANSWER}/{split}/{metric}"

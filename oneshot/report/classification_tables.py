@@ -31,9 +31,9 @@ NOTES = (
     "alphabets that are not tested within an alphabet; characters mixed over alphabets, or within one by any "
     "drawers, and rising N, are of all 20. The split of Vinyals et al. tests the last 423 characters; "
     "networks here learn from the first 964 of the 1,200 that train there.",
-    "*40 alphabets*: recipe contrastive_40 learns from those ten evaluation alphabets, too, which with the "
-    "other 30 are as many as Koch et al. call background. No trials select anything then, and figures are of "
-    "alphabets alone that it has not seen.",
+    "*With validation alphabets*: recipe contrastive_40 learns from those ten evaluation alphabets, too, "
+    "which with the other 30 are the 40 that Koch et al. call background. Nothing selects then, and its "
+    "figures are only of alphabets that it has not seen.",
     "Intervals take trials for independent. 10,000 trials within alphabets ask the test drawers' 1,528 "
     "drawings time and again, so that theirs is too narrow.",
 )

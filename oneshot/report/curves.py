@@ -95,6 +95,7 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
     As in a well-known tutorial, in one plot. Lines are labelled at their ends.
     """
     points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
+    points = choose(points, network=[*choose(points, benchmark="rising-ways")["network"]])
     names = sorted(dict.fromkeys(points["network"]), key=lambda name: find_place(NETWORK_TITLES, name))
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
     axis = figure.subplots()

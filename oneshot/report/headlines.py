@@ -131,8 +131,8 @@ def lead_classification(rows: pd.DataFrame) -> str:
     if further := find_lead(choose(recorded, recipe=WITH_VALIDATION)):
         name, many, runs = further
         lead += (
-            f". Trained on the ten alphabets of the trials that select as well, on all 40 that Koch et al. "
-            f"call background, `{name}` is right in {many} and {runs}"
+            f". Trained also on the ten alphabets that otherwise select, hence on all 40 that Koch et al. "
+            f"call background, `{name}` is right in {many} and {runs} of these trials"
         )
     return lead
 

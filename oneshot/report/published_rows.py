@@ -51,7 +51,7 @@ NETWORK_TITLES = {
     **{name: f"siamese net, {words}" for name, words in TRAINING_SETS.items()},
     "ensemble": "ensemble of cosine nets",
     "contrastive": "cosine net, contrastive recipe",
-    "contrastive_40": "cosine net, contrastive recipe, 40 alphabets",
+    "contrastive_40": "cosine net, contrastive recipe",
     "contrastive_koch": "siamese net, contrastive recipe",
     "own": "siamese net, own recipe",
     "background": "siamese net, background drawers 12 / 4 / 4",

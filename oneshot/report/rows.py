@@ -17,6 +17,7 @@ OMNIGLOT = "omniglot"
 ALL_INK = "all_ink"  # in place of a network: marking every character
 ALL, WITH, WITHOUT = "all", "with_same_class", "without_same_class"
 RISING_CHARACTERS = {"rising-ways": "evaluation", "rising-ways-training": "training"}
+MORE_ALPHABETS = "with validation alphabets"  # to learn from
 NOT_COMPUTED = "every method of this checkout"
 ABOUT = (
     "net", "recipe", "base", "feature_maps", "n_parameters", "seed", "n_seen", "n_seen_before",
@@ -172,8 +173,7 @@ def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     if run.task == CLASSIFICATION:
         base = get_base(run)
         words = [f"base {base}", *words] if base else words
-        if run.recipe == WITH_VALIDATION and run.members:
-            words.append("40 alphabets")
+        words += [MORE_ALPHABETS] if run.recipe == WITH_VALIDATION else []
         if run.name not in (run.network, f"{run.network}-{base}") and not is_further(run.name):
             words.append(f"`{run.name}`")
         title = NETWORK_TITLES.get(run.network, run.network)
@@ -214,7 +214,8 @@ def about_network(task: str, name: str, values: Mapping[str, Any]) -> dict[str, 
     about = {key: values.get(key) for key in ABOUT} | {"kind": Kind.HERE, "network": name}
     if task == CLASSIFICATION:
         base = values.get("base")
-        variant = f"base {base}" if base else ""
+        more = MORE_ALPHABETS if values.get("recipe") == WITH_VALIDATION else ""
+        variant = ", ".join(filter(None, [f"base {base}" if base else "", more]))
         return about | {"title": NETWORK_TITLES.get(name, name), "variant": variant}
     levels = sorted({int(key.partition("/")[0]) for key in values["figures"]})
     return about | {"joint": len(levels) > 1, "title": f"`{name_group(name, levels)}`"}

@@ -60,7 +60,7 @@ def describe_run(run: Run, rechecked: Mapping[str, Any] | None) -> dict[str, Any
         shown = f"{levels[0]}/answer/test-one-shot/iou"
     else:
         size = f"base {get_base(run)}" if get_base(run) else ""
-        shown = next(name for name in SHOWN if name in run.figures)
+        shown = next(name for name in (*SHOWN, *run.figures) if name in run.figures)
     figure, seconds, weights = run.figures[shown], run.seconds, run.weights
     about = {name: getattr(run, name) for name in RUN_FIELDS if hasattr(run, name)}
     lost = [*weights.lost_points.values()] if weights else []

@@ -190,6 +190,6 @@ def prepare_evaluation(
     evaluator = ProtocolEvaluator(protocols, outside, pairs, speed.device, recipe)
     described = describe_everything(protocols, outside, pairs)
     left_out = [name for name in described if name not in evaluator.everything]
-    not_computed |= dict.fromkeys(left_out, "the network was trained on alphabets of these trials")
+    not_computed |= dict.fromkeys(left_out, "the network was trained on alphabets that this needs")
     kept = {name: described[name] for name in evaluator.everything}
     return evaluator, {"protocols": kept, "not_computed": not_computed}

@@ -9,9 +9,9 @@ from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.classify.own_drawings import choose_rejection
 from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.protocols import VERIFICATION_SEED
+from oneshot.errors import ParameterError
 from oneshot.library import fetch_drawings, find_weights, list_classifiers, load_classifier
 from oneshot.published import read_facts
-from oneshot.records.run import RecordError
 from oneshot.training.tensors import file_sha256
 from stages.command import run as run_stage
 
@@ -25,14 +25,13 @@ def main(words: Sequence[str] | None = None) -> None:
     pairs = draw_set(
         koch_source(drawings, "validation"), read_facts("koch")["n_verification_pairs"], VERIFICATION_SEED
     )
+    loaded = {name: load_classifier(name) for name in arguments.name or list_classifiers()}
+    seen = [name for name, (_, info) in loaded.items() if info.training["recipe"] == WITH_VALIDATION]
+    if seen and arguments.name:
+        raise ParameterError(f"{seen[0]} was trained on the alphabets whose pairs choose a threshold.")
     networks = {}
-    for name in arguments.name or list_classifiers():
-        scorer, info = load_classifier(name)
-        if info.training["recipe"] == WITH_VALIDATION:
-            if arguments.name:
-                raise RecordError(
-                    f"{name} was trained on the alphabets whose pairs would choose its threshold."
-                )
+    for name, (scorer, _) in loaded.items():
+        if name in seen:
             continue
         threshold, right = choose_rejection(scorer, drawings.numbered(), pairs)
         networks[name] = {

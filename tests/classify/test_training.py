@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from oneshot.classify import training
+from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.cosine_net import CosineNet
@@ -16,6 +17,7 @@ from oneshot.classify.pairs import draw_set
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
 from oneshot.classify.recipes import Constant, Contrastive, Halving, Own, Published
 from oneshot.classify.training import (
+    RECIPES,
     UNSELECTED_SHARE,
     ClassificationPlan,
     build_net,
@@ -269,8 +271,20 @@ def test_codes_are_whitened_as_it_validates_best_or_not_at_all(synthetic_drawing
     expected.whiten(within, 1.0)
     assert torch.equal(net.code.weight, expected.code.weight)
     assert not torch.equal(net.code.weight, before)
-    net = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
-    expected = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
-    expected.whiten(within, UNSELECTED_SHARE)
-    whiten(net, within, None)
-    assert torch.equal(net.code.weight, expected.code.weight)
+
+
+def test_the_recipe_that_trains_on_the_validation_alphabets_selects_nothing(protocols):
+    trained_on_both = {
+        name for name, teaching in RECIPES.items()
+        if teaching.classes(protocols) is protocols.training_and_validation
+    }  # fmt: skip
+    assert trained_on_both == {WITH_VALIDATION}
+    assert RECIPES[WITH_VALIDATION].validation is None
+
+
+def test_codes_are_whitened_by_a_fixed_share_where_nothing_selects(protocols, tmp_path, monkeypatch):
+    shares = []
+    monkeypatch.setattr(CosineNet, "whiten", lambda self, within, share: shares.append(share))
+    trained = train(plan("contrastive_40"), protocols, folder=tmp_path)
+    assert shares == [UNSELECTED_SHARE]
+    assert trained.trainings[0].best_step == 6

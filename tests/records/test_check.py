@@ -62,6 +62,8 @@ def test_networks_that_trained_on_the_validation_alphabets_need_no_trials_of_the
     check_published(own(kept, recipe="contrastive_40"), "run")
     with pytest.raises(RecordError, match=r"lacks protocols .*: .*mixed-5-way-1-shot.*selection, validation"):
         check_published(own(kept), "run")
+    with pytest.raises(RecordError, match=r"run was scored on alphabets that it was trained on: selection\."):
+        check_published(own(kept | {"selection": protocols["selection"]}, recipe="contrastive_40"), "run")
     del kept["within-alphabet-10000"]
     with pytest.raises(
         RecordError, match=r"lacks protocols that its drawings suffice for: within-alphabet-10000\."

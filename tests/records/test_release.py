@@ -142,7 +142,7 @@ TINY = NetworkInfo("classification", "tiny")
 
 @pytest.fixture
 def evaluator(protocols: Protocols, tiny: Tiny) -> ProtocolEvaluator:
-    return ProtocolEvaluator(protocols, {}, find_pairs(NetworkScorer(tiny), protocols, "own"), "cpu")
+    return ProtocolEvaluator(protocols, {}, find_pairs(NetworkScorer(tiny), protocols, "own"), "cpu", "own")
 
 
 @pytest.mark.parametrize(("bad", "chosen"), [(0, "int8"), (1, "float16"), (2, "float32")])

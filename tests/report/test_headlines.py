@@ -148,8 +148,8 @@ def test_networks_that_learned_from_the_validation_alphabets_have_lines_of_their
     assert "recorded: `contrastive`, `forty`" in " ".join(caption.split())
     lead = lead_classification(rows)
     assert "The recorded `contrastive` is right in 50.0 % of 10,000 trials" in lead
-    assert lead.endswith("that Koch et al. call background, `forty` is right in 62.5 % and 62.5 %")
-    assert {*rows[rows["run"] == "forty"]["variant"]} == {"40 alphabets, `forty`"}
+    assert lead.endswith("call background, `forty` is right in 62.5 % and 62.5 % of these trials")
+    assert {*rows[rows["run"] == "forty"]["variant"]} == {"with validation alphabets, `forty`"}
 
 
 def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None:

@@ -175,21 +175,24 @@ def keep_classifiers(names: Callable[[str], str | None]) -> None:
 
 
 def test_classifiers_and_baselines_have_figures_on_every_benchmark(classes: Path) -> None:
-    keep_classifiers({"own": "tiny", "background": "tiny", "protonet": "protonet"}.get)
+    keep_classifiers(
+        {"own": "tiny", "background": "tiny", "contrastive_40": "cosine_net", "protonet": "protonet"}.get
+    )
     stage.main("classification")
     found = json.loads(Path("metrics/classification.json").read_text())
     manifest = json.loads(Path("data/manifests/classes.json").read_text())
     assert (found["scale"], found["source"], found["not_computed"]) == ("smoke", "synthetic", {})
     assert found["protocols"] == manifest["protocols"]
-    assert list(found["networks"]) == ["background", "own", "protonet"]
+    assert list(found["networks"]) == ["background", "own", "contrastive_40", "protonet"]
     rising = {"rising-ways/2", "rising-ways-training/18"}
     benchmarks = {"within-alphabet", "mixed-3-way-1-shot"}
     for name, about in found["networks"].items():
         figures = about["figures"]
-        assert benchmarks | rising | {"validation"} <= set(figures)
-        assert ("verification" in figures) == (name != "protonet")
+        assert benchmarks | rising <= set(figures)
+        assert ("verification" in figures) == (name in ("own", "background"))
         assert ("background-verification/test" in figures) == (name == "background")
-        assert figures["validation"]["n"] == 24
+        assert ("validation" in figures) == (name != "contrastive_40")
+    assert found["networks"]["own"]["figures"]["validation"]["n"] == 24
     baselines = {name: set(one["figures"]) for name, one in found["baselines"].items()}
     assert set(baselines) == {
         "cosine", "cosine_centred", "euclidean", "euclidean_centred", "hausdorff", "guess",
