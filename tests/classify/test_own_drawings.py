@@ -15,6 +15,7 @@ from oneshot.errors import ImageFolderError, ParameterError
 from oneshot.library import classify, load_classifier
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import read_facts
+from stages.record import thresholds
 from tests.conftest import refusing
 
 
@@ -107,3 +108,11 @@ def test_the_stored_threshold_is_the_one_of_validation_pairs(drawings: Drawings)
     stored = facts["networks"]["contrastive-long"]
     assert threshold == pytest.approx(stored["threshold"], abs=2e-3)
     assert right == pytest.approx(stored["right"], abs=2e-3)
+
+
+@pytest.mark.omniglot
+def test_networks_that_saw_the_validation_alphabets_have_no_threshold_by_them() -> None:
+    with refusing(
+        ParameterError, "contrastive_40 was trained on the alphabets whose pairs choose a threshold"
+    ):
+        thresholds.main(["contrastive-long", "contrastive_40"])
