@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 
 from oneshot.params import CLASSIFICATION
 from oneshot.records.run import OWN_ANSWER, Run
@@ -82,10 +81,9 @@ def plot_trials(
             continue
         colour, marker = next(colours), PROCESSORS[on_gpu(run)]
         minutes, percent = curve["seconds"] / 60, 100 * (1 - curve["error"].cummin())
-        axis.plot(minutes, percent, f"{marker}-", color=colour, ms=3, lw=1.2)
-        axis.annotate(run.name, (minutes.iloc[-1], percent.iloc[-1]), xytext=(0, 4), color=colour, fontsize=7,
-                      textcoords="offset points", va="bottom", ha="right",
-                      path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
+        axis.plot(minutes, percent, f"{marker}-", color=colour, ms=3, lw=1.2, label=run.name)
+    if axis.lines:
+        axis.legend(loc="lower right", fontsize=7)
     koch = choose(rows, kind=Kind.PUBLISHED, benchmark=BENCHMARK, title=[*KOCH_NAMES])["value"].astype(float)
     if len(koch):
         draw_published(axis, 100 * koch.max(), "Koch's network, test alphabets", GREY)

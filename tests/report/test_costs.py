@@ -47,7 +47,10 @@ def test_every_usual_run_is_at_its_minutes_with_the_marker_of_what_it_ran_on() -
     (curve,) = [line for line in right.lines if line.get_marker() == "o"]
     assert [float(x) for x in curve.get_xdata()] == pytest.approx([0.1, 2, 10])
     assert [float(y) for y in curve.get_ydata()] == [50, 75, 75]
-    assert [text.get_text() for text in right.texts] == ["contrastive", "Koch's network, test alphabets"]
+    assert [text.get_text() for text in right.texts] == ["Koch's network, test alphabets"]
+    legend = right.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["contrastive"]
 
 
 def test_many_classifiers_share_colours() -> None:
