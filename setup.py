@@ -6,9 +6,9 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# Of larger weights, and of lines of an ablation, the record alone is shipped, which says their SHA-256.
+# Of larger weights, of lines of an ablation and of further seeds the record alone is shipped, with their SHA-256.
 SHIPPED_BYTES = 2 * 2**20
-ABLATIONS = ("colour_matcher_*", "*-short*")  # by the names of the runs
+LEFT_OUT = ("colour_matcher_*", "*-short*", "*-seed-*")  # by the names of the runs
 
 
 class BuildWithRuns(build_py):
@@ -23,8 +23,8 @@ class BuildWithRuns(build_py):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(record, target)
             weights = record.with_name("weights.safetensors")
-            of_ablation = any(record.parent.match(pattern) for pattern in ABLATIONS)
-            if weights.exists() and weights.stat().st_size <= SHIPPED_BYTES and not of_ablation:
+            left_out = any(record.parent.match(pattern) for pattern in LEFT_OUT)
+            if weights.exists() and weights.stat().st_size <= SHIPPED_BYTES and not left_out:
                 shutil.copyfile(weights, target.with_name(weights.name))
 
 

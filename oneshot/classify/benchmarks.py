@@ -16,7 +16,6 @@ from oneshot.omniglot.classes import Classes, labelled_classes, omniglot_classes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import read_facts
 
-WITH_VALIDATION = "contrastive_40"  # the recipe that trains on the validation alphabets, too
 CHOSEN_BY_VALIDATION = ("validation", "selection", "verification/best-threshold")
 N_EPISODES = 40  # of 10 queries each: 400 trials, as on Omniglot
 

@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32, UInt8
 from torch import Tensor
 
-from oneshot.classify.benchmarks import WITH_VALIDATION, asks_validation_alphabets
+from oneshot.classify.benchmarks import asks_validation_alphabets
 from oneshot.classify.episodes import Episodes
 from oneshot.classify.nets.network import Network, set_order
 from oneshot.classify.pairs import Pairs, draw_set
 from oneshot.classify.protocols import RISING_WAYS, Protocols, describe_lists
 from oneshot.omniglot.drawings import unpack_rows
+from oneshot.params import WITH_VALIDATION
 from oneshot.published import read_facts
 from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed

@@ -10,7 +10,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from oneshot.errors import ParameterError, shorten
-from oneshot.params.classification import SIAMESE, ClassificationParams, EpisodeNumbers
+from oneshot.params.classification import (
+    SIAMESE,
+    WITH_VALIDATION,
+    ClassificationParams,
+    EpisodeNumbers,
+)
 from oneshot.params.scales import (
     OTHER_PROTOCOLS,
     TRIAL_LISTS,
@@ -49,6 +54,7 @@ __all__ = [
     "CLASSIFICATION",
     "SEGMENTATION",
     "SIAMESE",
+    "WITH_VALIDATION",
     "EpisodeNumbers",
     "Evaluate",
     "OtherImages",

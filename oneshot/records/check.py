@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from oneshot.classify.benchmarks import WITH_VALIDATION, asks_validation_alphabets
+from oneshot.classify.benchmarks import asks_validation_alphabets
+from oneshot.params import WITH_VALIDATION
 from oneshot.published import read_facts
 from oneshot.records.results import SUMMARISE, Scores, load_scores
 from oneshot.records.run import (

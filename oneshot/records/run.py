@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.errors import OneshotError
 from oneshot.files import find_sha256, read_json, write_json
 from oneshot.intervals import Figure
-from oneshot.params import Section
+from oneshot.params import WITH_VALIDATION, Section
 
 Task = Literal["segmentation", "classification"]
 TEST_SPLITS = ("test-train", "test-one-shot")

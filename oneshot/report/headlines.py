@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from oneshot.classify.benchmarks import WITH_VALIDATION
+from oneshot.params import WITH_VALIDATION
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, COLOUR_MATCHER, KOCH_NAMES, NET_TITLES, TABLE_1

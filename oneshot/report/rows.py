@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from oneshot.classify.benchmarks import WITH_VALIDATION
-from oneshot.params import CLASSIFICATION
+from oneshot.params import CLASSIFICATION, WITH_VALIDATION
 from oneshot.records.run import Run, list_strange_sets
 from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_classification, list_segmentation
 

@@ -5,12 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.classify.own_drawings import choose_rejection
 from oneshot.classify.pairs import draw_set, koch_source
 from oneshot.classify.protocols import VERIFICATION_SEED
 from oneshot.errors import ParameterError
 from oneshot.library import fetch_drawings, find_weights, list_classifiers, load_classifier
+from oneshot.params import WITH_VALIDATION
 from oneshot.published import read_facts
 from oneshot.training.tensors import file_sha256
 from stages.command import run as run_stage

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from oneshot.classify import training
-from oneshot.classify.benchmarks import WITH_VALIDATION
 from oneshot.classify.feeds import EpisodeFeed, EpisodeLoss, PairFeed, PairLoss
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.cosine_net import CosineNet
@@ -31,7 +30,7 @@ from oneshot.classify.training import (
 )
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings, unpack_rows
-from oneshot.params import load_params
+from oneshot.params import WITH_VALIDATION, load_params
 from oneshot.training.distributed import World
 from oneshot.training.fit import Stepper
 from oneshot.training.measure import Measured, measure_training

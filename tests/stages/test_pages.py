@@ -44,7 +44,8 @@ def test_a_line_has_a_parameters_type_range_and_values_by_scale() -> None:
         "| `seed` | integer ≥ 0 and < 4,294,967,296 | `1803` |",
         "| `segmentation.recipes.*.*.*.lr` | number > 0 and ≤ 10 | `5.0e-05` to `0.003` | Learning rate. |",
         "evaluate.n_scenes` | integer ≥ 2 and ≤ 10,000 | smoke: `40`<br>laptop: `1000`<br>paper: `10000` |",
-        "networks.*.recipe` | `published` or `background` or `own` or `protonet` or `contrastive` |",
+        "networks.*.recipe` | `published` or `background` or `own` or `protonet` or `contrastive` or "
+        "`contrastive_40` |",
     ):
         assert line in page
 
