@@ -104,17 +104,15 @@ RECIPES = {
         both_ways=True,
         whitened=True,
     ),
-    "contrastive_40": Teaching(
-        lambda numbers: Contrastive(numbers.lr, numbers.weight_decay),
-        classes=lambda protocols: protocols.training_and_validation,
-        scaled=True,
-        both_ways=True,
-        whitened=True,
-    ),
     "protonet": Teaching(
         lambda numbers: Halving(numbers.lr), validation=lambda protocols: protocols.selection
     ),
 }
+RECIPES["contrastive_40"] = replace(
+    RECIPES["contrastive"],
+    validation=None,
+    classes=lambda protocols: protocols.training_and_validation,
+)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from oneshot.classify.protocols import find_protocols
 from oneshot.classify.scoring import NetworkScorer, score_list
 from oneshot.errors import ParameterError
 from oneshot.omniglot.drawings import Drawings, save_drawings
-from oneshot.params import load_params
+from oneshot.params import WITH_VALIDATION, load_params
 from oneshot.records.check import load_checked
-from oneshot.records.run import CURVE, RecordError, Run, load_run
+from oneshot.records.run import CURVE, ClassificationBody, RecordError, Run, load_run
 from oneshot.training.tensors import load_network
 from stages.record import combine
 from tests.conftest import ROOT, refusing
@@ -44,7 +44,8 @@ def record(
     seed: int = 0,
     recipe: str = "contrastive",
 ) -> Run:
-    scores = fake_answers(0.9, ("validation", "within-alphabet"))
+    seen = recipe == WITH_VALIDATION  # the alphabets of the validation trials, in training
+    scores = fake_answers(0.9, ("within-alphabet",) if seen else ("validation", "within-alphabet"))
     run = fake_classification_run(name, kind, scores, recipe=recipe, seed=seed)
     return put_run(Path("recorded"), run, scores, net.initialise(np.random.default_rng(seed)), settings)
 
@@ -76,6 +77,22 @@ def test_an_ensemble_is_recorded_with_its_members(members: list[Run], synthetic_
     protocols = find_protocols(synthetic_drawings, load_params().other_images)
     again = score_list(NetworkScorer(net), protocols, protocols.selection)
     assert np.array_equal(scores["selection"].ravel(), again.ravel())
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_scored_only_on_alphabets_that_its_members_have_not_seen(members: list[Run]) -> None:
+    for seed, name in enumerate(("c", "d")):
+        record(name, CosineNet(**SETTINGS), "cosine_net", SETTINGS, seed, recipe=WITH_VALIDATION)
+    call("both c d --copies 0 --out both")
+    run, scores = load_checked(Path("both"))
+    assert run.recipe == WITH_VALIDATION
+    assert isinstance(run.body, ClassificationBody)
+    assert "within-alphabet" in scores
+    unseen = {"validation", "selection"}
+    assert not unseen & set(scores)
+    assert {run.body.not_computed[name] for name in unseen} == {
+        "the network was trained on alphabets that this needs"
+    }
 
 
 def test_only_cosine_nets_are_combined_and_no_record_is_lost(members: list[Run]) -> None:
