@@ -10,7 +10,15 @@ from matplotlib.lines import Line2D
 
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES, VARIANTS
-from oneshot.report.rows import ALL, ALL_INK, RISING_CHARACTERS, Kind, choose, find_place
+from oneshot.report.rows import (
+    ALL,
+    ALL_INK,
+    RISING_CHARACTERS,
+    Kind,
+    choose,
+    choose_most_trained,
+    find_place,
+)
 from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
 
 COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
@@ -29,8 +37,9 @@ LABEL_DISTANCE = 4  # of two labels, in points of the axis, at least
 def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
     """Draw IoU over clutter level, a panel a test set: of every network its published, recorded and own line.
 
-    Of several recorded runs, or networks trained here, one: `choose_source`. Bars are 95 % intervals. Of many
-    networks those of the best mean IoU: docs/results.md has all.
+    Of several recorded runs, or networks trained here, at every level the one that has seen most scenes, as
+    in the README. Bars are 95 % intervals. Of many networks those of the best mean IoU: docs/results.md has
+    all.
     """
     points = choose_points(rows)
     own = choose(points, answer=OWN_ANSWER)
@@ -42,12 +51,12 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
         for net in nets:
             of_net = choose(points, kind=kind, net=net, answer=OWN_ANSWER)
             if not of_net.empty:
-                lines.append((net, kind, choose(of_net, title=choose_source(of_net))))
+                lines.append((net, kind, of_net))
     figure, axes = lay_panels(points)
     for axis, split in zip(axes, SPLIT_TITLES, strict=True):
         for net, kind, line in lines:
             colour = COLOURS[nets.index(net) % len(COLOURS)]
-            draw_line(axis, choose(line, split=split), STYLES[kind], colour)
+            draw_line(axis, choose_most_trained(choose(line, split=split)), STYLES[kind], colour)
         draw_line(axis, choose(points, network=ALL_INK, split=split), ":", GREY)
     colours = {title_net(net): COLOURS[number % len(COLOURS)] for number, net in enumerate(nets)}
     kinds = [kind for kind in STYLES if any(kind == other for _, other, _ in lines)]
@@ -73,6 +82,8 @@ def draw_oracles(rows: pd.DataFrame) -> Figure:
     like = masknet.iloc[0]
     alike = choose(points, net="siamese_unet", answer=OWN_ANSWER, kind=like["kind"], recipe=like["recipe"])
     alike = choose(alike, joint=like["joint"])
+    if not alike.empty:
+        alike = choose(alike, title=choose_source(alike))
     own = choose(masknet, answer=OWN_ANSWER)
     lines = {title_net("siamese_unet"): (COLOURS[0], alike), title_net(like["net"]): (COLOURS[1], own)}
     for name, title in ORACLES.items():
@@ -85,7 +96,7 @@ def draw_oracles(rows: pd.DataFrame) -> Figure:
             published = choose(points, kind=Kind.PUBLISHED, net=net, split=split)
             draw_line(axis, published, "*", colour)
     colours = {title: colour for title, (colour, _) in lines.items()}
-    styles = {"published": "*", "trained here": "o-", "with a part given": "o--"}
+    styles = {"published": "*", HERE_TITLES[Kind(like["kind"])]: "o-", "with a part given": "o--"}
     return lay_legend(figure, colours, styles)
 
 
@@ -135,15 +146,15 @@ def choose_points(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def choose_source(points: pd.DataFrame) -> str:
-    """Choose whose line is drawn: the recorded before what was trained here, then that with most levels.
+    """Choose whose line is drawn: that with most levels, of these the recorded before what was trained here.
 
     Among those the one that has seen most scenes.
     """
 
-    def rank(title: str) -> tuple[bool, int, float]:
+    def rank(title: str) -> tuple[int, bool, float]:
         found = choose(points, title=title)
         seen = found["n_seen"].fillna(0) + found["n_seen_before"].fillna(0)
-        return found["kind"].iloc[0] == Kind.RECORDED, found["clutter_level"].nunique(), float(seen.max())
+        return found["clutter_level"].nunique(), found["kind"].iloc[0] == Kind.RECORDED, float(seen.max())
 
     return max(dict.fromkeys(points["title"]), key=rank)
 

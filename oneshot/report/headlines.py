@@ -11,7 +11,7 @@ from oneshot.params import WITH_VALIDATION
 from oneshot.published import CLUTTER_LEVELS
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, COLOUR_MATCHER, KOCH_NAMES, NET_TITLES, TABLE_1
-from oneshot.report.rows import ALL, Kind, choose
+from oneshot.report.rows import ALL, Kind, choose, choose_most_trained
 from oneshot.report.runs import MANY_TRIALS
 from oneshot.report.segmentation_tables import COVERED_SPLIT, SHOWN_SPLIT, title_net
 from oneshot.report.tables import NOTHING, format_figure, lay_table, name_counts
@@ -151,15 +151,6 @@ def head_segmentation(rows: pd.DataFrame) -> Headline:
     ]
     caption = "; ".join(["IoU in %, one-shot characters, with 95 % intervals", *sources])
     return Headline("characters", [*map(str, CLUTTER_LEVELS)], drop_empty(cells), caption)
-
-
-def choose_most_trained(rows: pd.DataFrame) -> pd.DataFrame:
-    """Choose a network for every clutter level: recorded ones first, then by the scenes that it has seen."""
-    rows = rows.assign(
-        is_recorded=rows["kind"] == Kind.RECORDED,
-        seen=rows["n_seen"].fillna(0) + rows["n_seen_before"].fillna(0),
-    ).sort_values(["clutter_level", "is_recorded", "seen"], ascending=[True, False, False], kind="stable")
-    return rows.drop_duplicates("clutter_level")
 
 
 def describe_sources(rows: pd.DataFrame) -> str:

@@ -104,6 +104,15 @@ def choose(rows: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
     return rows
 
 
+def choose_most_trained(rows: pd.DataFrame) -> pd.DataFrame:
+    """Choose a network for every clutter level: recorded ones first, then by the scenes that it has seen."""
+    rows = rows.assign(
+        is_recorded=rows["kind"] == Kind.RECORDED,
+        seen=rows["n_seen"].fillna(0) + rows["n_seen_before"].fillna(0),
+    ).sort_values(["clutter_level", "is_recorded", "seen"], ascending=[True, False, False], kind="stable")
+    return rows.drop_duplicates("clutter_level")
+
+
 def list_rows(
     figures: Figures, about: Mapping[str, Any], agreement: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Iterator[dict[str, Any]]:

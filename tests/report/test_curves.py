@@ -59,14 +59,39 @@ def test_of_many_networks_the_best_have_a_line() -> None:
     assert legend(figure)[:6] == [*(f"net {n}" for n in range(5, 10)), "every character marked"]
 
 
-def test_the_line_of_most_levels_and_scenes_is_drawn_and_the_recorded_before_ours() -> None:
+def test_the_source_of_most_levels_then_recorded_then_of_most_scenes_has_the_oracles() -> None:
     rows = choose(segmentation_rows(), net="siamese_unet", metric="iou", subset="all", further=False)
-    assert choose_source(choose(rows, kind="here")) == "`siamese_unet-joint`"
+    assert choose_source(rows) == "`siamese_unet-joint`"
+    rows = choose(rows, clutter_level=4)
     fast = "`siamese_unet-N-fast`, 24 feature maps"
     rows.loc[rows["title"].eq(fast), "n_seen"] += 1
     assert choose_source(rows) == fast
-    rows.loc[rows["title"].ne(fast), "n_seen"] += 2
+    rows.loc[rows["title"].ne(fast) & rows["kind"].eq("recorded"), "n_seen"] += 2
     assert choose_source(rows) == "`siamese_unet-N-published`, 24 feature maps"
+
+
+def recorded_line(figure: Any) -> list[tuple[int, float]]:
+    (line,) = [line for line in figure.axes[0].get_lines() if line.get_marker() == "s"]
+    return [*zip(line.get_xdata(), line.get_ydata(), strict=True)]
+
+
+def test_at_every_level_the_recorded_network_that_has_seen_most_is_drawn() -> None:
+    rows = choose(segmentation_rows(), net="siamese_unet", kind="recorded", metric="iou", subset="all")
+    like = choose(rows, split="test-one-shot").head(1).assign(n_seen_before=0, low=0.0, high=1.0)
+    of_all = [like.assign(title="all", clutter_level=n, n_seen=100, value=n / 10) for n in (1, 2, 4)]
+    further = like.assign(title="one", clutter_level=2, n_seen=50, n_seen_before=60, value=0.9)
+    shorter = like.assign(title="one", clutter_level=4, n_seen=90, value=0.9)
+    figure = draw_iou_over_clutter(pd.concat([*of_all, further, shorter]))
+    assert recorded_line(figure) == [(1, 10.0), (2, 90.0), (4, 40.0)]
+
+
+def test_oracles_of_all_levels_are_drawn_rather_than_recorded_ones_of_one() -> None:
+    rows = segmentation_rows()
+    here = choose(rows, kind="here", net="masknet")
+    level = here["clutter_level"].min()
+    one = choose(here, clutter_level=level).assign(kind="recorded", title="recorded")
+    assert legend(draw_oracles(pd.concat([rows, one])))[-2] == "trained here"
+    assert legend(draw_oracles(pd.concat([choose(rows, kind="published"), one])))[-2] == "recorded"
 
 
 def test_oracles_stand_beside_both_networks() -> None:
