@@ -142,10 +142,10 @@ def load_network(name: str = DEFAULT_NETWORK) -> "tuple[nn.Module, NetworkInfo]"
     return load(find_weights("segmentation", name), NETS)
 
 
-def load_classifier(name: str | None = None) -> "tuple[NetworkScorer, NetworkInfo]":
+def load_classifier(name: str = DEFAULT_CLASSIFIER) -> "tuple[NetworkScorer, NetworkInfo]":
     """Load a released network for one-shot classification, as a scorer, and what is known of it.
 
-    name: one of `list_classifiers`, of its record under recorded/classification; None: the first of them.
+    name: one of `list_classifiers`; of its record under recorded/classification.
 
     Raises:
         WeightsError: no such network is released, its file is not here, or damaged.
@@ -154,7 +154,6 @@ def load_classifier(name: str | None = None) -> "tuple[NetworkScorer, NetworkInf
     from oneshot.classify.scoring import NetworkScorer
     from oneshot.training.tensors import load_network as load
 
-    name = name or next(iter(list_classifiers()), "whatever")
     net, info = load(find_weights("classification", name), NETS)
     return NetworkScorer(net), info
 

@@ -73,14 +73,16 @@ def test_a_released_network_is_loaded_by_its_name_and_others_are_refused_with_th
 
 
 def test_a_released_classifier_is_loaded_ready_to_score(recorded: Path, synthetic_drawings: Drawings) -> None:
-    with pytest.raises(WeightsError, match=r"is released for classification: .* has none yet"):
+    with pytest.raises(WeightsError, match=r"no network contrastive-long is released .* has none yet"):
         load_classifier()
     net = ProtoNet(4).initialise(np.random.default_rng(0)).eval()
     scores = fake_answers(0.9, ["validation"])
     run = fake_classification_run("protonet", "protonet", scores, recipe="protonet")
     put_run(recorded, run, scores, net, {"n_filters": 4})
     assert list_classifiers() == ["protonet"]
-    scorer, info = load_classifier()
+    with pytest.raises(WeightsError, match="has protonet "):  # not the first that there is
+        load_classifier()
+    scorer, info = load_classifier("protonet")
     assert info.training["name"] == "protonet"
     images = synthetic_drawings.unpack()[0, :3]
     with torch.no_grad():
