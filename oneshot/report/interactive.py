@@ -275,12 +275,13 @@ def describe_answers(
 ) -> dict[str, Any]:
     """Describe a network's answers to the first scenes of a set, the true masks given.
 
-    place, groups: beginnings of the keys of its answers, and of the groups that a colour matcher ranked.
+    A MaskNet may have answered to fewer of them. place, groups: beginnings of the keys of its answers, and of
+    the groups that a colour matcher ranked.
     """
-    ious = predictions[f"{place}/iou"]
+    ious, answers = predictions[f"{place}/iou"], predictions[f"{place}/masks"][: len(masks)]
     found: dict[str, Any] = {
-        "layer": encode_answers(predictions[f"{place}/masks"][: len(masks)], masks),
-        "iou": [round(100 * float(iou)) for iou in ious[: len(masks)]],
+        "layer": encode_answers(answers, masks[: len(answers)]),
+        "iou": [round(100 * float(iou)) for iou in ious[: len(answers)]],
         "bins": np.histogram(ious, N_BINS, (0, 1))[0].tolist(),
     }
     if f"{groups}/crops" in predictions:

@@ -241,3 +241,11 @@ def test_a_browser_shows_it_without_errors_or_barriers(
     assert "97.1 %" in ask("return $('dialog').textContent")
     assert list_serious() == []
     assert browser.get_log("browser") == []
+
+
+def test_of_a_network_that_answered_to_fewer_scenes_those_are_described() -> None:
+    masks = np.ones((3, 8, 8), np.bool_)
+    arrays = {"net/iou": np.array([1.0, 0.5], np.float32), "net/masks": masks[:2]}
+    found = describe_answers(masks, arrays, "net", "groups")
+    assert found["iou"] == [100, 50]
+    assert decode(found["layer"]).shape[0] == 16

@@ -194,7 +194,7 @@ function browseScenes() {
     const list = find("scene-list"), groups = find("scene-groups"), summary = find("scene-summary");
     list.replaceChildren(); groups.replaceChildren();
     if (!found) { summary.textContent = "This network was not evaluated there."; return; }
-    const n = set.scenes.length, numbers = [...Array(n).keys()], rank = numbers.map(() => Math.random());
+    const n = set.scenes.length, shown = found.iou.length, numbers = [...Array(shown).keys()], rank = numbers.map(() => Math.random());
     const sign = {worst: 1, best: -1}[order.value];
     if (sign) numbers.sort((a, b) => sign * (found.iou[a] - found.iou[b]));
     if (order.value === "random") numbers.sort((a, b) => rank[a] - rank[b]);
@@ -207,7 +207,7 @@ function browseScenes() {
       return make("li", {}, make("div", {class: "tiles"}, picture("The target", "target", [[png(set.targets[k])]]),
         picture(`Scene ${k + 1} with ${level.value} characters`, `scene ${k + 1}`, [[scene]]),
         picture("The target's pixels in the scene", "truth", [[png(set.truth), k, n], DIM, [scene]]),
-        picture(`Answer of ${net.value}, IoU ${iou} %`, `answer: IoU ${iou} %`, [[png(found.layer), k, n], DIM, [scene]])));
+        picture(`Answer of ${net.value}, IoU ${iou} %`, `answer: IoU ${iou} %`, [[png(found.layer), k, shown], DIM, [scene]])));
     }));
     if (found.groups) {
       const {crops, scores, target} = found.groups;
