@@ -104,7 +104,8 @@ class EpisodeFeed(EpochFeed):
     turned: each class by 0 to 3 quarters is four classes; an alphabet by its quarters is four alphabets.
     mirrored: with its mirror image, each of these is two.
     distorted: each image has an affine distortion of its own. displacement: the reach of a smooth one, see
-    `distort`; 0: none. An epoch is `n_epoch` episodes.
+    `distort`; 0: none. spliced: the share of classes that take the left half of one character and the right
+    half of any other. An epoch is `n_epoch` episodes.
 
     Raises:
         ParameterError: there are fewer than n_way classes, or a class has fewer than n_shot + n_query images.
@@ -115,7 +116,7 @@ class EpisodeFeed(EpochFeed):
     def __init__(
         self, classes: Classes, *, seed: int, n_way: int, n_shot: int = 1, n_query: int = 5,
         n_epoch: int = 100, n_epochs: int = 1, within_alphabets: bool = False, turned: bool = True,
-        mirrored: bool = False, distorted: bool = False, displacement: float = 0.0,
+        mirrored: bool = False, distorted: bool = False, displacement: float = 0.0, spliced: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(n_epoch, 1, n_epochs)
         self.turns = list_turns(turned, mirrored)
@@ -131,7 +132,7 @@ class EpisodeFeed(EpochFeed):
         self.classes, self.seed = classes, seed
         self.n_way, self.n_shot, self.n_query = n_way, n_shot, n_query
         self.within_alphabets = within_alphabets
-        self.distorted, self.displacement = distorted, displacement
+        self.distorted, self.displacement, self.spliced = distorted, displacement, spliced
         names = np.array(classes.alphabets)
         self.alphabets = [np.flatnonzero(names == name) for name in dict.fromkeys(classes.alphabets)]
 
@@ -140,18 +141,20 @@ class EpisodeFeed(EpochFeed):
             "classes": self.classes.sha256(), "seed": self.seed, "n_way": self.n_way, "n_shot": self.n_shot,
             "n_query": self.n_query, "n_epoch": self.n_epoch, "within_alphabets": self.within_alphabets,
             "turns": self.turns.tolist(), "distorted": self.distorted, "displacement": self.displacement,
+            "spliced": self.spliced,
         }  # fmt: skip
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
         """Give images by number, how each is turned (see `turn`), and, if distorted, how (see `distort`).
 
-        Smooth distortions come beside affine ones, which are the identity where none are asked for.
+        Spliced ones have two numbers, see `PackedImages`. Smooth distortions come beside affine ones, which
+        are the identity where none are asked for.
         """
         rng = np.random.default_rng((self.seed, step))
         classes, turns = self.draw_classes(rng)
         n_each = self.n_shot + self.n_query
-        images = [rng.choice(self.classes.images[k], n_each, replace=False) for k in classes.tolist()]
-        batch = [torch.from_numpy(np.concatenate(images)), torch.from_numpy(turns.repeat(n_each))]
+        numbers = self.draw_images(rng, classes)
+        batch = [torch.from_numpy(numbers), torch.from_numpy(turns.repeat(n_each))]
         n_images = self.n_way * n_each
         if self.distorted or self.displacement:
             n_pairs = -(-n_images // 2)  # distortions are looked up two by two
@@ -162,7 +165,20 @@ class EpisodeFeed(EpochFeed):
         if self.displacement:
             moves = rng.uniform(-self.displacement, self.displacement, (n_images, 2, *GRID))
             batch.append(torch.from_numpy(moves.astype(np.float32)))
+        if self.spliced:
+            further = rng.integers(1, max(2, len(self.classes)), self.n_way)
+            others = self.draw_images(rng, (classes + further) % len(self.classes))
+            kept = (rng.random(self.n_way) >= self.spliced).repeat(n_each)
+            batch[0] = torch.from_numpy(np.stack([numbers, np.where(kept, numbers, others)], axis=1))
         return tuple(batch)
+
+    def draw_images(
+        self, rng: np.random.Generator, classes: Int[np.ndarray, " n"]
+    ) -> Int32[np.ndarray, " b"]:
+        """Draw the numbers of different images of each class, by their places."""
+        n_each = self.n_shot + self.n_query
+        images = [rng.choice(self.classes.images[k], n_each, replace=False) for k in classes.tolist()]
+        return np.concatenate(images)
 
     def draw_classes(
         self, rng: np.random.Generator
@@ -211,11 +227,16 @@ class PackedImages(nn.Module):
         self.register_buffer("places", torch.arange(8, dtype=torch.uint8), persistent=False)
 
     def forward(
-        self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"] | None = None
+        self, numbers: Int[Tensor, "b *two"], turns: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b 105 105"]:
-        """Unpack the images of these numbers, ink 1, paper 0, each turned by its own number (see `turn`)."""
+        """Unpack the images of these numbers, ink 1, paper 0, each turned by its own number (see `turn`).
+
+        Of two numbers, the left half is of the first one's image, the rest of the second one's.
+        """
         bits = self.bits[numbers][..., None] >> self.places & 1  # the first pixel is in the lowest bit
-        images = bits.flatten(2)[..., :SIDE]
+        images = bits.flatten(-2)[..., :SIDE]
+        if numbers.ndim == 2:
+            images = torch.cat([images[:, 0, :, : SIDE // 2], images[:, 1, :, SIDE // 2 :]], 2)
         return (
             images if turns is None else turn(images, turns)
         ).float()  # a byte turns in a third of the time
@@ -275,7 +296,7 @@ class EpisodeLoss(NetworkLoss):
         self.n_way, self.n_shot, self.both_ways = n_way, n_shot, both_ways
 
     def forward(
-        self, numbers: Int[Tensor, " b"], turns: Int[Tensor, " b"],
+        self, numbers: Int[Tensor, "b *two"], turns: Int[Tensor, " b"],
         inverses: Float[Tensor, "b 2 3"] | None = None, moves: Float[Tensor, "b 2 n n"] | None = None,
     ) -> Float[Tensor, ""]:  # fmt: skip
         images = self.images(numbers, turns)

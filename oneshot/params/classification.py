@@ -66,6 +66,8 @@ class ContrastiveEpisodes(OwnEpisodes):
     """Whether mirror images of a character are classes of their own."""
     displacement: float = Field(ge=0, lt=1)
     """Strength of the smooth fields of displacements that distort drawings."""
+    spliced: float = Field(ge=0, lt=1)
+    """Share of classes that take the left half of one character and the right half of another."""
 
 
 class ClassificationRecipes(Section):

@@ -130,6 +130,33 @@ def test_every_image_has_a_smooth_distortion_of_its_own_beside_or_without_an_aff
     assert torch.equal(both[3], feed.batch(7)[3])
 
 
+def test_spliced_classes_take_the_right_half_of_another():
+    settings = {"seed": 1, "n_way": 6, "n_query": 1, "displacement": 0.1}
+    plain = EpisodeFeed(OWN, **settings)
+    feed = EpisodeFeed(OWN, **settings, spliced=0.4)
+    n_spliced = 0
+    for step in range(100):
+        numbers, turns, *distortions = feed.batch(step)
+        left, right = numbers.T
+        assert torch.equal(left, plain.batch(step)[0])
+        assert all(map(torch.equal, (turns, *distortions), plain.batch(step)[1:]))
+        shown, asked = (left != right).view(6, 2).T
+        assert torch.equal(shown, asked)  # of a class all images or none
+        classes = [{k for k, images in enumerate(OWN.images) if number in images} for number in right]
+        assert classes[::2] == classes[1::2]
+        n_spliced += int(shown.sum())
+    assert 0.36 < n_spliced / 600 < 0.44
+
+
+def test_a_spliced_image_is_turned_as_a_whole(synthetic_drawings):
+    images = PackedImages(synthetic_drawings.numbered())
+    numbers, turns = torch.tensor([[3, 5], [7, 7]]), torch.tensor([1, 0])
+    spliced = images(numbers, turns)
+    whole = torch.cat([images(torch.tensor([3]))[:, :, :52], images(torch.tensor([5]))[:, :, 52:]], dim=2)
+    assert torch.equal(spliced[0], turn(whole, turns[:1])[0])
+    assert torch.equal(spliced[1], images(torch.tensor([7]))[0])
+
+
 def test_feeds_are_told_apart():
     settings = {"seed": 0, "n_way": 3, "n_shot": 1, "n_query": 1, "n_epoch": 100}
     about = EpisodeFeed(OWN, **settings).about()
@@ -140,6 +167,7 @@ def test_feeds_are_told_apart():
         {"mirrored": True},
         {"distorted": True},
         {"displacement": 0.1},
+        {"spliced": 0.1},
     ]
     others = [EpisodeFeed(OWN, **settings | change).about() for change in changes]
     regrouped = replace(OWN, alphabets=("a", "a", "a", "b", "b", "b", "c"))
