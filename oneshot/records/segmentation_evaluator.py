@@ -52,7 +52,9 @@ class SceneEvaluator:
         """Prepare to evaluate; chooses: whether the network chooses among proposals, as MaskNet does."""
         self.everything = test_sets
         self.deciding = test_sets
-        if chooses:
+        if chooses and any(
+            len(scenes) > DECIDING_SCENES for sets in test_sets.values() for scenes in sets.scenes.values()
+        ):
             self.deciding = {
                 level: LevelSets(
                     {name: s[:DECIDING_SCENES] for name, s in sets.scenes.items()}, sets.statistics
@@ -79,7 +81,8 @@ class SceneEvaluator:
 
     def measure_seconds(self, net: nn.Module) -> float:
         """Estimate by a batch of every level: some networks look at every character."""
-        speed, n_passes = evaluation_speed(self.device), 2 if self.chooses else 1
+        speed = evaluation_speed(self.device)
+        n_passes = 1 if self.deciding is self.everything else 2  # before everything is scored
         seconds = 0.0
         with speed.running():
             for level, sets in self.everything.items():

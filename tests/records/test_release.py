@@ -18,7 +18,7 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.params import load_params
 from oneshot.records import classification_evaluator, release
 from oneshot.records.classification_evaluator import ProtocolEvaluator
-from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, score_sets
+from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, count_scenes, score_sets
 from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers
@@ -91,6 +91,23 @@ def test_of_a_network_that_chooses_some_scenes_decide_and_chance_is_no_loss(
     moved["4/answer/test-train/iou"] = whole["4/answer/test-train/iou"] + np.float32([0.3, -0.2, 0, 0, 0])
     assert evaluator.is_as_good(whole, moved)
     assert not SCENES.is_as_good(whole, moved)
+
+
+def test_few_scenes_of_a_network_that_chooses_all_decide_and_are_scored_once_a_precision(
+    net: SiameseUNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_scored, really_score = [], SceneEvaluator.score_file
+
+    def score_file(evaluator: SceneEvaluator, path: Path, selection: Any) -> dict[str, Any]:
+        n_scored.append(count_scenes(selection))
+        return really_score(evaluator, path, selection)
+
+    evaluator = SceneEvaluator(TEST_SETS, "cpu", 5, chooses=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(SceneEvaluator, "score_file", score_file)
+        released = release.release(net, INFO, tmp_path / "net.safetensors", evaluator)
+    assert n_scored == [count_scenes(TEST_SETS)] * 2
+    assert_equal(released.scores, SCENES.score_file(tmp_path / "net.safetensors", TEST_SETS))
 
 
 def test_what_a_killed_process_leaves_is_deleted_by_the_next(
