@@ -1,5 +1,6 @@
 """End of a stage: an error that a user can act on becomes one sentence on stderr, without a traceback."""
 
+import argparse
 import errno
 import os
 import signal
@@ -19,12 +20,15 @@ from oneshot.errors import INTERRUPTED, OneshotError, says_full, says_missing_on
 ONE_SIGNAL_SECONDS = 1.0
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], about: str | None = None) -> None:
     """Call a stage's main; exit with status 1 after an error that is the user's to mend, 130 after Ctrl-C.
 
     Such are all OneshotErrors, and what the system refuses: disk, memory, a file that may not be used. Under
     DVC, whose lock holds all stages before this one, a copy of the lock is kept for `stages.lock`.
+    about: what a stage without options does, which --help shows; any other word is refused.
     """
+    if about is not None:
+        argparse.ArgumentParser(description=about).parse_args()
     try:
         if "DVC_STAGE" in os.environ:
             from stages.lock import keep_lock  # loads YAML

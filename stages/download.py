@@ -47,4 +47,4 @@ def fetch_digits(params: Params) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

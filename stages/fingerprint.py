@@ -21,7 +21,7 @@ def fingerprint(task: str, resolved: Mapping[str, Any]) -> str:
     """Give 16 hexadecimal digits of the parameters in force, the images, PyTorch and the code used."""
     whole = {
         **resolved,
-        "images": READ_IMAGES[task]().sha256,
+        "images": READ_IMAGES[task]().model_dump(mode="json"),  # of classification its trials, too
         "torch": version("torch"),
         "code": code_sha256(task),
     }

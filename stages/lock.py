@@ -6,6 +6,7 @@ stages that the kept copy has and dvc.yaml declares, the copy stays as it is unt
 has no copy yet; a network that was removed from params.yaml is no longer declared.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -137,6 +138,7 @@ def read_text(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     try:
         main()
     except OSError as error:  # such as a folder in place of a file

@@ -55,4 +55,4 @@ def describe_drawings(drawings: Drawings) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

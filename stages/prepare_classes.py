@@ -60,4 +60,4 @@ def prepare_own(params: Params) -> tuple[Protocols, dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

@@ -68,4 +68,4 @@ def remove_other_files(parts: list[Part]) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

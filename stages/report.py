@@ -115,23 +115,17 @@ def read_provenance(names: list[str]) -> dict[str, dict[str, Any]]:
 
 def list_commands(runs: list[Run]) -> dict[str, str]:
     """List the commands of recorded/wanted.yaml that record runs, with the minutes that these runs had."""
-    from stages.record.plan import PLANNERS, WANTED, build_parser, name_run, read_params, read_wanted
+    from stages.record.plan import WANTED, name_wanted
 
     minutes = {run.name: run.budget_minutes for run in runs}
     commands: dict[str, str] = {}
     if not WANTED.is_file():
         return commands
-    for words in [*read_wanted("gpu"), *read_wanted("cpu")]:
-        arguments = build_parser().parse_args(words)
-        params = read_params(arguments)
-        task, _, network = arguments.network.partition("/")
-        try:
-            name = arguments.name or name_run(PLANNERS[task](params, network, arguments.seed), params.seed)
-        except ParameterError:  # a network that params.yaml no longer has
-            continue
+    for words, _, name in [*name_wanted("gpu"), *name_wanted("cpu")]:
         if minutes.get(name) is None:  # not recorded, or not under a limit as is listed
             continue
-        words[words.index("--minutes") + 1] = f"{minutes[name]:g}"
+        place = words.index("--minutes") if "--minutes" in words else len(words)
+        words[place : place + 2] = ["--minutes", f"{minutes[name]:g}"]
         commands[name] = f"python -m stages.record {shlex.join(words)}"
     return commands
 

@@ -250,4 +250,4 @@ def read_mistakes(rows: pd.DataFrame) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

@@ -29,9 +29,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("name")
     arguments = parser.parse_args(words)
     task, name, params = arguments.task, arguments.name, load_params()
-    folder = net_folder(task, name)
     about: dict[str, Any] = {"task": task, "name": name, "scale": params.scale_name, "trained": False}
-    trainings: Sequence[Any] = ()
     if params.amount_of(task, name) is None:
         print(f"{name} is not trained at scale {params.scale_name}")
     elif (
@@ -39,23 +37,24 @@ def main(words: Sequence[str] | None = None) -> None:
     ):
         print(f"{name} splits images by their drawers: it is not trained on own images")
     else:
-        about, trainings = train_to_the_end(params, task, name)
+        train_to_the_end(params, task, name, about)
+        return
+    write_about(task, name, about, ())
+
+
+def write_about(task: str, name: str, about: dict[str, Any], trainings: Sequence[Any]) -> None:
+    """Write about.json and curve.csv: the points of every training, deterministic fields only."""
     write_sealed(about_of(task, name), about)
-    write_curve(folder / "curve.csv", trainings)
-
-
-def write_curve(path: Path, trainings: Sequence[Any]) -> None:
-    """Write the points of every training, deterministic fields only."""
     lines = [",".join(("training", *POINT_FIELDS))]
     for training in trainings:
         for point in training.curve:
             values = (getattr(point, field) for field in POINT_FIELDS)
             lines.append(",".join([training.name, *("" if v is None else repr(v) for v in values)]))
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(net_folder(task, name) / "curve.csv", "\n".join(lines) + "\n")
 
 
-def train_to_the_end(params: Params, task: str, name: str) -> tuple[dict[str, Any], Sequence[Any]]:
-    """Train, or go on from where a killed run of the same parameters, images and code was.
+def train_to_the_end(params: Params, task: str, name: str, about: dict[str, Any]) -> None:
+    """Train, or go on from where a killed run of the same parameters, images and code was; write the result.
 
     Raises:
         TrainingError: there are no weights to start from, or the run was interrupted.
@@ -93,11 +92,13 @@ def train_to_the_end(params: Params, task: str, name: str) -> tuple[dict[str, An
             )
         weights = weights_of(task, name)
         save_network(weights, trained.net, trained.info)
-        shutil.rmtree(run_folder)
-    seconds = sum(training.seconds for training in trained.trainings)
-    write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device)
-    about = {"trained": True} | describe_trained(plan, trained) | {"weights_sha256": file_sha256(weights)}
-    return about, trained.trainings
+        about |= (
+            {"trained": True} | describe_trained(plan, trained) | {"weights_sha256": file_sha256(weights)}
+        )
+        write_about(task, name, about, trained.trainings)
+        seconds = sum(training.seconds for training in trained.trainings)
+        write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device)
+        shutil.rmtree(run_folder)  # last: until all is written, the same command goes on from it
 
 
 def find_task(task: str) -> Any:

@@ -130,6 +130,15 @@ def test_a_stage_declares_the_packages_and_facts_that_it_uses(name: str) -> None
     assert [path for path in code if not any(file.is_relative_to(path) for file in used)] == []
 
 
+@pytest.mark.parametrize("name", [name for name in STAGES if name.startswith("train_")])
+def test_whatever_changes_in_a_networks_section_trains_it_anew(name: str) -> None:
+    task, key = name.removeprefix("train_").split("@")
+    place = f"{task}.networks.{key}"
+    said = {"needs", "recipe", "recipes"}  # by the stage's dependencies, and by names of its other parameters
+    fields = PARAMS[task]["networks"][key].keys() - said - {"smoke", "laptop", "paper"}
+    assert {f"{place}.{field}" for field in {*fields, "${scale}"}} <= {*STAGES[name]["params"]}
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_every_dependency_is_in_the_project_or_another_stages_output(name: str) -> None:
     made = list_outputs()

@@ -104,8 +104,8 @@ class EpisodeFeed(EpochFeed):
     turned: each class by 0 to 3 quarters is four classes; an alphabet by its quarters is four alphabets.
     mirrored: with its mirror image, each of these is two.
     distorted: each image has an affine distortion of its own. displacement: the reach of a smooth one, see
-    `distort`; 0: none. spliced: the share of classes that take the left half of one character and the right
-    half of any other. An epoch is `n_epoch` episodes.
+    `distort`; 0: none. spliced: the share of classes whose images are the left half of one character's and
+    the right half of any other's, as they stand on their canvases. An epoch is `n_epoch` episodes.
 
     Raises:
         ParameterError: there are fewer than n_way classes, or a class has fewer than n_shot + n_query images.
@@ -147,8 +147,9 @@ class EpisodeFeed(EpochFeed):
     def batch(self, step: int) -> tuple[Tensor, ...]:
         """Give images by number, how each is turned (see `turn`), and, if distorted, how (see `distort`).
 
-        Spliced ones have two numbers, see `PackedImages`. Smooth distortions come beside affine ones, which
-        are the identity where none are asked for.
+        With a share of spliced classes every image has two numbers, the same twice where it is whole (see
+        `PackedImages`). Smooth distortions come beside affine ones, which are the identity where none are
+        asked for.
         """
         rng = np.random.default_rng((self.seed, step))
         classes, turns = self.draw_classes(rng)

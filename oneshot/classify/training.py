@@ -161,7 +161,7 @@ def plan_training(params: Params, name: str, seed: int | None = None) -> Classif
     numbers = getattr(params.classification.recipes, network.recipe)
     if RECIPES[network.recipe].pairs and not NETS[net].judges_pairs:
         raise ParameterError(f"recipe {network.recipe} trains on pairs, which a {net} does not judge.")
-    net_settings = getattr(network, "settings", {})
+    net_settings = network.settings
     return ClassificationPlan(
         task=CLASSIFICATION, name=name, net=net, recipe=network.recipe,
         settings={"base": base, **numbers.model_dump(mode="json"), **amount.model_dump(), **net_settings},
@@ -253,7 +253,6 @@ def train(
     on_log: Callable[[str, LogPoint], None] = lambda training, point: None,
     stop: Callable[[], bool] = lambda: False,
     speed: Speed | None = None,
-    world: World | None = None,
 ) -> Trained:
     """Train as planned, or go on from the checkpoint in `folder`; a deadline or `stop` end it early.
 
@@ -266,7 +265,7 @@ def train(
         TrainingError, WeightsError: as `oneshot.training.fit.fit`.
     """
     started = time.monotonic()
-    speed, world = speed or Speed(), world or World()
+    speed = speed or Speed()
     net = build_net(plan, protocols) if net is None else net
     loss, feed, recipe = make_training(plan, net, protocols)
     set_order(loss, speed.memory_format)
@@ -274,7 +273,7 @@ def train(
     checkpoint = checkpoint_of(folder, plan.training)
     kept = read_progress(checkpoint) if checkpoint.exists() else None
     if kept is not None and speed.auto:
-        speed = speed.decided(kept.identity["speed"])
+        speed = speed.decided(kept.identity.get("speed", ()))
     timed = seconds is not None and kept is None
     stepper = None
     if timed or speed.device_type == "cuda":  # on a GPU also for what fits into its memory
@@ -283,7 +282,7 @@ def train(
             check_budget(budget, budget, 0.0, "an unknown speed")
         batches = (feed.batch(step) for step in range(10**9))
         measured = measure_training(
-            loss, feed, recipe, batches, budget=budget, speed=speed, world=world,
+            loss, feed, recipe, batches, budget=budget, speed=speed, world=World(),
             seconds=min(MEASURED_AT_MOST, budget / 10) if timed or speed.auto else 0.0,
         )  # fmt: skip
         stepper = measured.stepper
@@ -293,8 +292,10 @@ def train(
         if kept is not None:
             feed.n_steps = kept.n_steps
         else:
-            a_step = 1 / measured.steps_a_second + validation_seconds(feed, validate, speed)
-            left = STEPS_MARGIN * (seconds - (time.monotonic() - started))
+            a_validation = validation_seconds(validate, speed)
+            a_step = 1 / measured.steps_a_second + a_validation * feed.batch_size / feed.n_epoch
+            last = (1 + len(WITHIN_SHARES)) * a_validation if plan.teaching.whitened else 0.0
+            left = STEPS_MARGIN * (seconds - (time.monotonic() - started) - last)
             check_budget(seconds, left, a_step, f"{a_step:.2g} s a step")
             feed.n_steps = min(feed.n_steps, int(left / a_step))
     identity = recipe.describe() | {
@@ -305,9 +306,10 @@ def train(
     progress = fit(
         loss, feed, recipe, checkpoint=checkpoint, identity=identity, validate=validate,
         log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
-        on_log=partial(on_log, plan.training), stop=stop, speed=speed, world=world, stepper=stepper,
+        on_log=partial(on_log, plan.training), stop=stop, speed=speed, stepper=stepper,
     )  # fmt: skip
-    if plan.teaching.whitened and isinstance(net, CosineNet):
+    stopped = not progress.complete and stop()  # then it goes on later
+    if plan.teaching.whitened and isinstance(net, CosineNet) and not stopped:
         within = measure_within(net, plan.teaching.classes(protocols), protocols.bits, speed)
         if validate is None:
             net.whiten(within, UNSELECTED_SHARE)
@@ -324,7 +326,7 @@ def train(
 def measure_within(
     net: CosineNet, classes: Classes, bits: UInt8[np.ndarray, "n 105 14"], speed: Speed
 ) -> Float[Tensor, "n_code n_code"]:
-    """Measure the covariance of codes within classes, of drawings as they are.
+    """Measure the covariance of codes of unit length within classes, of five drawings of each as they are.
 
     Training sees distorted ones; this is how drawers differ.
     """
@@ -363,12 +365,12 @@ def make_validation(
     return validate
 
 
-def validation_seconds(feed: EpochFeed, validate: Callable[[], float] | None, speed: Speed) -> float:
-    """Measure a step's share of the validation after an epoch."""
+def validation_seconds(validate: Callable[[], float] | None, speed: Speed) -> float:
+    """Measure how long a validation takes."""
     if validate is None:
         return 0.0
     with speed.running():
         validate()  # once for what is compiled or allocated the first time
         begun = time.perf_counter()
         validate()
-        return (time.perf_counter() - begun) * feed.batch_size / feed.n_epoch
+        return time.perf_counter() - begun

@@ -1,10 +1,10 @@
 """The sections of params.yaml about classification: recipes, and networks with what they are trained on."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, AnyNetwork, Section
+from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, Amount, AnyNetwork, Section
 
 SIAMESE = "siamese"  # of a network's `net`: the siamese network of the scale's size
 WITH_VALIDATION = "contrastive_40"  # the recipe that trains on the validation alphabets, too
@@ -131,19 +131,10 @@ SETTINGS: dict[str, type[Section]] = {
 }
 
 
-class PairNetwork(AnyNetwork[PairAmount]):
-    """A network for classification that learns from pairs."""
+class NetworkWithSettings(AnyNetwork[Amount], Generic[Amount]):
+    """A network for classification, of whatever recipe."""
 
-    recipe: Literal["published", "background"]
-    """Recipe, a section of classification.recipes."""
-
-
-class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
-    """A network for classification that learns from episodes."""
-
-    recipe: Literal["own", "protonet", "contrastive", "contrastive_40"]
-    """Recipe, a section of classification.recipes."""
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any]
     """Arguments of the network's class, such as its width; what is left out has the default of the class."""
 
     @field_validator("settings")
@@ -154,6 +145,20 @@ class EpisodeNetwork(AnyNetwork[EpisodeAmount]):
         if section is None:
             return settings
         return section.model_validate(settings).model_dump(mode="json", exclude_unset=True)
+
+
+class PairNetwork(NetworkWithSettings[PairAmount]):
+    """A network for classification that learns from pairs."""
+
+    recipe: Literal["published", "background"]
+    """Recipe, a section of classification.recipes."""
+
+
+class EpisodeNetwork(NetworkWithSettings[EpisodeAmount]):
+    """A network for classification that learns from episodes."""
+
+    recipe: Literal["own", "protonet", "contrastive", "contrastive_40"]
+    """Recipe, a section of classification.recipes."""
 
 
 def kind_of_network(value: Any) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import NET_TITLES, VARIANTS
-from oneshot.report.rows import ALL, Kind, choose, find_place
+from oneshot.report.rows import ALL, Kind, choose, choose_most_trained, find_place
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, title_net
 
 FILES = {Kind.RECHECKED: "rechecked", Kind.HERE: "segmentation"}  # of predictions, by kind
@@ -24,20 +24,16 @@ class Shown:
 
 
 def choose_shown(rows: pd.DataFrame, level: int) -> dict[str, Shown]:
-    """Choose a network of every kind, by its title: a rechecked one of the usual seed, else one trained here.
+    """Choose a network of every kind, by its title, as the README's table does: of the usual seed, rechecked.
 
-    Recipe fast goes before published, a level's own network before a joint one.
+    Where none was recorded, one that was trained here.
     """
     found = choose(rows, clutter_level=level, split=SHOWN_SPLIT, metric="iou", subset=ALL, answer=OWN_ANSWER)
     found = choose(found, kind=[*FILES], further=False)
     found = found[found["net"].notna() & ~found["net"].isin([*VARIANTS])]
-
-    def key(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-        recipe = find_place(("fast", "published"), str(row["recipe"]))
-        return row["kind"] == Kind.HERE, recipe, row["joint"]
-
     nets = sorted(dict.fromkeys(found["net"]), key=lambda net: find_place(NET_TITLES, net))
-    return {title_net(net): show_row(min(choose(found, net=net).to_dict("records"), key=key)) for net in nets}
+    chosen = {net: choose_most_trained(choose(found, net=net)) for net in nets}
+    return {title_net(net): show_row(rows.to_dict("records")[0]) for net, rows in chosen.items()}
 
 
 def show_row(row: Mapping[Any, Any]) -> Shown:

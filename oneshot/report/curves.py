@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ GREY = "#8a8f9c"
 HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
+PUBLISHED_MARK: dict[str, Any] = {"color": "black", "marker": "*", "ms": 9, "ls": "none"}
 TICKS = (2, 5, 10, 20, 30, 40, 50, 60)
 AXIS_TOP = 103  # of the axis of IoU in %: intervals end above 100
 MOST_IN_A_LINE = 8  # of a legend
@@ -122,6 +124,8 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
             axis.fill_between(ways, 100 * line["low"], 100 * line["high"], color=colour, alpha=0.12, lw=0)
             if benchmark == "rising-ways":
                 labels[NETWORK_TITLES.get(name, name)] = (100 * line["value"].iloc[-1], colour)
+    published = choose(rows, benchmark="rising-ways", kind=Kind.PUBLISHED)
+    axis.plot(published["n_way"].astype(int), 100 * published["value"].astype(float), **PUBLISHED_MARK)
     last = max(map(int, points["n_way"].dropna()), default=max(TICKS))
     ticks = [n for n in TICKS if n <= last]
     axis.set_xticks(ticks, [str(n) for n in ticks])
@@ -135,7 +139,10 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
     axis.margins(x=0)  # methods are named outside the frame
     handles = [Line2D([], [], color="#555555", ls=style, lw=1.4) for style in CHARACTER_STYLES.values()]
     titles = [f"{name} characters" for name in CHARACTER_STYLES]
-    figure.legend(handles, titles, loc="outside lower center", fontsize=8, frameon=False, ncols=2)
+    if len(published):
+        handles.append(Line2D([], [], **PUBLISHED_MARK))
+        titles.append("published, evaluation characters")
+    figure.legend(handles, titles, loc="outside lower center", fontsize=8, frameon=False, ncols=3)
     return figure
 
 

@@ -44,7 +44,9 @@ BENCHMARKS = {
         "Lake's 20 runs", KOCH_NAMES, {"people": "people", "Bayesian program learning": "BPL"}
     ),
     "mixed-20-way-1-shot": Benchmark("mixed alphabets", (), {"siamese net with cosine": "siamese"}),
-    "vinyals-20-way-1-shot": Benchmark("Vinyals' split", (), {"prototypical networks": "prototypical"}),
+    "vinyals-20-way-1-shot": Benchmark(
+        "Vinyals' split", (), {"prototypical networks": "prototypical", "SNAIL": "SNAIL"}
+    ),
     TABLE_1: Benchmark("verification", ("siamese net, 150,000 pairs, affine x 8",)),
 }
 
@@ -96,21 +98,21 @@ def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:
     )
     levels, n = " / ".join(map(str, best.index)), name_counts(ours["n"])
     lead = (
-        f"**Segmentation.** The colour matcher that `dvc repro` trained at scale `{scale}` has an IoU of "
-        f"{figures} % in scenes of {levels} characters ({n}); the best published figures, of networks "
-        f"that do not group pixels by colour, are {others} %"
+        f"**Segmentation.** The colour matcher that `dvc repro` trains (scale `{scale}`) has an intersection "
+        f"over union (IoU) of {figures} % in scenes of {levels} characters ({n}); the best published "
+        f"figures, of networks that do not group pixels, are {others} %"
     )
     if len(covered) < len(best):
         return lead
     return (
         f"{lead}. It profits from how the scenes are made, with flat colours and the target drawn last: "
-        f"where half of the other characters may cover the target, the IoU of what is visible is {under} %"
+        f"where half of the others may cover the target, the IoU of what is visible is {under} %"
     )
 
 
 def lead_classification(rows: pd.DataFrame) -> str:
     """Compare the recorded classifier that is best on the trials that select with published figures."""
-    recorded = choose(rows[rows["recipe"] != WITH_VALIDATION], kind=Kind.RECORDED, further=False)
+    recorded = choose(rows, kind=Kind.RECORDED, further=False)
     recorded = recorded.assign(who=name_owners(recorded)).drop_duplicates(["who", "benchmark"])
     figures = recorded.pivot(index="who", columns="benchmark", values="value")
     figures = figures.reindex(columns=LEAD_BENCHMARKS).dropna()
@@ -170,11 +172,10 @@ def head_classification(rows: pd.DataFrame) -> Headline:
     """Lay out the README's table of classification: published accuracies, and beside them ours.
 
     Ours are of the network that is best on the trials that select, of those that have the benchmark; Koch's
-    own base has a column of its own. Those that trained on the alphabets of these trials, which cannot rank
-    them, are left to docs/results.md. Of other images than Omniglot's, with which nothing published compares,
-    all benchmarks.
+    own base has a column of its own. Those that cannot be ranked are left to docs/results.md. Of other images
+    than Omniglot's, with which nothing published compares, all benchmarks.
     """
-    rows = choose(rows[rows["recipe"] != WITH_VALIDATION], further=False)
+    rows = choose(rows, further=False)
     rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
     known = BENCHMARKS
     if choose(rows, kind=Kind.PUBLISHED).empty:
@@ -217,7 +218,11 @@ def write_published(
 
 
 def rank_networks(rows: pd.DataFrame) -> list[str]:
-    """Rank networks, recorded ones by their runs, by the trials that select; those without any come last."""
+    """Rank networks, recorded ones by their runs, by the trials that select; those without any come last.
+
+    Left out are those that learned from the alphabets of these trials, which cannot rank them.
+    """
+    rows = rows[rows["recipe"] != WITH_VALIDATION]
     rows = rows.assign(who=name_owners(rows))
     names = [*dict.fromkeys(rows["who"])]
     scores = {

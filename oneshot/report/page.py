@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from oneshot.errors import OneshotError
 from oneshot.report.tables import NOTHING
 
 GROUPS_WORDS = (
     "*Target, scene, and the groups of pixels of one colour that the colour matcher ranks first, with their "
     "scores: the group's ink white, other characters' ink grey, the target's group framed. The second scene "
     "of each test set with one-shot characters.*"
+)
+CLUTTER_WORDS = (
+    "*At every clutter level the recorded network that saw most scenes: where a line rises, a network of its "
+    "own was recorded.*"
 )
 COSTS_WORDS = (
     "*What minutes of training buy: recorded runs that began with random weights, without variants and "
@@ -19,6 +24,10 @@ MISTAKES_WORDS = (
     "*Wrong answers, 20-way within an alphabet, of the classifier that is best on the trials that select: "
     "the drawing that was asked, the class that was answered (red), the right one (green).*"
 )
+
+
+class PageError(OneshotError):
+    """Text that lacks the place for what is written into it."""
 
 
 def write_results(
@@ -47,6 +56,7 @@ def write_results(
         "scores](../figures/groups.png)",
         GROUPS_WORDS,
         "![IoU over clutter level](../figures/iou_over_clutter.png)",
+        CLUTTER_WORDS,
         "![IoU over clutter level of both networks, and of the oracles](../figures/oracles.png)",
         *segmentation,
         "## Classification",
@@ -66,11 +76,11 @@ def replace_block(text: str, name: str, block: str) -> str:
     """Replace what lies between the two comments `<!-- NAME -->` and `<!-- /NAME -->`.
 
     Raises:
-        ValueError: the comments are not there, once each, in this order.
+        PageError: the comments are not there, once each, in this order.
     """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
-        raise ValueError(f"the text has no block between {start} and {end}.")
+        raise PageError(f"the text has no block between {start} and {end}: put the two comments back.")
     before, rest = text.split(start)
     _, after = rest.split(end)
     return f"{before}{start}\n{block}{end}{after}"

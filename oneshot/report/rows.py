@@ -107,7 +107,7 @@ def choose(rows: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 def choose_most_trained(rows: pd.DataFrame) -> pd.DataFrame:
     """Choose a network for every clutter level: recorded ones first, then by the scenes that it has seen."""
     rows = rows.assign(
-        is_recorded=rows["kind"] == Kind.RECORDED,
+        is_recorded=rows["kind"].isin([Kind.RECORDED, Kind.RECHECKED]),
         seen=rows["n_seen"].fillna(0) + rows["n_seen_before"].fillna(0),
     ).sort_values(["clutter_level", "is_recorded", "seen"], ascending=[True, False, False], kind="stable")
     return rows.drop_duplicates("clutter_level")

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from oneshot.published import CLUTTER_LEVELS
-from oneshot.records.recheck import MEAN_TOLERANCE, SCENE_TOLERANCE, SHARE_APART
+from oneshot.records.recheck import MEAN_TOLERANCE, POINTS_OF_A_PIXEL, SCENE_TOLERANCE, SHARE_APART
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import (
     COLOUR_MATCHER,
@@ -18,7 +18,7 @@ from oneshot.report.published_rows import (
     title_answer,
 )
 from oneshot.report.rows import ALL, ALL_INK, WITH, WITHOUT, Kind, choose
-from oneshot.report.tables import KIND_TITLES, lay_across, write_section
+from oneshot.report.tables import KIND_TITLES, NOTHING, lay_across, write_section
 from oneshot.segment.answers import SNAPPED
 
 SPLIT_TITLES = {"test-one-shot": "one-shot characters", "test-train": "known characters"}
@@ -27,6 +27,7 @@ COVERED = {"covered-one-shot": "test-one-shot", "covered-train": "test-train"}
 METRIC_TITLES = {"iou": "IoU", "localisation": "localisation"}
 SHOWN_SPLIT, COVERED_SPLIT = "test-one-shot", "covered-one-shot"
 LEVELS = {level: str(level) for level in CLUTTER_LEVELS}
+FEWEST_SCENES = 20  # with or without a same-class distractor, of which a mean is shown
 
 SNAPPED_WORDS = (
     "*Snapped to colours*: the pixels of the one colour for which the network gives the highest mean "
@@ -64,8 +65,9 @@ def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list
         sections.append(
             "*Agrees*: over the same scenes, the mean IoU of the recorded weights lies within "
             f"{MEAN_TOLERANCE} points of the recorded one, and that of a single scene, on average, within "
-            f"{SCENE_TOLERANCE}. Of a MaskNet, whose choice between two proposals rounding can turn, "
-            f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this."
+            f"{SCENE_TOLERANCE}. Of answers chosen among proposals or colours, which rounding can turn, "
+            f"{100 * SHARE_APART:.0f} % of the scenes, and at least one, are left out of this, and the mean "
+            f"over n scenes may differ by {POINTS_OF_A_PIXEL:g} / n points, if that is more."
         )
     return sections
 
@@ -172,6 +174,7 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
     for split, title in SPLIT_TITLES.items():
         found = name_sources(choose(rows, metric="iou", split=split))
         grouped = choose(found, kind=[Kind.RECORDED, Kind.HERE], answer=OWN_ANSWER, subset=[WITH, WITHOUT])
+        grouped = grouped[grouped["n"] >= FEWEST_SCENES]
         if grouped.empty:
             continue
         # The share of scenes with one, by whatever has seen most of them.
@@ -189,7 +192,10 @@ def write_same_class(rows: pd.DataFrame) -> list[str]:
             f"IoU with and without a same-class distractor, {title} (`{split}`), in %",
             lay_levels(table),
         )
-    words = "*Same-class distractor*: another instance of the target's character; marking it counts as wrong."
+    words = (
+        "*Same-class distractor*: another instance of the target's character; marking it counts as wrong. "
+        f"{NOTHING}: fewer than {FEWEST_SCENES} scenes."
+    )
     return [*sections, words] if sections else []
 
 

@@ -35,4 +35,4 @@ def write_pages() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, __doc__)

@@ -55,9 +55,9 @@ pixels in the scene.
   these drawings and scenes do not resemble.
 - **Known peculiarities**: every character of a scene has one flat colour, so that pixels can be grouped by
   colour alone; in the published scenes the target is drawn last, so that nothing covers it; a scene may
-  hold a second instance of the target's character, as every second one with 256 characters does; the
-  authors drew their sets again after the paper, so that its figures may differ slightly from what these
-  sets give.
+  hold a second instance of the target's character (with 256 characters half of the scenes with one-shot
+  characters do, and a quarter of those with known ones); the authors drew their sets again after the paper,
+  so that its figures may differ slightly from what these sets give.
 - **Splits**: train on `train`, choose on `val-train` and `val-one-shot`, test once on `test-train` (known
   characters, other drawers) and `test-one-shot` (alphabets never seen).
 """

@@ -22,7 +22,7 @@ from typing import Any
 
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
-from oneshot.params import SEGMENTATION, Params
+from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
 from oneshot.records.release import release
 from oneshot.records.run import WEIGHTS, RecordError, check_index, list_strange_sets
 from oneshot.training.distributed import World, join_world
@@ -54,17 +54,13 @@ def main(words: Sequence[str] | None = None) -> None:
     with ExitStack() as held:
         with join_world(speed.device) as world:
             speed = replace(speed, device=world.device)
-            ongoing, drawings_sha256 = begin(arguments, params, plan, speed, world)
+            ongoing, drawings_sha256 = begin(arguments, params, plan, speed, world, held)
             seconds, deadline = share_out(ongoing)
-            if world.rank == 0:
-                held.enter_context(alone_in(ongoing.folder))
-                if arguments.out is not None:
-                    held.enter_context(alone_in(lock_folder(arguments.out), arguments.out))
             with stopping_on_signals() as stopped:
                 ongoing.say(f"training {plan.name}; checkpoints are kept in {ongoing.folder}")
                 trained = ongoing.train(
                     folder=ongoing.folder, seconds=seconds, deadline=deadline, on_log=ongoing.note,
-                    stop=stopped, speed=speed, world=world,
+                    stop=stopped, speed=speed,
                 )  # fmt: skip
         if world.rank > 0:
             return
@@ -87,23 +83,34 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         raise ParameterError("name either a TASK/NETWORK or --next.")
     if not arguments.next:
         return arguments
-    wanted = find_next(
-        "gpu" if choose_speed(arguments.device or "auto", "plain").device_type == "cuda" else "cpu"
-    )
+    device = arguments.device or load_params().device
+    wanted = find_next("gpu" if choose_speed(device, "plain").device_type == "cuda" else "cpu")
     print(f"next: python -m stages.record {shlex.join(wanted)}", file=sys.stderr)
     return build_parser().parse_args([*wanted, *(word for word in words if word != "--next")])
 
 
 def begin(
-    arguments: argparse.Namespace, params: Params, plan: RunPlan, speed: Speed, world: World
+    arguments: argparse.Namespace, params: Params, plan: RunPlan, speed: Speed, world: World, held: ExitStack
 ) -> tuple[OngoingRun, str]:
-    """Prepare the run, refusing what would refuse its record; also give the checksum of the drawings."""
+    """Prepare the run, refusing what would refuse its record; also give the checksum of the drawings.
+
+    Until `held` is closed no other command works in the same folders.
+
+    Raises:
+        ParameterError, RecordError: the record would be refused.
+        BusyError: another command is at it.
+    """
+    if plan.training.task == CLASSIFICATION and world.size > 1:
+        raise ParameterError("a network for classification is trained by one process: leave torchrun out.")
     drawings, path = find_drawings(arguments.drawings, params.scale, params.seed)
     drawings_sha256 = drawings.sha256()
     folder = run_folder(plan, drawings_sha256)
     files = arguments.out or folder
     if world.rank == 0:
         refuse_before_it_is_late(arguments, plan, files, drawings_sha256)
+        held.enter_context(alone_in(folder))
+        if arguments.out is not None:
+            held.enter_context(alone_in(lock_folder(arguments.out), arguments.out))
     common: dict[str, Any] = {
         "folder": folder, "files": files, "speed": speed, "world": world, "started": STARTED,
     }  # fmt: skip
@@ -134,8 +141,8 @@ def refuse_before_it_is_late(
     """Refuse before the training what would refuse the record after it.
 
     Raises:
-        RecordError: the folder cannot be written into; or, without --out, there is a complete record already,
-            these are not Omniglot's drawings, or too few scenes are to be evaluated.
+        RecordError: the folder cannot be written into, or holds a complete record; or, without --out, these
+            are not Omniglot's drawings, or too few scenes are to be evaluated.
     """
     try:
         with replacing(files / ".writable"):
@@ -143,12 +150,12 @@ def refuse_before_it_is_late(
         (files / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(f"cannot write into {files} ({error.strerror}).") from None
+    if not arguments.replace:
+        refuse_to_replace(arguments.out or place_of(plan.training.task, plan.name))
     if arguments.out is not None:
         return
     check_index(RECORDED)
     refuse_other_drawings(drawings_sha256)
-    if not arguments.replace:
-        refuse_to_replace(place_of(plan.training.task, plan.name))
     is_small = plan.training.task == SEGMENTATION and plan.n_test_scenes < N_TEST_SCENES
     if is_small and plan.training.scale == "paper":
         raise RecordError(

@@ -209,21 +209,36 @@ def run_folder(plan: RunPlan, drawings_sha256: str) -> Path:
     return RUNS / "record" / f"{plan.training.task}-{plan.name}-{digest}"
 
 
-def find_next(device: str, params_of: Any = read_params) -> list[str]:
+def find_next(device: str) -> list[str]:
     """Give the words of the topmost wanted command on a device (cpu or gpu) that has no complete record.
 
     Raises:
         ParameterError: the list is damaged, or there is none left.
     """
-    for words in read_wanted(device):
-        arguments = build_parser().parse_args(words)
-        params = params_of(arguments)
-        task, _, network = arguments.network.partition("/")
-        training = PLANNERS[task](params, network, arguments.seed)
-        place = RECORDED / task / (arguments.name or name_run(training, params.seed))
+    for words, task, name in name_wanted(device):
+        place = RECORDED / task / name
         if not (place / RUN).exists() or not load_run(place).complete:
             return words
     raise ParameterError(f"every run that {WANTED} wants on a {device} has a complete record.")
+
+
+def name_wanted(device: str) -> Iterator[tuple[list[str], str, str]]:
+    """Give the words of every wanted command on a device, the task and the name of its record.
+
+    Left out are commands that params.yaml does not allow, such as of a network that it no longer has.
+    """
+    for words in read_wanted(device):
+        arguments = build_parser().parse_args(words)
+        task, _, network = arguments.network.partition("/")
+        try:
+            params = read_params(arguments)
+            yield (
+                words,
+                task,
+                arguments.name or name_run(PLANNERS[task](params, network, arguments.seed), params.seed),
+            )
+        except ParameterError:
+            continue
 
 
 def read_wanted(device: str) -> list[list[str]]:
@@ -240,6 +255,8 @@ def list_words(line: Mapping[str, Any]) -> Iterator[str]:
     known = ("run", "set", "minutes", "name", "seed", "start_from")
     if unknown := [key for key in line if key not in known]:
         raise ParameterError(f"{WANTED} has a line with {unknown[0]!r}, which is none of {', '.join(known)}.")
+    if line["run"].partition("/")[0] not in PLANNERS:
+        raise ParameterError(f"{WANTED} wants {line['run']!r}, which is no TASK/NETWORK.")
     yield line["run"]
     for key, value in line["set"].items():
         yield from ("-S", f"{key}={json.dumps(value)}")

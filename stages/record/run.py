@@ -94,10 +94,11 @@ class OngoingRun:
             kept = read_json(file, Conditions, "delete it to go on nevertheless", RecordError)
             for name, value in conditions:
                 if getattr(kept, name) != value:
+                    may = name in ("code", "torch")  # the checkpoint itself is of one device and speed
+                    nevertheless = f", or its {CONDITIONS} to go on nevertheless" if may else ""
                     raise RecordError(
                         f"the checkpoint in {self.folder} is of another run ({name} {getattr(kept, name)}, "
-                        f"now {value}): delete that folder to start afresh, or its {CONDITIONS} to go on "
-                        "nevertheless."
+                        f"now {value}): delete that folder to start afresh{nevertheless}."
                     )
         if self.world.rank == 0:
             write_json(file, conditions.model_dump())
@@ -137,7 +138,10 @@ def begin_segmentation(plan: RunPlan, drawings: Drawings, path: Path | None, **c
         save_drawings(path, drawings)
     training_set = TrainingSet(path)
     statistics = training_set.statistics(training.levels)[training.last_level]
-    train = partial(segment_training.train, training, training_set, net=net, n_seen_before=n_seen_before)
+    train = partial(
+        segment_training.train, training, training_set, net=net, n_seen_before=n_seen_before,
+        world=common["world"],
+    )  # fmt: skip
     body = {
         "feature_maps": training.feature_maps,
         "levels": plan.levels,

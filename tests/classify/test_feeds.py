@@ -130,6 +130,10 @@ def test_every_image_has_a_smooth_distortion_of_its_own_beside_or_without_an_aff
     assert torch.equal(both[3], feed.batch(7)[3])
 
 
+def class_of(number: int) -> int:
+    return next(k for k, images in enumerate(OWN.images) if number in images)
+
+
 def test_spliced_classes_take_the_right_half_of_another():
     settings = {"seed": 1, "n_way": 6, "n_query": 1, "displacement": 0.1}
     plain = EpisodeFeed(OWN, **settings)
@@ -142,8 +146,11 @@ def test_spliced_classes_take_the_right_half_of_another():
         assert all(map(torch.equal, (turns, *distortions), plain.batch(step)[1:]))
         shown, asked = (left != right).view(6, 2).T
         assert torch.equal(shown, asked)  # of a class all images or none
-        classes = [{k for k, images in enumerate(OWN.images) if number in images} for number in right]
-        assert classes[::2] == classes[1::2]
+        of_left, of_right = ([class_of(number) for number in half.tolist()] for half in (left, right))
+        assert of_right[::2] == of_right[1::2]
+        assert all(
+            (a != b) == bool(cut) for a, b, cut in zip(of_left[::2], of_right[::2], shown, strict=True)
+        )
         n_spliced += int(shown.sum())
     assert 0.36 < n_spliced / 600 < 0.44
 

@@ -15,6 +15,7 @@ from oneshot.classify.nets.protonet import ProtoNet
 from oneshot.classify.pairs import draw_set
 from oneshot.classify.protocols import Protocols, find_protocols, own_protocols
 from oneshot.classify.recipes import Constant, Contrastive, Halving, Own, Published
+from oneshot.classify.scoring import NetworkScorer, score_list
 from oneshot.classify.training import (
     RECIPES,
     UNSELECTED_SHARE,
@@ -172,13 +173,28 @@ def test_networks_train_on_own_images(name, tmp_path):
     assert any(not torch.equal(before[key], value) for key, value in trained.net.state_dict().items())
 
 
-def test_validation_is_on_the_recipes_trials(protocols):
+@pytest.mark.parametrize(
+    ("name", "trials"),
+    [
+        ("own", "selection"), ("contrastive", "selection"), ("contrastive_koch", "selection"),
+        ("protonet", "selection"), ("pairs_30000", "validation"),
+    ],
+)  # fmt: skip
+def test_weights_are_selected_on_trials_that_are_not_tested(name, trials, protocols):
+    copies = {name: dataclasses.replace(getattr(protocols, name)) for name in ("validation", "selection")}
+    differing = dataclasses.replace(protocols, **copies)
+    validation = RECIPES[NETWORKS[name].recipe].validation
+    assert validation is not None
+    assert validation(differing) is copies[trials]
+
+
+def test_validation_gives_the_share_of_wrong_answers(protocols):
     of_name = plan("own")
     net = build_net(of_name, protocols)
+    hits = score_list(NetworkScorer(net), protocols, protocols.selection)
     validate = make_validation(of_name, net, protocols, Speed())
     assert validate is not None
-    assert 0 <= validate() <= 1
-    assert 60 * validate() == pytest.approx(round(60 * validate()))
+    assert validate() == pytest.approx(1 - hits.mean())
     assert make_validation(plan("background"), net, protocols, Speed()) is None
 
 

@@ -89,7 +89,7 @@ def small_runs() -> list[Run]:
     return [
         scene_run("siamese_unet-32-fast", (32,), 0.625, training={"n_steps": 5}),
         scene_run("siamese_unet-4-fast-seed-7", (4,), 0.25, seed=7),
-        scene_run("siamese_unet-4-published", (4,), 0.5, "published"),
+        scene_run("siamese_unet-4-published", (4,), 0.5, "published", training={"n_seen": 5}),
         scene_run("siamese_unet-4-fast", (4,), 0.875),
     ]
 

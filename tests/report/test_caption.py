@@ -5,7 +5,7 @@ from oneshot.report.rows import collect_rows
 from tests.report.fakes import PUBLISHED, scene_figures, scene_network, segmentation_rows
 
 
-def test_recorded_weights_go_before_networks_trained_here_and_recipe_fast_first() -> None:
+def test_recorded_weights_go_before_networks_trained_here_and_what_saw_most_first() -> None:
     rows = segmentation_rows()
     shown = choose_shown(rows, 4)
     assert [*shown] == ["Siamese-U-Net", "MaskNet"]

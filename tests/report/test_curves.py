@@ -111,6 +111,13 @@ def test_methods_are_named_at_the_ends_of_their_lines() -> None:
     assert heights == sorted(heights)
 
 
+def test_the_published_accuracy_over_n_is_a_point() -> None:
+    (point,) = [
+        line for line in draw_rising_ways(classification_rows()).axes[0].lines if line.get_marker() == "*"
+    ]
+    assert (point.get_xdata().tolist(), point.get_ydata().tolist()) == ([20], [83])
+
+
 def test_without_networks_there_are_pictures_too(tmp_path: Path) -> None:
     published = collect_rows("segmentation", PUBLISHED, {})
     save_figure(draw_iou_over_clutter(published), tmp_path / "iou.png")

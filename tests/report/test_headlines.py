@@ -85,7 +85,7 @@ def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
         "one alphabet", "one alphabet, 10,000 trials", "Lake's 20 runs", "mixed alphabets", "Vinyals' split",
         "verification",
     ]  # fmt: skip
-    assert cells(table, "Vinyals' split")["others, published"] == "prototypical 96.0"
+    assert cells(table, "Vinyals' split")["others, published"] == "prototypical 96.0, SNAIL 97.6"
     within = cells(table, "one alphabet")
     assert within["Koch's network, published"] == "92.0"
     assert within["others, published"] == "people 95.5, BPL 95.2"
@@ -145,7 +145,7 @@ def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None
     )
     networks["colour_matcher-less"] = scene_network("colour_matcher", less, n_seen=7)
     alone = lead_segmentation(segmentation_rows(networks=networks), "laptop")
-    assert alone.endswith("by colour, are 97.1 / 38.4 %")
+    assert alone.endswith("pixels, are 97.1 / 38.4 %")
     figures |= scene_figures((4, 256), splits=("covered-one-shot",), answer=0.25)
     covered = lead_segmentation(segmentation_rows(networks=networks), "laptop")
     assert covered.endswith(
@@ -156,7 +156,7 @@ def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None
     assert (
         "at scale `laptop` has an IoU of 87.5 / 87.5 % in scenes of 4 / 256 characters (n = 1,000);" in text
     )
-    assert "by colour, are 97.1 / 38.4 %." in text
+    assert "pixels, are 97.1 / 38.4 %." in text
     assert "The recorded `contrastive` is right in 50.0 % of 10,000 trials within one alphabet" in text
     assert "400 trials: Koch's network 92.0, people 95.5, BPL 95.2), and in 50.0 % of the trials" in text
     assert "(published: Koch's network 92.0, people 95.5, BPL 96.7)." in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from oneshot.report.page import replace_block, write_results
+from oneshot.report.page import PageError, replace_block, write_results
 
 
 def test_the_page_of_results_says_where_its_figures_are_from() -> None:
@@ -22,5 +22,5 @@ def test_a_block_is_replaced_and_the_rest_kept() -> None:
     "text", ["", "<!-- x -->", "<!-- /x --><!-- x -->", "<!-- x --><!-- x --><!-- /x -->"]
 )
 def test_a_text_without_the_block_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no block between <!-- x --> and <!-- /x -->"):
+    with pytest.raises(PageError, match="no block between <!-- x --> and <!-- /x -->"):
         replace_block(text, "x", "new")

@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ from oneshot.published import CLUTTER_LEVELS, RENDERED_SPLITS, read_facts
 from stages import download, prepare, render
 from stages.command import run
 from tests.archives import NAMES, assert_same_files
+from tests.conftest import ROOT
 
 SIZES = {"n_alphabets": {"train": 2, "eval": 1, "test": 1}, "n_characters": 2}
 
@@ -223,3 +227,16 @@ def test_mnist_once_fetched_takes_the_place_of_the_reason(monkeypatch, set_param
     monkeypatch.setenv("MNIST_MIRROR", "/from/environment")
     download.main()
     assert fetched == ["/from/parameters", "/from/environment"]
+
+
+@pytest.mark.parametrize(
+    "name", ["download", "lock", "pages", "prepare", "prepare_classes", "render", "tables"]
+)
+def test_stages_without_options_explain_themselves_and_take_none(name: str, tmp_path: Path) -> None:
+    for words, status in (["--help"], 0), (["now"], 2):
+        command = [sys.executable, "-m", f"stages.{name}", *words]
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        )
+        assert (ended.returncode, not ended.stdout) == (status, bool(status)), ended.stderr
+    assert list(tmp_path.iterdir()) == []

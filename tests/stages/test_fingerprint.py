@@ -46,3 +46,14 @@ def test_parameters_and_images_tell_runs_apart(tmp_path: Path, monkeypatch: pyte
         write_sealed(manifest, {"source": "omniglot", "sha256": sha256, "file_sha256": ""})
         found |= {fingerprint("segmentation", {"seed": seed}), fingerprint("segmentation", {"seed": seed})}
     assert len(found) == 3
+
+
+def test_trials_that_validate_tell_runs_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = set()
+    for sha256 in ("a", "b"):
+        images = {"source": "own", "sha256": "same", "file_sha256": ""}
+        trials = {"protocols": {"validation": {"sha256": sha256}}}
+        write_sealed(tmp_path / "data/manifests/classes.json", images | trials)
+        found.add(fingerprint("classification", {}))
+    assert len(found) == 2

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -291,6 +292,7 @@ def test_two_different_runs_cannot_be_written_into_one_folder_at_once(mine: Path
     ):
         record(f"{SMALL['classification']} --out {mine / 'both'}")
     assert not (mine / "both" / WEIGHTS).exists()
+    assert not list(mine.glob("runs/record/*/conditions.json"))  # of another's run nothing is changed
     record(f"{SMALL['classification']} --out both")
     assert sorted(path.name for path in (mine / "both").iterdir()) == sorted([RUN, CURVE, SCORES, WEIGHTS])
 
@@ -307,6 +309,9 @@ def test_another_machines_checkpoint_is_refused_and_another_commands_not_met(
     kept = json.loads(conditions.read_text())
     conditions.write_text(json.dumps(kept | {"torch": "1.0"}))
     with pytest.raises(RecordError, match=r"is of another run \(torch 1\.0, now .*to go on nevertheless"):
+        record(command)
+    conditions.write_text(json.dumps(kept | {"speed": "bf16"}))
+    with pytest.raises(RecordError, match=r"\(speed bf16, now .*: delete that folder to start afresh\.$"):
         record(command)
     record(f"{command} -S lr=0.001")
     assert load_run(mine / "again").trainings[0].settings["lr"] == 0.001
@@ -426,9 +431,22 @@ def test_what_would_refuse_the_record_refuses_it_before_the_training(
     monkeypatch.setattr("stages.record.data.read_facts", lambda name: {"drawings": {"sha256": sha256}})
     with pytest.raises(RecordError, match="evaluated on all 10,000 scenes of a test set, not on 6"):
         record(f"{SMALL['segmentation']} --scale paper")
+    for task, command in SMALL.items():
+        with pytest.raises(RecordError, match=f"{task} is there already"):
+            record(f"{command} --out {task}")
     adopt.adopt(mine / "classification")
     with pytest.raises(RecordError, match=r"recorded/classification/own-tiny is there already"):
         record(SMALL["classification"])
+
+
+def test_a_classifier_is_trained_by_one_process(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def join_two(device: str) -> Iterator[World]:
+        yield World(rank=1, size=2, device=device)
+
+    monkeypatch.setattr(main, "join_world", join_two)
+    with pytest.raises(ParameterError, match="trained by one process: leave torchrun out"):
+        record(f"{SMALL['classification']} --out two")
 
 
 @TASKS
@@ -697,6 +715,26 @@ def test_the_next_run_is_the_topmost_without_a_complete_record(
         main.parse(["--next", "--device", "cpu"])
     with pytest.raises(ParameterError, match="either a TASK/NETWORK or --next"):
         main.parse(["classification/own", "--next"])
+    gone = [{"run": "segmentation/gone", "set": {}}, {"run": "clasification/own", "set": {}}]
+    Path("recorded/wanted.yaml").write_text(json.dumps({"cpu": gone[:1], "gpu": gone[1:]}))
+    with pytest.raises(ParameterError, match=r"every run that .* wants on a cpu has a complete record"):
+        main.parse(["--next", "--device", "cpu"])
+    with pytest.raises(ParameterError, match="wants 'clasification/own', which is no TASK/NETWORK"):
+        plan.find_next("gpu")
+
+
+def test_the_list_is_that_of_the_device_in_params_yaml(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    lists: list[str] = []
+    monkeypatch.setattr(main, "find_next", lambda device: lists.append(device) or ["classification/own"])
+    main.parse(["--next"])
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("\ndevice: auto", "\ndevice: cpu"))
+    main.parse(["--next"])
+    main.parse(["--next", "--device", "cuda"])
+    assert lists == ["gpu", "cpu", "gpu"]
 
 
 def record_as(folder: Path, name: str, **changes: Any) -> None:

@@ -1,5 +1,6 @@
 """The stage that writes the report page: what has changed since a revision, as DVC knows it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from oneshot.errors import ParameterError
+from oneshot.files import write_json
 from oneshot.records.run import load_run
 from stages.places import RECORDED
 from stages.report import list_changes, list_commands
@@ -62,3 +64,16 @@ def test_commands_have_the_minutes_that_the_recorded_run_had(monkeypatch: pytest
     assert commands.keys() == {"contrastive-long"}  # the other is on no list
     assert "--minutes 7.5 --name contrastive-long" in commands["contrastive-long"]
     assert list_commands([runs[0].model_copy(update={"budget_minutes": None})]) == {}
+
+
+def test_commands_without_minutes_get_those_of_the_run_and_unknown_networks_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    lines = [{"run": "classification/contrastive", "set": {}, "name": "contrastive-long"},
+             {"run": "classification/gone", "set": {"classification.networks.gone.paper": None}}]  # fmt: skip
+    write_json(tmp_path / "recorded/wanted.yaml", {"cpu": lines, "gpu": []})
+    run = load_run(ROOT / RECORDED / "classification/contrastive-long")
+    words = "classification/contrastive --name contrastive-long --minutes 110"
+    assert list_commands([run]) == {"contrastive-long": f"python -m stages.record {words}"}

@@ -1,5 +1,6 @@
 """The stage train, for networks of both tasks: what it leaves, and how it goes on."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -108,6 +109,23 @@ def test_two_processes_do_not_train_in_one_folder(project: Path, monkeypatch: py
     train.main(["classification", "own"])
     assert refused  # until the last file is written
     assert read_about("classification", "own")["trained"]
+
+
+def test_a_training_whose_result_cannot_be_written_goes_on_from_its_end(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "write_provenance", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            train.main(["classification", "own"])
+    (checkpoint,) = Path("runs").rglob("*.safetensors")
+    assert load_network(Path("models/classification/own/weights.safetensors"), CLASSIFIERS)
+    train.main(["classification", "own"])
+    assert read_about("classification", "own")["trained"]
+    assert not checkpoint.exists()
 
 
 @pytest.mark.parametrize(
