@@ -149,13 +149,14 @@ def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None
     figures |= scene_figures((4, 256), splits=("covered-one-shot",), answer=0.25)
     covered = lead_segmentation(segmentation_rows(networks=networks), "laptop")
     assert covered.endswith(
-        "where half of the other characters may cover the target, the IoU of what is visible is 25.0 / 25.0 %"
+        "where half of the others may cover the target, the IoU of what is visible is 25.0 / 25.0 %"
     )
     runs = [selected("own", 0.9, 0.25), selected("contrastive", 0.5, 0.75, None)]
     text = " ".join(write_lead(scenes, classification_rows(*runs), "laptop").split())
     assert (
-        "at scale `laptop` has an IoU of 87.5 / 87.5 % in scenes of 4 / 256 characters (n = 1,000);" in text
-    )
+        "trains (scale `laptop`) has an intersection over union (IoU) of 87.5 / 87.5 % in scenes of 4 / 256 "
+        "characters (n = 1,000);"
+    ) in text
     assert "pixels, are 97.1 / 38.4 %." in text
     assert "The recorded `contrastive` is right in 50.0 % of 10,000 trials within one alphabet" in text
     assert "400 trials: Koch's network 92.0, people 95.5, BPL 95.2), and in 50.0 % of the trials" in text
