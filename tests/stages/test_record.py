@@ -364,7 +364,7 @@ def test_a_run_that_starts_from_other_weights_says_so_and_keeps_them(mine: Path)
     torch.testing.assert_close(*kept, atol=1e-4, rtol=0)
     with pytest.raises(WeightsError, match="cannot be the start of one of 3 feature maps"):
         record(
-            f"{SMALL['segmentation']} --out further --start-from {start} "
+            f"{SMALL['segmentation']} --out other --start-from {start} "
             "-S scales.smoke.segmentation.feature_maps=3"
         )
 
