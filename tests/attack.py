@@ -369,10 +369,18 @@ def run_attacks(attacks: dict[str, Found], counts: Counter[tuple[str, str, str]]
     return bad
 
 
+LEGEND = (
+    "*One sentence*: the command stopped with a line that says what is wrong. *Same result*: it ended "
+    "well, with the results of an undisturbed run. *SILENT*: it failed without a word. *TRACEBACK*: with one. `[]`, "
+    "`{}`, `null`: what the file held instead."
+)
+
+
 def write_page(counts: Counter[tuple[str, str, str]], options: str, missing: list[str]) -> None:
     lines = ["| attack | in what way | how it ended | times |", "|---|---|---|---:|"]
     lines += [f"| {attack} | {what} | {end} | {n} |" for (attack, what, end), n in sorted(counts.items())]
     head = f"# How the pipeline holds\n\nWritten by `python -m tests.attack{options}`, at scale smoke.\n\n"
+    head += f"{LEGEND}\n\n"
     head += f"Not finished: {', '.join(missing)}.\n\n" if missing else ""
     write_text(PAGE, head + "\n".join(lines) + "\n")
 

@@ -29,6 +29,10 @@ SHOWN_SPLIT, COVERED_SPLIT = "test-one-shot", "covered-one-shot"
 LEVELS = {level: str(level) for level in CLUTTER_LEVELS}
 FEWEST_SCENES = 20  # with or without a same-class distractor, of which a mean is shown
 
+NAMES_WORDS = (
+    "`-N-` in a name: a network of its own for each clutter level N, such as `siamese_unet-4-fast`; `joint`: "
+    "one network for several."
+)
 SNAPPED_WORDS = (
     "*Snapped to colours*: the pixels of the one colour for which the network gives the highest mean "
     "probability; it uses, as the published networks do not, that a character has one flat colour."
@@ -60,7 +64,7 @@ def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list
     if rows["answer"].eq(SNAPPED).any():
         sections.append(SNAPPED_WORDS)
     sections += write_oracles(rows) + write_matcher_parts(rows) + write_covered(rows) + write_same_class(rows)
-    sections.append(f"*Published*: {published['source']}; {published['note']}.")
+    sections += [NAMES_WORDS, f"*Published*: {published['source']}; {published['note']}."]
     if rows["agreement_agrees"].notna().any():
         sections.append(
             "*Agrees*: over the same scenes, the mean IoU of the recorded weights lies within "
