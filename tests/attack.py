@@ -370,9 +370,9 @@ def run_attacks(attacks: dict[str, Found], counts: Counter[tuple[str, str, str]]
 
 
 LEGEND = (
-    "*One sentence*: the command stopped with a line that says what is wrong. *Same result*: it ended "
-    "well, with the results of an undisturbed run. *SILENT*: it failed without a word. *TRACEBACK*: with one. `[]`, "
-    "`{}`, `null`: what the file held instead."
+    "*One sentence*: the command stopped with a line that says what is wrong. *Same result*: it ended well, "
+    "with the results of an undisturbed run. *SILENT*: it failed without a word. *TRACEBACK*: with one. "
+    "`[]`, `{}`, `null`: what the file held instead."
 )
 
 
