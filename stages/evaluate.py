@@ -203,13 +203,13 @@ def score_level(
     size: Evaluate,
     speed: "Speed",
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Score every answer of a network on every test set, and give what the pictures show of the first scenes.
+    """Score a network on every test set, and give what the pictures show of the first scenes.
 
     Scores as `oneshot.records.results` keeps them. Shown are <level>/answer/<split>/masks, of its own answer,
     and <level>/groups/<split>/..., the groups of one scene as a colour matcher ranks them. A MaskNet, which
     decodes every scene 144 times, is scored on fewer scenes.
     """
-    from oneshot.segment.evaluate import evaluate_answers, segment
+    from oneshot.segment.evaluate import evaluate_set, segment
     from oneshot.segment.evaluate_matcher import rank_groups
     from oneshot.segment.metrics import has_same_class_distractor
     from oneshot.segment.nets.colour_matcher import ColourMatcher
@@ -221,7 +221,7 @@ def score_level(
     for split, whole in sets.items():
         scenes = whole[:n_scenes]
         scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes)
-        answers = evaluate_answers(net, scenes, statistics, batch_size=size.batch_size, speed=speed)
+        answers = evaluate_set(net, split, scenes, statistics, batch_size=size.batch_size, speed=speed)
         for answer, result in answers.items():
             place = f"{level}/{answer}/{split}"
             scores[f"{place}/iou"], scores[f"{place}/hits"] = result.iou, result.hits

@@ -30,9 +30,10 @@ MISTAKES = PREDICTIONS / "rechecked-classification.npz"
 
 def main(task: Task) -> None:
     params = load_params()
-    runs = read_runs(RECORDED, task)
+    recorded = read_runs(RECORDED, task)
+    runs = [one for one in recorded if one.name not in params.scale.recheck.left_out]
     recheck = {SEGMENTATION: recheck_segmentation, CLASSIFICATION: recheck_classification}
-    if not runs:
+    if not recorded:
         print(f"no run of {task} is recorded yet")
     networks = recheck[task](params, runs)
     write_sealed(METRICS / f"rechecked-{task}.json", {"scale": params.scale_name, "networks": networks})

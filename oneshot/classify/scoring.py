@@ -22,7 +22,7 @@ from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed
 
 BATCH_SIZE = 256  # images given to a scorer at a time
-BATCH_IMAGES = 128  # that a network encodes at a time
+BATCH_IMAGES = {"cpu": 32, "mps": 128, "cuda": 128}  # encoded at a time: what stays in a CPU's cache
 UNPACKED_AT_ONCE = 1024  # images
 COMPARED_AT_ONCE = 2**24  # numbers: 64 MB
 # Names of what is scored beside the benchmarks; of the background protocol /validation and /test.
@@ -64,8 +64,8 @@ class NetworkScorer:
             codes = [
                 some[n_before:]
                 for some, n_before in compute_in_batches(
-                    partial(self.encode_batch, images), len(images), BATCH_IMAGES, what="drawings",
-                    device=self.speed.device, even=self.speed.even,
+                    partial(self.encode_batch, images), len(images), BATCH_IMAGES[self.speed.device_type],
+                    what="drawings", device=self.speed.device, even=self.speed.even,
                 )
             ]  # fmt: skip
         self.net.train(training)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,13 +188,19 @@ def load_params(path: Path = Path("params.yaml"), overrides: Iterable[str] = ())
 def read_values(path: Path = Path("params.yaml")) -> Any:
     """Read what the file holds, unchecked. Raises ParameterError if it is missing or no YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+        return parse_values(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParameterError(
             f"there is no {path} in this folder: run the command at the project's top level."
         ) from None
     except UNREADABLE as error:
         raise ParameterError(f"{path} is not readable as YAML: {shorten(str(error))}") from error
+
+
+@lru_cache(maxsize=1)
+def parse_values(text: str) -> Any:
+    """Parse YAML, in pure Python, which takes a while: once for all commands of a list."""
+    return yaml.load(text, Loader)
 
 
 def apply_overrides(values: Any, overrides: Iterable[str]) -> Any:

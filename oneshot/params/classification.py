@@ -1,10 +1,10 @@
 """The sections of params.yaml about classification: recipes, and networks with what they are trained on."""
 
-from typing import Annotated, Any, Generic, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, Amount, AnyNetwork, Section
+from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, AnyNetwork, Section
 
 SIAMESE = "siamese"  # of a network's `net`: the siamese network of the scale's size
 WITH_VALIDATION = "contrastive_40"  # the recipe that trains on the validation alphabets, too
@@ -131,8 +131,8 @@ SETTINGS: dict[str, type[Section]] = {
 }
 
 
-class NetworkWithSettings(AnyNetwork[Amount], Generic[Amount]):
-    """A network for classification, of whatever recipe."""
+class WithSettings(Section):
+    """A section of a network with settings: one for classification, of whatever recipe."""
 
     settings: dict[str, Any]
     """Arguments of the network's class, such as its width; what is left out has the default of the class."""
@@ -147,14 +147,14 @@ class NetworkWithSettings(AnyNetwork[Amount], Generic[Amount]):
         return section.model_validate(settings).model_dump(mode="json", exclude_unset=True)
 
 
-class PairNetwork(NetworkWithSettings[PairAmount]):
+class PairNetwork(WithSettings, AnyNetwork[PairAmount]):
     """A network for classification that learns from pairs."""
 
     recipe: Literal["published", "background"]
     """Recipe, a section of classification.recipes."""
 
 
-class EpisodeNetwork(NetworkWithSettings[EpisodeAmount]):
+class EpisodeNetwork(WithSettings, AnyNetwork[EpisodeAmount]):
     """A network for classification that learns from episodes."""
 
     recipe: Literal["own", "protonet", "contrastive", "contrastive_40"]

@@ -120,6 +120,8 @@ class Evaluate(Section):
 class Recheck(Evaluate):
     protocols: tuple[str, ...]
     """Lists on which recorded classifiers are scored again."""
+    left_out: tuple[str, ...]
+    """Recorded networks that are not evaluated again."""
 
 
 class Scale(Section):

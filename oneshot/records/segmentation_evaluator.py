@@ -13,7 +13,7 @@ from oneshot.records.results import Scores
 from oneshot.records.run import OWN_ANSWER
 from oneshot.segment.answers import SNAPPED
 from oneshot.segment.batches import PixelStatistics
-from oneshot.segment.evaluate import evaluate_answers
+from oneshot.segment.evaluate import evaluate_set
 from oneshot.segment.metrics import has_same_class_distractor
 from oneshot.segment.nets import NETS, is_choosing
 from oneshot.training.speed import evaluation_speed
@@ -80,22 +80,23 @@ class SceneEvaluator:
         return {place: float(points.mean()) for place, points in differences(whole, smaller).items()}
 
     def measure_seconds(self, net: nn.Module) -> float:
-        """Estimate by a batch of every level: some networks look at every character."""
+        """Estimate by a batch of every test set: some networks look at every character."""
         speed = evaluation_speed(self.device)
         n_passes = 1 if self.deciding is self.everything else 2  # before everything is scored
         seconds = 0.0
         with speed.running():
             for level, sets in self.everything.items():
-                batch = sets.scenes["test-train"][: self.batch_size]
-                readings = []
-                for _ in range(1 + N_READINGS):
-                    started = time.perf_counter()
-                    evaluate_answers(net, batch, sets.statistics, batch_size=self.batch_size, speed=speed)
-                    readings.append(time.perf_counter() - started)
-                n_scenes = count_scenes({level: sets}) + n_passes * count_scenes(
-                    {level: self.deciding[level]}
-                )
-                seconds += n_scenes * max(readings[1:]) / len(batch)  # the first one warms up
+                for split, scenes in sets.scenes.items():
+                    batch = scenes[: self.batch_size]
+                    readings = []
+                    for _ in range(1 + N_READINGS):
+                        started = time.perf_counter()
+                        evaluate_set(
+                            net, split, batch, sets.statistics, batch_size=self.batch_size, speed=speed
+                        )
+                        readings.append(time.perf_counter() - started)
+                    n_scenes = len(scenes) + n_passes * len(self.deciding[level].scenes[split])
+                    seconds += n_scenes * max(readings[1:]) / len(batch)  # the first one warms up
         return seconds
 
 
@@ -116,16 +117,14 @@ def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: 
     with speed.running():
         for level, sets in test_sets.items():
             for split, scenes in sets.scenes.items():
-                answers = evaluate_answers(net, scenes, sets.statistics, batch_size=batch_size, speed=speed)
+                answers = evaluate_set(
+                    net, split, scenes, sets.statistics, batch_size=batch_size, speed=speed
+                )
                 for answer, evaluation in answers.items():
                     scores[f"{level}/{answer}/{split}/iou"] = evaluation.iou.astype(np.float32)
                     scores[f"{level}/{answer}/{split}/hits"] = evaluation.hits
                 scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes)
     return scores
-
-
-def count_scenes(test_sets: TestSets) -> int:
-    return sum(len(scenes) for sets in test_sets.values() for scenes in sets.scenes.values())
 
 
 def is_choice(net: str, key: str) -> bool:

@@ -18,7 +18,7 @@ from oneshot.omniglot.drawings import Drawings
 from oneshot.params import load_params
 from oneshot.records import classification_evaluator, release
 from oneshot.records.classification_evaluator import ProtocolEvaluator
-from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, count_scenes, score_sets
+from oneshot.records.segmentation_evaluator import LevelSets, SceneEvaluator, score_sets
 from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers
@@ -99,14 +99,14 @@ def test_few_scenes_of_a_network_that_chooses_all_decide_and_are_scored_once_a_p
     n_scored, really_score = [], SceneEvaluator.score_file
 
     def score_file(evaluator: SceneEvaluator, path: Path, selection: Any) -> dict[str, Any]:
-        n_scored.append(count_scenes(selection))
+        n_scored.append(selection)
         return really_score(evaluator, path, selection)
 
     evaluator = SceneEvaluator(TEST_SETS, "cpu", 5, chooses=True)
     with monkeypatch.context() as patch:
         patch.setattr(SceneEvaluator, "score_file", score_file)
         released = release.release(net, INFO, tmp_path / "net.safetensors", evaluator)
-    assert n_scored == [count_scenes(TEST_SETS)] * 2
+    assert n_scored == [TEST_SETS] * 2
     assert_equal(released.scores, SCENES.score_file(tmp_path / "net.safetensors", TEST_SETS))
 
 

@@ -92,6 +92,8 @@ def test_a_colour_matcher_leaves_the_groups_of_a_scene_for_the_pictures(scenes: 
     keep_scene_network("colour_matcher-4", net)
     found = evaluate_scenes("colour_matcher-4")["networks"]["colour_matcher-4"]["figures"]
     assert {"4/answer/test-train/iou", "4/largest_colour/test-train/iou"} <= found.keys()
+    of_covered = {key.split("/")[1] for key in found if "/covered-" in key}
+    assert of_covered == {"answer"}
     with np.load("predictions/segmentation.npz") as arrays:
         place = "colour_matcher-4/4/groups/test-one-shot"
         crops, scores, is_target = (arrays[f"{place}/{name}"] for name in ("crops", "scores", "is_target"))

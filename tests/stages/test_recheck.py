@@ -59,8 +59,10 @@ def record_scenes(name: str, *levels: int, turned: bool = False, verdict: str = 
     return put_run(Path("recorded"), run, scores, unet(), {"feature_maps": 2})
 
 
-def set_params(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    size = Recheck(n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2, protocols=PROTOCOLS)
+def set_params(monkeypatch: pytest.MonkeyPatch, left_out: tuple[str, ...] = (), **changes: Any) -> None:
+    size = Recheck(
+        n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2, protocols=PROTOCOLS, left_out=left_out
+    )
     scale = {"source": "omniglot", "recheck": size} | changes
     params = SimpleNamespace(scale_name="tiny", scale=SimpleNamespace(**scale), device="cpu",
                              omniglot=SimpleNamespace(source="data/drawings"))  # fmt: skip
@@ -97,6 +99,24 @@ def test_recorded_networks_agree_on_the_first_scenes(scenes, monkeypatch):
     first = [path.read_bytes() for path in written]
     run_stage("segmentation")
     assert [path.read_bytes() for path in written] == first
+
+
+def test_networks_that_are_left_out_are_not_loaded(scenes, monkeypatch, capsys):
+    set_params(monkeypatch, left_out=("siamese_unet-4-fast",))
+    record_scenes("siamese_unet-4-fast", 4)
+    (weights,) = Path("recorded").glob("**/weights.safetensors")
+    flip_bit(weights, weights.stat().st_size // 2)
+    record_scenes("siamese_unet-8-fast", 8)
+    assert list(run_stage("segmentation")) == ["siamese_unet-8-fast"]
+    set_params(monkeypatch, left_out=("siamese_unet-4-fast", "siamese_unet-8-fast"))
+    assert run_stage("segmentation") == {}
+    assert "no run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
+def test_what_a_scale_leaves_out_is_recorded(scale):
+    left_out = load_params(ROOT / "params.yaml", [f"scale={scale}"]).scale.recheck.left_out
+    assert set(left_out) <= {path.name for path in (ROOT / "recorded").glob("*/*")}
 
 
 def test_scores_on_covered_targets_are_compared_where_a_record_has_them(scenes, monkeypatch):
@@ -231,7 +251,7 @@ def test_other_answers_show_and_what_was_not_recorded_is_not_compared(classes, p
 
 def test_what_a_network_was_trained_on_is_not_scored_again(classes, protocols, monkeypatch):
     size = Recheck(n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2,
-                   protocols=(*PROTOCOLS, "verification/best-threshold", "validation"))  # fmt: skip
+                   protocols=(*PROTOCOLS, "verification/best-threshold", "validation"), left_out=())  # fmt: skip
     set_params(monkeypatch, recheck=size)
     record_classifier(protocols, recipe="contrastive_40")
     assert set(run_stage("classification")["own"]["figures"]) == set(PROTOCOLS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from oneshot.classify.nets.koch import KochSmall
-from oneshot.classify.scoring import NetworkScorer, score_episodes
+from oneshot.classify.scoring import BATCH_IMAGES, NetworkScorer, score_episodes
 from oneshot.errors import FullMemoryError
 from oneshot.segment import memory as scene_memory
 from oneshot.segment.batches import PixelStatistics
@@ -132,7 +132,7 @@ def test_tails_are_as_large_as_other_batches_on_a_gpu(monkeypatch: pytest.Monkey
     net = KochSmall((4, 4, 4, 8), 16).initialise(np.random.default_rng(0))
     sizes: set[int] = set()
     net.base.register_forward_pre_hook(lambda module, inputs: sizes.add(len(inputs[0])))
-    monkeypatch.setattr("oneshot.classify.scoring.BATCH_IMAGES", 4)
+    monkeypatch.setitem(BATCH_IMAGES, "cuda", 4)
     images = np.zeros((7, 105, 105), np.uint8)
     with pretending_gpu():
         for n in (1, 6, 7):

@@ -7,7 +7,7 @@ import torch
 from oneshot.classify.nets import NETS
 from oneshot.classify.nets.ink_box import crop_to_ink
 from oneshot.classify.nets.koch import Koch, KochSmall
-from oneshot.classify.scoring import NetworkScorer
+from oneshot.classify.scoring import BATCH_IMAGES, NetworkScorer
 from oneshot.published import read_facts
 from oneshot.training.initial_weights import fill_he
 from oneshot.training.speed import Speed
@@ -84,7 +84,7 @@ def test_swapping_the_inputs_changes_nothing(images):
 
 @torch.no_grad()
 def test_all_pairs_of_codes_score_as_every_pair_of_images_on_its_own(images, monkeypatch):
-    monkeypatch.setattr("oneshot.classify.scoring.BATCH_IMAGES", 4)  # a last batch of another size
+    monkeypatch.setitem(BATCH_IMAGES, "cpu", 4)  # a last batch of another size
     monkeypatch.setattr("oneshot.classify.scoring.COMPARED_AT_ONCE", 64)  # and rows compared in parts
     net = small_pair().train()
     scorer = NetworkScorer(net, Speed(channels_last=True))
