@@ -250,8 +250,8 @@ def test_other_answers_show_and_what_was_not_recorded_is_not_compared(classes, p
 
 
 def test_what_a_network_was_trained_on_is_not_scored_again(classes, protocols, monkeypatch):
-    size = Recheck(n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2,
-                   protocols=(*PROTOCOLS, "verification/best-threshold", "validation"), left_out=())  # fmt: skip
+    names = (*PROTOCOLS, "verification/best-threshold", "validation")
+    size = Recheck(n_scenes=N_EVALUATED, batch_size=5, n_masknet_scenes=2, protocols=names, left_out=())
     set_params(monkeypatch, recheck=size)
     record_classifier(protocols, recipe="contrastive_40")
     assert set(run_stage("classification")["own"]["figures"]) == set(PROTOCOLS)
