@@ -11,7 +11,7 @@ from oneshot.files import save_arrays
 from oneshot.intervals import Figure
 from oneshot.manifests import write_sealed
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Evaluate, Params, load_params
-from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, find_split
+from oneshot.published import CLUTTER_LEVELS, COVERED_SPLITS, RISING_WAYS, SELECTION, find_split
 from oneshot.records.results import Scores, summarise_classification, summarise_segmentation
 from oneshot.records.run import OWN_ANSWER
 from stages.command import run
@@ -75,7 +75,7 @@ def evaluate_classification(params: Params) -> None:
     """Write the accuracy of every network and every baseline on all benchmarks."""
     from oneshot.classify.baselines import make_baselines
     from oneshot.classify.protocols import draw_once
-    from oneshot.classify.scoring import SELECTION, NetworkScorer, find_pairs, list_scored, score_everything
+    from oneshot.classify.scoring import NetworkScorer, find_pairs, list_scored, score_everything
     from oneshot.training.speed import evaluation_speed
     from stages.images import read_outside, read_protocols
 
@@ -153,8 +153,6 @@ def describe_classification(about: Mapping[str, Any]) -> dict[str, Any]:
 
 def choose_benchmarks(baseline: str, names: Iterable[str], of_hausdorff: Iterable[str]) -> list[str]:
     """Choose all benchmarks but those that would take long and nobody asks for."""
-    from oneshot.classify.protocols import RISING_WAYS
-
     if baseline == "hausdorff":
         return [name for name in names if name in of_hausdorff]
     return [name for name in names if baseline in PLOTTED or name not in RISING_WAYS]

@@ -18,7 +18,7 @@ from oneshot.intervals import mean_of_hits
 from oneshot.manifests import SEAL, read_sealed
 from oneshot.omniglot.drawings import load_drawings
 from oneshot.params import CLASSIFICATION, SEGMENTATION, load_params
-from oneshot.published import CLUTTER_LEVELS, read_facts
+from oneshot.published import CLUTTER_LEVELS, RISING_WAYS, read_facts
 from oneshot.records.played import PlayedError, PlayedTrials, read_form, read_played
 from oneshot.records.run import CURVE, OWN_ANSWER, Run, Task, read_runs
 from oneshot.report.caption import Shown, choose_shown, render_caption
@@ -44,7 +44,7 @@ from oneshot.report.headlines import (
 from oneshot.report.metrics import ClassificationMetrics, OfScale, RecheckedMetrics, SegmentationMetrics
 from oneshot.report.page import replace_block, write_results
 from oneshot.report.published_rows import COLOUR_MATCHER, NET_TITLES
-from oneshot.report.rows import OMNIGLOT, RISING_CHARACTERS, Kind, choose, collect_rows
+from oneshot.report.rows import OMNIGLOT, Kind, choose, collect_rows
 from oneshot.report.runs import collect_runs, write_ablation, write_runs, write_trained
 from oneshot.report.segmentation_tables import SHOWN_SPLIT, write_segmentation
 from oneshot.report.summary import summarise_networks
@@ -178,9 +178,9 @@ def write_summary(rows: dict[str, pd.DataFrame]) -> None:
 
 def spread_rising_ways(rows: pd.DataFrame) -> str:
     """Write a column for every line of accuracy over N, such as own_evaluation, as DVC's plots want them."""
-    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
+    points = choose(rows, benchmark=[*RISING_WAYS], kind=Kind.HERE)
     names = [
-        f"{network}_{RISING_CHARACTERS[benchmark]}"
+        f"{network}_{RISING_WAYS[benchmark]}"
         for network, benchmark in zip(points["network"], points["benchmark"], strict=True)
     ]
     points = points.assign(line=names, percent=100 * points["value"].astype(float))

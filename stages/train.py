@@ -12,7 +12,7 @@ from typing import Any
 from oneshot.errors import TrainingError
 from oneshot.files import write_text
 from oneshot.manifests import write_sealed
-from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
+from oneshot.params import BACKGROUND, CLASSIFICATION, SEGMENTATION, Params, load_params
 from stages.command import alone_in, run, stopping_on_signals
 from stages.fingerprint import fingerprint
 from stages.places import RUNS, about_of, net_folder, weights_of
@@ -20,7 +20,6 @@ from stages.provenance import write_provenance
 from stages.source import check_drawings, check_trained, is_own
 
 POINT_FIELDS = ("step", "n_seen", "loss", "lr", "error")
-NEEDS_DRAWERS = ("background",)  # recipes
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -32,9 +31,7 @@ def main(words: Sequence[str] | None = None) -> None:
     about: dict[str, Any] = {"task": task, "name": name, "scale": params.scale_name, "trained": False}
     if params.amount_of(task, name) is None:
         print(f"{name} is not trained at scale {params.scale_name}")
-    elif (
-        task == CLASSIFICATION and is_own(params) and params.find_network(task, name).recipe in NEEDS_DRAWERS
-    ):
+    elif task == CLASSIFICATION and is_own(params) and params.find_network(task, name).recipe == BACKGROUND:
         print(f"{name} splits images by their drawers: it is not trained on own images")
     else:
         train_to_the_end(params, task, name, about)

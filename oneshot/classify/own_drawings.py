@@ -8,7 +8,7 @@ import torch
 from jaxtyping import UInt8
 
 from oneshot.classify.pairs import Pairs
-from oneshot.classify.scoring import NetworkScorer, encode_packed, find_threshold, score_queries
+from oneshot.classify.scoring import NetworkScorer, encode_pairs, find_threshold, score_queries
 from oneshot.errors import ParameterError
 from oneshot.published import read_facts
 
@@ -80,9 +80,7 @@ def choose_rejection(
 
     bits: packed images that the pairs' numbers count.
     """
-    numbers, places = np.unique(pairs.drawings, return_inverse=True)
-    codes = encode_packed(scorer, bits, numbers)
-    first, second = torch.from_numpy(places.reshape(-1, 2)).T
+    codes, first, second = encode_pairs(scorer, bits, pairs)
     logits = torch.cat(
         [scorer.compare(codes[a, None], codes[b, None])[0] for a, b in zip(first, second, strict=True)]
     )

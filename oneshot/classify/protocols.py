@@ -16,10 +16,9 @@ from oneshot.omniglot.classes import Classes, omniglot_classes, unpack_turned
 from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
-from oneshot.published import read_facts
+from oneshot.published import RISING_WAYS, read_facts
 
 VALIDATION_LIST, SELECTION_LIST = "within-alphabet-validation", "within-alphabet-validation-10000"
-RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 VERIFICATION_SEED, OTHER_SEED = 20, 30
 CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of synthetic alphabets
 

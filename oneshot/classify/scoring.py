@@ -14,10 +14,10 @@ from oneshot.classify.benchmarks import asks_validation_alphabets
 from oneshot.classify.episodes import Episodes
 from oneshot.classify.nets.network import Network, set_order
 from oneshot.classify.pairs import Pairs, draw_set
-from oneshot.classify.protocols import RISING_WAYS, Protocols, describe_lists
+from oneshot.classify.protocols import Protocols, describe_lists
 from oneshot.omniglot.drawings import unpack_rows
-from oneshot.params import WITH_VALIDATION
-from oneshot.published import read_facts
+from oneshot.params import BACKGROUND, WITH_VALIDATION
+from oneshot.published import BEST_THRESHOLD, RISING_WAYS, SELECTION, read_facts
 from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed
 
@@ -26,10 +26,8 @@ BATCH_IMAGES = {"cpu": 32, "mps": 128, "cuda": 128}  # encoded at a time: what s
 UNPACKED_AT_ONCE = 1024  # images
 COMPARED_AT_ONCE = 2**24  # numbers: 64 MB
 # Names of what is scored beside the benchmarks; of the background protocol /validation and /test.
-VALIDATION, SELECTION = "validation", "selection"
+VALIDATION = "validation"
 VERIFICATION, BACKGROUND_VERIFICATION = "verification", "background-verification"
-BEST_THRESHOLD = f"{VERIFICATION}/best-threshold"  # the same pairs, at the threshold best on validation pairs
-BACKGROUND = "background"  # the recipe whose protocol has verification of its own
 BACKGROUND_SEED = 21  # of its validation and test pairs
 
 Hits = list[Bool[np.ndarray, "_ _"]]
@@ -186,14 +184,22 @@ def judge_pairs(
 
     bits: packed images that the pairs' numbers count; each that occurs is encoded once.
     """
-    numbers, places = np.unique(pairs.drawings, return_inverse=True)
-    codes = encode_packed(scorer, bits, numbers)
-    first, second = torch.from_numpy(places.reshape(-1, 2)).to(codes.device).T
+    codes, first, second = encode_pairs(scorer, bits, pairs)
     logits = [
         scorer.net.judge(codes[a], codes[b])
         for a, b in zip(first.split(UNPACKED_AT_ONCE), second.split(UNPACKED_AT_ONCE), strict=True)
     ]
     return torch.cat(logits).cpu().numpy()
+
+
+def encode_pairs(
+    scorer: NetworkScorer, bits: UInt8[np.ndarray, "n 105 14"], pairs: Pairs
+) -> tuple[Float[Tensor, "k c"], Int[Tensor, " pairs"], Int[Tensor, " pairs"]]:
+    """Encode each packed image that occurs in pairs once, and say which code is a pair's first and second."""
+    numbers, places = np.unique(pairs.drawings, return_inverse=True)
+    codes = encode_packed(scorer, bits, numbers)
+    first, second = torch.from_numpy(places.reshape(-1, 2)).to(codes.device).T
+    return codes, first, second
 
 
 def find_threshold(logits: Float[np.ndarray, " pairs"], same: Bool[np.ndarray, " pairs"]) -> float:

@@ -66,15 +66,15 @@ def read_mnist(
     return pixels, _read_idx(labels, facts, (n,))
 
 
-def ink_images(grey: UInt8[np.ndarray, "n 28 28"], side: int = SIDE) -> UInt8[np.ndarray, "n side side"]:
+def ink_images(grey: UInt8[np.ndarray, "n 28 28"]) -> UInt8[np.ndarray, "n 105 105"]:
     """Enlarge images to Omniglot's size, ink 1 and paper 0: bilinear, then ink from half of black on.
 
     Quirk: the rule is our own. Thresholding matches Omniglot's two values; strokes stay about three times as
     thick as Omniglot's, so that a network sees something it was not trained on, as in the paper.
     """
-    ink = np.empty((len(grey), side, side), np.uint8)
+    ink = np.empty((len(grey), SIDE, SIDE), np.uint8)
     for k, pixels in enumerate(grey):
-        enlarged = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
+        enlarged = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
         ink[k] = np.asarray(enlarged) >= LEAST_INK
     return ink
 

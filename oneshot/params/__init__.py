@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from oneshot.errors import ParameterError, shorten
 from oneshot.params.classification import (
+    BACKGROUND,
     SIAMESE,
     WITH_VALIDATION,
     ClassificationParams,
@@ -52,6 +53,7 @@ UNREADABLE = (
 )  # fmt: skip
 
 __all__ = [
+    "BACKGROUND",
     "CLASSIFICATION",
     "SEGMENTATION",
     "SIAMESE",

@@ -7,8 +7,9 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from oneshot.params.section import MOST_EPOCHS, MOST_IN_A_BATCH, MOST_SEEN, AnyNetwork, Section
 
 SIAMESE = "siamese"  # of a network's `net`: the siamese network of the scale's size
+BACKGROUND = "background"  # the recipe that splits images_background by its drawers, also for verification
 WITH_VALIDATION = "contrastive_40"  # the recipe that trains on the validation alphabets, too
-PAIR_RECIPES = ("published", "background")
+PAIR_RECIPES = ("published", BACKGROUND)
 N_LAYERS = 6  # of the published siamese network
 MOST_CHANNELS = 1024
 MOST_IN_A_CODE = 8192

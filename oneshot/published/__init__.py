@@ -28,6 +28,10 @@ SET_SPLITS = ("val-train", "test-train", "val-one-shot", "test-one-shot")
 # Test sets of this project, which nobody published: occluders are drawn over their targets.
 COVERED_SPLITS = ("covered-train", "covered-one-shot")
 RENDERED_SPLITS = (*SET_SPLITS, *COVERED_SPLITS)  # to disk; of train any job is rendered when it is needed
+# Lists of trials and pairs of classification that are not like the others.
+SELECTION = "selection"  # many trials of the validation alphabets, which may select a network
+BEST_THRESHOLD = "verification/best-threshold"  # the test pairs, at the threshold best on validation pairs
+RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 
 
 @cache

@@ -13,8 +13,6 @@ from oneshot.classify.nets.network import Network
 from oneshot.classify.pairs import Pairs
 from oneshot.classify.protocols import Protocols
 from oneshot.classify.scoring import (
-    BEST_THRESHOLD,
-    SELECTION,
     VALIDATION,
     NetworkScorer,
     Outside,
@@ -22,6 +20,7 @@ from oneshot.classify.scoring import (
     score_everything,
     score_list,
 )
+from oneshot.published import BEST_THRESHOLD, SELECTION
 from oneshot.records.results import Scores
 from oneshot.training.speed import evaluation_speed
 from oneshot.training.tensors import Precision, load_network

@@ -7,14 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from oneshot.published import BEST_THRESHOLD, RISING_WAYS
 from oneshot.records.recheck import SHARE_MOVED, SHARE_TURNED
-from oneshot.report.published_rows import KOCH_NAMES, NETWORK_TITLES, TABLE_1, TRAINING_SETS
-from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, RISING_CHARACTERS, Kind, choose, find_place
+from oneshot.report.published_rows import KOCH_NAMES, NETWORK_TITLES, TRAINING_SETS
+from oneshot.report.rows import NOT_COMPUTED, OMNIGLOT, Kind, choose, find_place
 from oneshot.report.tables import KIND_TITLES, join_words, pivot, write_section
 
 WAYS_IN_NAME = re.compile(r"(.+)-(\d+)-way-(\d+)-shot$")
 TABLE_1_COLUMNS = {
-    TABLE_1: "at the threshold best on validation pairs",
+    BEST_THRESHOLD: "at the threshold best on validation pairs",
     "verification": "at a probability of 1/2",
 }
 # Benchmarks of several N and numbers of shots, by the beginnings of their names.
@@ -66,7 +67,7 @@ def write_classification(
     rows = choose(rows, further=False)
     for family in list_families(rows, metrics.get("protocols", {})):
         sections += write_family(rows, family, on_omniglot)
-    for name in RISING_CHARACTERS:
+    for name in RISING_WAYS:
         sections += [
             f"*Not computed* (`{name}`): {text}" for text in list_reasons(choose(rows, benchmark=name))
         ]
@@ -79,7 +80,7 @@ def write_classification(
     if on_omniglot:
         koch = " and ".join(f"*{name}*" for name in KOCH_NAMES)
         sections += [f"*Koch et al.*: {published['source']}. {NOTES[0].format(koch=koch)}", *NOTES[1:]]
-        for row in choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.PUBLISHED).to_dict("records"):
+        for row in choose(rows, benchmark=[*RISING_WAYS], kind=Kind.PUBLISHED).to_dict("records"):
             percent = f"{row['n_way']}-way {100 * row['value']:g} %"
             sections.append(
                 f"Of accuracy over N (picture above) one figure is published, {percent}: {row['source']}."
@@ -91,7 +92,7 @@ def write_classification(
 
 def list_families(rows: pd.DataFrame, protocols: Mapping[str, Mapping[str, Any]]) -> list[Family]:
     """List the tables in order: those of which there is any figure, or a reason why not."""
-    names = set(rows["benchmark"].dropna()) - set(RISING_CHARACTERS)
+    names = set(rows["benchmark"].dropna()) - set(RISING_WAYS)
 
     def way(name: str) -> str:
         n_way = protocols.get(name, {}).get("n_way", 10 if name == "mnist" else 20)

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from oneshot.published import RISING_WAYS
 from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, ORACLES, VARIANTS
 from oneshot.report.rows import (
     ALL,
     ALL_INK,
-    RISING_CHARACTERS,
     Kind,
     choose,
     choose_most_trained,
@@ -107,7 +107,7 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
 
     As in a well-known tutorial, in one plot. Lines are labelled at their ends.
     """
-    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
+    points = choose(rows, benchmark=[*RISING_WAYS], kind=Kind.HERE)
     points = choose(points, network=[*choose(points, benchmark="rising-ways")["network"]])
     names = sorted(dict.fromkeys(points["network"]), key=lambda name: find_place(NETWORK_TITLES, name))
     figure = Figure(figsize=(8, 4.6), dpi=110, layout="constrained")
@@ -115,7 +115,7 @@ def draw_rising_ways(rows: pd.DataFrame) -> Figure:
     labels = {}
     for number, name in enumerate(names):
         colour = GREY if name in BASELINE_TITLES else COLOURS[number % len(COLOURS)]
-        for benchmark, characters in RISING_CHARACTERS.items():
+        for benchmark, characters in RISING_WAYS.items():
             line = choose(points, network=name, benchmark=benchmark).sort_values("n_way")
             if line.empty:
                 continue

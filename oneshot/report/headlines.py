@@ -8,20 +8,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from oneshot.params import WITH_VALIDATION
-from oneshot.published import CLUTTER_LEVELS
+from oneshot.published import BEST_THRESHOLD, CLUTTER_LEVELS, SELECTION
 from oneshot.records.run import OWN_ANSWER
-from oneshot.report.published_rows import BASELINE_TITLES, COLOUR_MATCHER, KOCH_NAMES, NET_TITLES, TABLE_1
+from oneshot.report.published_rows import BASELINE_TITLES, COLOUR_MATCHER, KOCH_NAMES, NET_TITLES
 from oneshot.report.rows import ALL, Kind, choose, choose_most_trained
-from oneshot.report.runs import MANY_TRIALS
 from oneshot.report.segmentation_tables import COVERED_SPLIT, SHOWN_SPLIT, title_net
 from oneshot.report.tables import NOTHING, format_figure, lay_table, name_counts
 
 MOST_COLUMNS = 120  # of a line of the README
 OURS = {Kind.HERE: "trained here", Kind.RECORDED: "recorded"}
-SELECTING_TRIALS = (
-    MANY_TRIALS,
-    "validation",
-)  # trials that may choose a network; those with most trials first
+SELECTING_TRIALS = (SELECTION, "validation")  # which may choose a network; those with most trials first
 KOCH_BASE = "koch"
 LEAD_BENCHMARKS = ("within-alphabet-10000", "all_runs")
 
@@ -47,7 +43,7 @@ BENCHMARKS = {
     "vinyals-20-way-1-shot": Benchmark(
         "Vinyals' split", (), {"prototypical networks": "prototypical", "SNAIL": "SNAIL"}
     ),
-    TABLE_1: Benchmark("verification", ("siamese net, 150,000 pairs, affine x 8",)),
+    BEST_THRESHOLD: Benchmark("verification", ("siamese net, 150,000 pairs, affine x 8",)),
 }
 
 

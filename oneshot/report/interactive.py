@@ -13,12 +13,13 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 
 from oneshot.params import CLASSIFICATION
+from oneshot.published import RISING_WAYS
 from oneshot.records.run import CURVE, OWN_ANSWER, Run
 from oneshot.report.curves import choose_points, choose_source
 from oneshot.report.figures import HIT_COLOUR, MISS_COLOUR, TRUE_COLOUR, tint
 from oneshot.report.headlines import Headline
 from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, VARIANTS
-from oneshot.report.rows import ALL_INK, RISING_CHARACTERS, Kind, choose, is_further
+from oneshot.report.rows import ALL_INK, Kind, choose, is_further
 from oneshot.report.runs import describe_run, describe_seen
 from oneshot.report.segmentation_tables import COVERED, SPLIT_TITLES, title_net
 from oneshot.report.tables import KIND_TITLES, format_figure, join_words
@@ -200,10 +201,10 @@ def chart_iou(rows: pd.DataFrame) -> dict[str, Any]:
 
 def chart_ways(rows: pd.DataFrame) -> dict[str, Any]:
     """Collect the lines of N-way accuracy over N, by whose characters."""
-    points = choose(rows, benchmark=[*RISING_CHARACTERS], kind=Kind.HERE)
+    points = choose(rows, benchmark=[*RISING_WAYS], kind=Kind.HERE)
     views: dict[str, list[dict[str, Any]]] = {}
     for (benchmark, network), line in points.groupby(["benchmark", "network"], sort=False):
-        views.setdefault(f"{RISING_CHARACTERS[str(benchmark)]} characters", []).append({
+        views.setdefault(f"{RISING_WAYS[str(benchmark)]} characters", []).append({
             "name": NETWORK_TITLES.get(str(network), str(network)), "kind": Kind.HERE, "on": True,
             "points": list_points(line, "n_way"),
             "faint": network in BASELINE_TITLES,

@@ -9,13 +9,13 @@ from typing import Any
 import pandas as pd
 
 from oneshot.params import CLASSIFICATION, WITH_VALIDATION
+from oneshot.published import RISING_WAYS
 from oneshot.records.run import Run, list_strange_sets
 from oneshot.report.published_rows import NET_TITLES, NETWORK_TITLES, list_classification, list_segmentation
 
 OMNIGLOT = "omniglot"
 ALL_INK = "all_ink"  # in place of a network: marking every character
 ALL, WITH, WITHOUT = "all", "with_same_class", "without_same_class"
-RISING_CHARACTERS = {"rising-ways": "evaluation", "rising-ways-training": "training"}
 MORE_ALPHABETS = "with validation alphabets"  # to learn from
 NOT_COMPUTED = "every method of this checkout"
 ABOUT = (
@@ -130,7 +130,7 @@ def split_key(key: str) -> dict[str, Any]:
         parts: dict[str, Any] = found.groupdict()
         return parts | {"clutter_level": int(parts["clutter_level"]), "subset": parts["subset"] or ALL}
     benchmark, _, n_way = key.partition("/")
-    if n_way and benchmark in RISING_CHARACTERS:
+    if n_way and benchmark in RISING_WAYS:
         return {"benchmark": benchmark, "n_way": int(n_way), "metric": "accuracy"}
     return {"benchmark": key, "metric": "accuracy"}
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from oneshot.params import SEGMENTATION
+from oneshot.published import SELECTION
 from oneshot.records.run import Run
 from oneshot.report.rows import Kind, choose, get_base, sort_runs
 from oneshot.report.tables import (
@@ -39,7 +40,7 @@ WORDS = (
     "lost*: the most that rounding the weights for release costs, on the scenes or trials that decide on it."
 )
 
-MANY_TRIALS = "selection"
+ABLATED = "contrastive"  # recipe
 ABLATION_WORDS = (
     "Settings are shown where runs differ. Compare runs that were trained for as long. The trials are of the "
     "evaluation alphabets that are not tested: they select, and are no results."
@@ -125,12 +126,12 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
     ]
 
 
-def write_ablation(runs: Iterable[Run], recipe: str = "contrastive") -> list[str]:
-    """Write what recorded runs of a recipe reach on the trials that select, and how their settings differ."""
-    found = [run for run in runs if run.recipe == recipe and MANY_TRIALS in run.figures and not run.members]
+def write_ablation(runs: Iterable[Run]) -> list[str]:
+    """Write what runs of one recipe reach on the trials that select, and how their settings differ."""
+    found = [run for run in runs if run.recipe == ABLATED and SELECTION in run.figures and not run.members]
     if len(found) < 2:
         return []
-    found.sort(key=lambda run: -run.figures[MANY_TRIALS].value)
+    found.sort(key=lambda run: -run.figures[SELECTION].value)
     settings = [{"net": run.net, **run.settings} for run in found]
     names = dict.fromkeys(name for of_run in settings for name in of_run)
     varied = [name for name in names if len({str(of_run.get(name)) for of_run in settings}) > 1]
@@ -141,14 +142,14 @@ def write_ablation(runs: Iterable[Run], recipe: str = "contrastive") -> list[str
             str(run.seed),
             f"{run.n_seen:,}",
             f"{run.seconds.training / 60:.1f}",
-            format_mean(asdict(run.figures[MANY_TRIALS])),
+            format_mean(asdict(run.figures[SELECTION])),
         ]
         for run, of_run in zip(found, settings, strict=True)
     ]
     titles = ("run", *varied, "seed", "episodes seen", "minutes of training", "accuracy in %")
-    n_trials = name_counts(run.figures[MANY_TRIALS].n for run in found)
+    n_trials = name_counts(run.figures[SELECTION].n for run in found)
     title = (
-        f"Recipe {recipe}: what its parts are worth, on the trials that select (`{MANY_TRIALS}`, {n_trials})"
+        f"Recipe {ABLATED}: what its parts are worth, on the trials that select (`{SELECTION}`, {n_trials})"
     )
     return write_section(title, lay_table(titles, lines), ABLATION_WORDS)
 

@@ -53,14 +53,12 @@ def sampling_matrix(
     return weights * ((places >= 0) & (places <= size - 1))
 
 
-def crop(
-    masks: Bool[Tensor, "n h w"], centres: Int[Tensor, "n 2"], size: int = TARGET_SIZE
-) -> Float[Tensor, "n {size} {size}"]:
+def crop(masks: Bool[Tensor, "n h w"], centres: Int[Tensor, "n 2"]) -> Float[Tensor, "n 32 32"]:
     """Cut a third of the scene around each mask's centre, bilinearly sampled; in 0..1."""
     _, h, w = masks.shape
     with torch.autocast(masks.device.type, enabled=False):
-        rows = sampling_matrix(centres[:, 0], h, size)
-        columns = sampling_matrix(centres[:, 1], w, size)
+        rows = sampling_matrix(centres[:, 0], h, TARGET_SIZE)
+        columns = sampling_matrix(centres[:, 1], w, TARGET_SIZE)
         return rows @ masks.float() @ columns.mT
 
 
