@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from oneshot.errors import ParameterError
 from oneshot.files import save_arrays
 from oneshot.manifests import SetEntry, write_sealed
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
@@ -30,8 +31,11 @@ MISTAKES = PREDICTIONS / "rechecked-classification.npz"
 
 def main(task: Task) -> None:
     params = load_params()
-    recorded = read_runs(RECORDED, task)
-    runs = [one for one in recorded if one.name not in params.scale.recheck.left_out]
+    recorded, left_out = read_runs(RECORDED, task), params.scale.recheck.left_out
+    unknown = {*left_out} - {folder.name for folder in RECORDED.glob("*/*")}
+    if recorded and unknown:
+        raise ParameterError(f"recheck.left_out names {min(unknown)!r}, of which there is no record.")
+    runs = [one for one in recorded if one.name not in left_out]
     recheck = {SEGMENTATION: recheck_segmentation, CLASSIFICATION: recheck_classification}
     if not recorded:
         print(f"no run of {task} is recorded yet")

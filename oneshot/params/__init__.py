@@ -190,7 +190,7 @@ def load_params(path: Path = Path("params.yaml"), overrides: Iterable[str] = ())
 def read_values(path: Path = Path("params.yaml")) -> Any:
     """Read what the file holds, unchecked. Raises ParameterError if it is missing or no YAML."""
     try:
-        return parse_values(path.read_text(encoding="utf-8"))
+        return copy.deepcopy(parse_values(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise ParameterError(
             f"there is no {path} in this folder: run the command at the project's top level."

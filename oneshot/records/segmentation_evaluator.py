@@ -1,4 +1,4 @@
-"""Evaluation of recorded segmentation networks: every answer on the test sets of their clutter levels."""
+"""Evaluation of recorded segmentation networks on the test sets of their clutter levels."""
 
 import time
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from oneshot.clutter.scenes import Scenes
+from oneshot.published import COVERED_SPLITS
 from oneshot.records.results import Scores
 from oneshot.records.run import OWN_ANSWER
 from oneshot.segment.answers import SNAPPED
@@ -16,7 +17,7 @@ from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_set
 from oneshot.segment.metrics import has_same_class_distractor
 from oneshot.segment.nets import NETS, is_choosing
-from oneshot.training.speed import evaluation_speed
+from oneshot.training.speed import Speed, evaluation_speed
 from oneshot.training.tensors import Precision, load_network
 
 MOST_LOST_POINTS = 0.05  # of mean IoU, in percentage points, for half precision to be good enough
@@ -80,24 +81,32 @@ class SceneEvaluator:
         return {place: float(points.mean()) for place, points in differences(whole, smaller).items()}
 
     def measure_seconds(self, net: nn.Module) -> float:
-        """Estimate by a batch of every test set: some networks look at every character."""
+        """Estimate by batches of every level, one of covered targets: some look at every character."""
         speed = evaluation_speed(self.device)
         n_passes = 1 if self.deciding is self.everything else 2  # before everything is scored
         seconds = 0.0
         with speed.running():
             for level, sets in self.everything.items():
+                of_a_scene: dict[bool, float] = {}
                 for split, scenes in sets.scenes.items():
-                    batch = scenes[: self.batch_size]
-                    readings = []
-                    for _ in range(1 + N_READINGS):
-                        started = time.perf_counter()
-                        evaluate_set(
-                            net, split, batch, sets.statistics, batch_size=self.batch_size, speed=speed
-                        )
-                        readings.append(time.perf_counter() - started)
+                    covered = split in COVERED_SPLITS
+                    if covered not in of_a_scene:
+                        of_a_scene[covered] = self.measure_scene(net, split, scenes, sets.statistics, speed)
                     n_scenes = len(scenes) + n_passes * len(self.deciding[level].scenes[split])
-                    seconds += n_scenes * max(readings[1:]) / len(batch)  # the first one warms up
+                    seconds += n_scenes * of_a_scene[covered]
         return seconds
+
+    def measure_scene(
+        self, net: nn.Module, split: str, scenes: Scenes, statistics: PixelStatistics, speed: Speed
+    ) -> float:
+        """Measure the seconds that a scene of a test set takes, on its first batch."""
+        batch = scenes[: self.batch_size]
+        readings = []
+        for _ in range(1 + N_READINGS):
+            started = time.perf_counter()
+            evaluate_set(net, split, batch, statistics, batch_size=self.batch_size, speed=speed)
+            readings.append(time.perf_counter() - started)
+        return max(readings[1:]) / len(batch)  # the first one warms up
 
 
 def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
@@ -111,7 +120,7 @@ def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
 
 
 def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: int) -> dict[str, np.ndarray]:
-    """Score every answer in single precision, as `oneshot.records.results` keeps it."""
+    """Score a network on test sets in single precision, as `oneshot.records.results` keeps it."""
     speed = evaluation_speed(device)
     scores = {}
     with speed.running():

@@ -280,7 +280,7 @@ def train_once(
     recipe, phases, n_jobs = training.recipe, training.phases, plan.n_jobs
     kept = read_progress(checkpoint).identity if checkpoint.exists() else None
     if kept is not None:
-        speed = speed.decided(kept["speed"]) if speed.auto and "speed" in kept else speed
+        speed = speed.decided(kept.get("speed", ())) if speed.auto else speed
         phases = tuple(Phase(tuple(one["clutter_levels"]), one["n_scenes"]) for one in kept.get("phases", []))
     device, memory_bytes = choose_memory(phases[-1:], n_jobs, speed.device)
 

@@ -39,7 +39,7 @@ from stages.record.plan import RunPlan
 
 CONDITIONS = "conditions.json"  # beside a run's checkpoint: who goes on with it must find the same
 SPOKEN_SECONDS = 30  # between two lines of progress
-CPU_BATCH_SIZE = 25  # of evaluation: twice as fast as 100, which leave a CPU's cache (docs/log.md)
+CPU_BATCH_SIZE = 10  # of evaluation: more of a Siamese-U-Net leave a CPU's cache (docs/log.md)
 
 
 class Conditions(Section):

@@ -14,6 +14,7 @@ from oneshot import files
 from oneshot.classify.nets import NETS
 from oneshot.classify.protocols import Protocols, draw_once, find_protocols
 from oneshot.classify.scoring import NetworkScorer, find_pairs, score_everything
+from oneshot.clutter.scenes import Scenes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import load_params
 from oneshot.records import classification_evaluator, release
@@ -238,3 +239,27 @@ def test_evaluation_is_estimated_from_images_and_episodes(
 
 def test_the_speed_of_segmentation_is_measured(net: SiameseUNet) -> None:
     assert 1e-5 < SCENES.measure_seconds(net) < 60
+
+
+def test_all_scenes_count_in_the_estimate_covered_ones_at_their_own_speed(
+    net: SiameseUNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def evaluate_set(net: Any, split: str, scenes: Scenes, statistics: Any, **_: Any) -> None:
+        nonlocal now
+        now += len(scenes) * (0.25 if split.startswith("covered") else 1.0)
+
+    monkeypatch.setattr("oneshot.records.segmentation_evaluator.evaluate_set", evaluate_set)
+    monkeypatch.setattr("oneshot.records.segmentation_evaluator.time.perf_counter", lambda: now)
+    n = 5
+    sets = {"test-train": n, "covered-train": n - 1, "test-one-shot": n - 2, "covered-one-shot": n - 3}
+    scenes = TEST_SETS[4].scenes["test-train"]
+    test_sets = {4: LevelSets({name: scenes[:k] for name, k in sets.items()}, STATISTICS)}
+    for chooses in (False, True):  # with so few scenes all of them decide, too
+        evaluator = SceneEvaluator(test_sets, "cpu", 2, chooses=chooses)
+        assert evaluator.measure_seconds(net) == pytest.approx(2 * (5 + 3 + 0.25 * (4 + 2)))
+    monkeypatch.setattr("oneshot.records.segmentation_evaluator.DECIDING_SCENES", 2)
+    evaluator = SceneEvaluator(test_sets, "cpu", 2, chooses=True)
+    deciding = 2 * (2 + 2 + 0.25 * (2 + 2))
+    assert evaluator.measure_seconds(net) == pytest.approx(5 + 3 + 0.25 * (4 + 2) + deciding)

@@ -16,6 +16,7 @@ from oneshot.classify.nets import NETS as CLASSIFIERS
 from oneshot.classify.protocols import Protocols, find_protocols
 from oneshot.classify.scoring import NetworkScorer, describe_everything, find_pairs, score_everything
 from oneshot.clutter.scenes import keep_visible, split_recipe
+from oneshot.errors import ParameterError
 from oneshot.manifests import seal
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import Recheck, load_params
@@ -113,9 +114,12 @@ def test_networks_that_are_left_out_are_not_loaded(scenes, monkeypatch, capsys):
     assert "no run" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "paper"])
-def test_what_a_scale_leaves_out_is_recorded(scale):
-    left_out = load_params(ROOT / "params.yaml", [f"scale={scale}"]).scale.recheck.left_out
+def test_a_network_that_is_left_out_must_be_recorded(scenes, monkeypatch):
+    record_scenes("siamese_unet-4-fast", 4)
+    set_params(monkeypatch, left_out=("siamese_unet-4-fast", "siamese_unet-8"))
+    with pytest.raises(ParameterError, match="left_out names 'siamese_unet-8', of which there is no record"):
+        run_stage("segmentation")
+    left_out = load_params(ROOT / "params.yaml", ["scale=laptop"]).scale.recheck.left_out
     assert set(left_out) <= {path.name for path in (ROOT / "recorded").glob("*/*")}
 
 

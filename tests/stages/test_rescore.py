@@ -55,8 +55,7 @@ def test_what_a_record_lacks_is_added_and_what_it_has_stays(
     added = rescore(folder, synthetic_drawings, Speed("cpu"), REVISION)
     run, scores = load_checked(folder)  # whose figures are those of its scores
     assert {key.split("/", 1)[1] for key in added} == {
-        *(f"{answer}/covered-{kind}/{metric}" for answer in ("answer", "snapped")
-          for kind in ("train", "one-shot") for metric in ("iou", "hits")),
+        *(f"answer/covered-{kind}/{metric}" for kind in ("train", "one-shot") for metric in ("iou", "hits")),
         *(f"snapped/{split}/{metric}" for split in TEST_SPLITS for metric in ("iou", "hits")),
         *(f"covered-{kind}/same_class" for kind in ("train", "one-shot")),
     }  # fmt: skip
