@@ -376,6 +376,8 @@ def test_overrides_replace_values_as_dvc_does_and_leave_the_rest() -> None:
          "segmentation.networks.siamese_unet-4.paper.phases.segmentation.0.n_scenes=7", "speed=bf16,fused"],
     )  # fmt: skip
     assert values == read_values(PARAMS)
+    values["lr"] = 7
+    assert read_values(PARAMS)["lr"] is None
     assert check_params(changed).lr == 1e-5
     assert changed["classification"]["recipes"]["published"]["lrs"][:2] == [0.1, 0.02]
     assert changed["classification"]["networks"]["own"]["laptop"] is None
