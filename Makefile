@@ -26,7 +26,7 @@ venv: .venv/installed
 
 # The whole pipeline at scale smoke, in a clone of its own: synthetic alphabets, no download, no GPU.
 demo: venv
-	@echo "The whole pipeline in miniature: some seven minutes on two cores, the environment included."
+	@echo "The whole pipeline in miniature: at most seven minutes, the environment included."
 	rm -rf demo
 	git clone -q . demo
 	cd demo && python -m stages.lock && dvc exp run -S scale=smoke && python -m stages.lock
