@@ -91,7 +91,7 @@ def evaluate_classification(params: Params) -> None:
         found = score_everything(scorer, protocols, outside, pairs, names)
         networks[name] = describe_classification(about)
         networks[name]["figures"] = to_json(summarise_classification(found))
-        arrays[f"{name}/mistakes"] = show_mistakes(scorer, protocols)
+        arrays[f"{name}/mistakes"] = show_mistakes(scorer, protocols, found)
     baselines = {}
     for name, baseline in make_baselines(params.seed).items():
         chosen = choose_benchmarks(name, [*outside, *protocols.lists], params.scale.classification.hausdorff)
@@ -109,14 +109,21 @@ def evaluate_classification(params: Params) -> None:
     save_arrays(PREDICTIONS / f"{CLASSIFICATION}.npz", **arrays)
 
 
-def show_mistakes(scorer: "Scorer", protocols: "Protocols") -> np.ndarray:
-    """Choose wrong answers on the first benchmark for the pictures: query, answer and right class."""
-    from oneshot.classify.scoring import find_mistakes
+def show_mistakes(
+    scorer: "Scorer", protocols: "Protocols", answers: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Choose wrong answers on the first benchmark for the pictures: query, answer and right class.
 
-    (episodes,) = next(iter(protocols.lists.values()))()
+    answers: right ones, 1, and wrong ones, 0, by the names of what was scored.
+    """
+    from oneshot.classify.scoring import find_mistakes, score_list
+
+    name, draw = next(iter(protocols.lists.items()))
+    (episodes,) = draw()
+    right = answers[name] if name in answers else score_list(scorer, protocols, episodes)
     numbers = episodes.needed()
     images = protocols.unpack(numbers)
-    return find_mistakes(scorer, images, episodes.renumbered(numbers), SHOWN_MISTAKES)
+    return find_mistakes(scorer, images, episodes.renumbered(numbers), right, SHOWN_MISTAKES)
 
 
 def read_trained(params: Params, task: str) -> dict[str, dict[str, Any]]:

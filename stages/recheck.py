@@ -121,7 +121,7 @@ def recheck_classification(params: Params, runs: list[Run]) -> dict[str, Any]:
                 if name in recorded  # MNIST may not have been there when it was recorded
             },
         }
-        arrays[f"{one.name}/mistakes"] = show_mistakes(scorer, protocols)
+        arrays[f"{one.name}/mistakes"] = show_mistakes(scorer, protocols, answers)
     save_arrays(MISTAKES, **arrays)
     return networks
 

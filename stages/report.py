@@ -177,10 +177,12 @@ def show_trials(params: Params, runs: list[Run]) -> dict[str, Any]:
     """Let the classifiers answer some trials within alphabets: recorded ones, trained ones, a baseline."""
     from oneshot.classify.baselines import make_baselines
     from oneshot.classify.scoring import NetworkScorer, score_queries
+    from oneshot.training.speed import evaluation_speed
     from stages.evaluate import load_trained, read_trained
     from stages.images import read_protocols
     from stages.recheck import load_recorded
 
+    speed = evaluation_speed(params.device)
     protocols = read_protocols(params)
     episodes = next(iter(protocols.lists.values()))()[0]
     numbers = episodes.needed()
@@ -194,9 +196,9 @@ def show_trials(params: Params, runs: list[Run]) -> dict[str, Any]:
     scorers: dict[str, Any] = {}
     if protocols.source == "omniglot":
         shown = [one for one in runs if not is_further(one.name)]
-        scorers = {f"{one.name}, recorded": NetworkScorer(load_recorded(one)[0]) for one in shown}
+        scorers = {f"{one.name}, recorded": NetworkScorer(load_recorded(one)[0], speed) for one in shown}
     for name in read_trained(params, CLASSIFICATION):
-        scorers[f"{name}, trained here"] = NetworkScorer(load_trained(CLASSIFICATION, name))
+        scorers[f"{name}, trained here"] = NetworkScorer(load_trained(CLASSIFICATION, name), speed)
     baseline = "euclidean_centred"
     scorers[NETWORK_TITLES[baseline]] = make_baselines(params.seed)[baseline]
     choices = {}

@@ -66,9 +66,9 @@ class Teaching:
     pairs: where training pairs come from; None: it learns from episodes, which are drawn from classes.
     validation: the trials that select weights and stop training; None: the last weights are kept. scaled:
     initial weights are fitted to the drawings, where a network can be. both_ways: of the loss, see
-    `EpisodeLoss`. whitened: codes are, after training, see `whiten`. exact: on a GPU 10 bits where bfloat16
-    takes 7: with published initial weights the last convolution's numbers differ by 0.003 between drawings
-    around 0.5, where its steps are 0.004.
+    `EpisodeLoss`. whitened: codes are, after training, see `whiten`. exact: not in bfloat16 by itself: with
+    published initial weights the last convolution's numbers differ by 0.003 between drawings around 0.5,
+    where its steps are 0.004.
     """
 
     make_recipe: Callable[[Any], ClassificationRecipe]
@@ -235,10 +235,10 @@ def fit_episodes(numbers: EpisodeNumbers, classes: Classes, source: str) -> Epis
 
 
 def choose_plan_speed(device: str, parts: str, plan: ClassificationPlan) -> Speed:
-    """Choose as `choose_speed` does, but 10 bits where the recipe cannot do with bfloat16's 7."""
+    """Choose as `choose_speed` does, but 10 bits, on a CPU 23, where the recipe cannot do with bfloat16's 7."""
     speed = choose_speed(device, parts)
     if parts == "auto" and speed.bf16 and plan.teaching.exact:
-        return replace(speed, bf16=False, tf32=True)
+        return replace(speed, bf16=False, tf32=speed.device_type == "cuda")
     return speed
 
 

@@ -12,8 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 from oneshot.errors import TrainingError
 from oneshot.params import SPEED_PARTS
 
-# What "auto" takes. On a CPU without units for bfloat16 (AMD Zen 3) that ran at a tenth of the speed, with
-# them (AVX-512 BF16) at twice; compiled code, after minutes of compilation, ran slower than eager.
+# What "auto" takes; on a CPU with units for bfloat16 that, too, which takes 0.6 to 0.8 of the time there, and
+# ten times as long without them (AMD Zen 3). Compiled code, after minutes of compilation, ran slower than eager.
+BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
 AUTOMATIC_PARTS = {
     "cpu": ("channels_last", "fused"),
     "cuda": ("bf16", "channels_last", "compiled", "fused"),
@@ -128,6 +129,14 @@ class Speed:
             torch.compiler.cudagraph_mark_step_begin()
 
 
+def choose_automatically(kind: str) -> tuple[str, ...]:
+    """Choose the parts that help on a kind of device: cpu, cuda or mps."""
+    # PyTorch 2.9 does not say what a CPU has.
+    found = getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
+    has_units = any(found.get(name) for name in BFLOAT16_UNITS)
+    return (("bf16",) if has_units else ()) + AUTOMATIC_PARTS[kind]
+
+
 def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
     """Choose the settings for a device: auto (a GPU of CUDA if there is one), cpu, cuda, cuda:N or mps.
 
@@ -145,7 +154,7 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
         raise TrainingError(f"device is {device!r}, but PyTorch finds no GPU here; set it to auto or cpu.")
     if kind == "mps" and not torch.backends.mps.is_available():
         raise TrainingError("device is 'mps', but PyTorch finds no Apple GPU here; set it to auto or cpu.")
-    chosen = {"auto": AUTOMATIC_PARTS[kind], "plain": ()}.get(parts, tuple(parts.split(",")))
+    chosen = {"auto": choose_automatically(kind), "plain": ()}.get(parts, tuple(parts.split(",")))
     for part in chosen:
         if part not in SPEED_PARTS:
             raise TrainingError(

@@ -125,8 +125,11 @@ def test_mistakes_show_the_query_the_class_answered_and_the_right_one(images):
             return torch.zeros(len(queries), len(supports))  # always the first class
 
     episodes = draw(2)
-    found = find_mistakes(Alike(), images, episodes, 7)
+    right = score_episodes(Alike(), images, episodes).astype(np.uint8)
+    scorer = Alike()
+    found = find_mistakes(scorer, images, episodes, right, 7)
     assert found.shape == (7, 3, 3, 3)
+    assert sum(scorer.batches) < len(episodes.needed()), "episodes of no mistake were answered, too"
     wrong = [(e, q) for e in range(len(episodes)) for q in range(5) if episodes.answers[e, q] != 0]
     expected = [
         images[
@@ -138,9 +141,10 @@ def test_mistakes_show_the_query_the_class_answered_and_the_right_one(images):
     assert places[0] == 0
     assert places == sorted(set(places))
     assert places[-1] > len(wrong) * 3 // 4
-    assert len(find_mistakes(Alike(), images, episodes, 10_000)) == len(wrong)
-    perfect = replace(episodes, answers=np.zeros_like(episodes.answers))
-    assert find_mistakes(Alike(), images, perfect, 7).shape == (0, 3, 3, 3)
+    assert len(find_mistakes(Alike(), images, episodes, right, 10_000)) == len(wrong)
+    assert find_mistakes(Alike(), images, episodes, np.ones_like(right), 7).shape == (0, 3, 3, 3)
+    # What comes out right after all is not shown as a mistake.
+    assert len(find_mistakes(Alike(), images, episodes, 1 - right, 10_000)) == 0
 
 
 def test_a_tie_goes_to_the_first_class(images):
