@@ -1,6 +1,7 @@
 """Evaluate the networks of a task that were trained here, and what needs no training beside them."""
 
 import argparse
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -109,9 +110,7 @@ def evaluate_classification(params: Params) -> None:
     save_arrays(PREDICTIONS / f"{CLASSIFICATION}.npz", **arrays)
 
 
-def show_mistakes(
-    scorer: "Scorer", protocols: "Protocols", answers: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def show_mistakes(scorer: "Scorer", protocols: "Protocols", answers: Mapping[str, np.ndarray]) -> np.ndarray:
     """Choose wrong answers on the first benchmark for the pictures: query, answer and right class.
 
     answers: right ones, 1, and wrong ones, 0, by the names of what was scored.
@@ -120,7 +119,7 @@ def show_mistakes(
 
     name, draw = next(iter(protocols.lists.items()))
     (episodes,) = draw()
-    right = answers[name] if name in answers else score_list(scorer, protocols, episodes)
+    right = answers[name] == 1 if name in answers else score_list(scorer, protocols, episodes)
     numbers = episodes.needed()
     images = protocols.unpack(numbers)
     return find_mistakes(scorer, images, episodes.renumbered(numbers), right, SHOWN_MISTAKES)
@@ -176,7 +175,7 @@ def read_test_sets(
 ) -> "tuple[dict[str, Scenes], PixelStatistics]":
     """Read the first scenes of every test set, and what normalises them, however few are to be evaluated.
 
-    Of covered targets all that there are at most, with the masks that `keep_visible` gives.
+    Of covered targets the same share of those that there are, with the masks that `keep_visible` gives.
 
     Raises:
         PartError: fewer scenes were rendered.
@@ -193,8 +192,10 @@ def read_test_sets(
         "test-train": known[:n_scenes],
         "test-one-shot": read_rendered(rendered, clutter_level, "test-one-shot", n_scenes),
     }
+    share = n_scenes / rendered["test-train"].n_scenes
     for split in COVERED_SPLITS:
-        scenes = read_rendered(rendered, clutter_level, split, min(n_scenes, rendered[split].n_scenes))
+        n_covered = math.ceil(share * rendered[split].n_scenes)
+        scenes = read_rendered(rendered, clutter_level, split, n_covered)
         sets[split] = keep_visible(scenes, split_recipe(find_split(split), clutter_level))
     return sets, pixel_statistics(known)
 

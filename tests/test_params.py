@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from oneshot.classify.protocols import SELECTION_LIST, VALIDATION_LIST
 from oneshot.classify.scoring import (
     BACKGROUND_VERIFICATION,
     BEST_THRESHOLD,
@@ -19,7 +18,7 @@ from oneshot.classify.scoring import (
 from oneshot.errors import ParameterError
 from oneshot.params import apply_overrides, check_params, load_params, read_values
 from oneshot.params.scales import OTHER_PROTOCOLS, TRIAL_LISTS
-from oneshot.published import read_facts
+from oneshot.published import SELECTION_LIST, VALIDATION_LIST, read_facts
 from tests.conftest import ROOT
 
 PARAMS = ROOT / "params.yaml"

@@ -14,9 +14,9 @@ from oneshot.classify.episodes import Episodes, mixed_classes, rising_ways, with
 from oneshot.errors import ChecksumError, ParameterError
 from oneshot.omniglot.classes import Classes, labelled_classes, omniglot_classes, turned_classes
 from oneshot.omniglot.drawings import Drawings
-from oneshot.published import read_facts
+from oneshot.published import BEST_THRESHOLD, SELECTION, VALIDATION, read_facts
 
-CHOSEN_BY_VALIDATION = ("validation", "selection", "verification/best-threshold")
+CHOSEN_BY_VALIDATION = (VALIDATION, SELECTION, BEST_THRESHOLD)
 N_EPISODES = 40  # of 10 queries each: 400 trials, as on Omniglot
 
 

@@ -16,9 +16,16 @@ from oneshot.omniglot.classes import Classes, omniglot_classes, unpack_turned
 from oneshot.omniglot.drawings import Drawings
 from oneshot.omniglot.own_images import FEWEST_IMAGES, SPLITS, OwnImages
 from oneshot.params import OtherImages
-from oneshot.published import RISING_WAYS, read_facts
+from oneshot.published import (
+    RISING_WAYS,
+    SELECTION,
+    SELECTION_LIST,
+    VALIDATION,
+    VALIDATION_LIST,
+    VERIFICATION,
+    read_facts,
+)
 
-VALIDATION_LIST, SELECTION_LIST = "within-alphabet-validation", "within-alphabet-validation-10000"
 VERIFICATION_SEED, OTHER_SEED = 20, 30
 CHARACTER_SETS = dict(zip(SPLITS, ("train", "eval", "test"), strict=True))  # of synthetic alphabets
 
@@ -57,9 +64,9 @@ class Protocols:
     def describe(self) -> dict[str, Any]:
         """Give every protocol's size and checksum, as metrics hold them."""
         described: dict[str, Any] = {name: describe_lists(draw()) for name, draw in self.lists.items()}
-        described["validation"] = describe_lists([self.validation])
-        described["selection"] = describe_lists([self.selection])
-        pairs = {"verification": self.verification, "verification/threshold": self.threshold_pairs}
+        described[VALIDATION] = describe_lists([self.validation])
+        described[SELECTION] = describe_lists([self.selection])
+        pairs = {VERIFICATION: self.verification, "verification/threshold": self.threshold_pairs}
         sizes = {name: {"n_pairs": len(some), "sha256": some.sha256()} for name, some in pairs.items()}
         return described | sizes
 

@@ -17,7 +17,15 @@ from oneshot.classify.pairs import Pairs, draw_set
 from oneshot.classify.protocols import Protocols, describe_lists
 from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import BACKGROUND, WITH_VALIDATION
-from oneshot.published import BEST_THRESHOLD, RISING_WAYS, SELECTION, read_facts
+from oneshot.published import (
+    BACKGROUND_VERIFICATION,
+    BEST_THRESHOLD,
+    RISING_WAYS,
+    SELECTION,
+    VALIDATION,
+    VERIFICATION,
+    read_facts,
+)
 from oneshot.training.memory import compute_in_batches, fill_up
 from oneshot.training.speed import Speed
 
@@ -25,9 +33,6 @@ BATCH_SIZE = 256  # images given to a scorer at a time
 BATCH_IMAGES = {"cpu": 32, "mps": 128, "cuda": 128}  # encoded at a time: what stays in a CPU's cache
 UNPACKED_AT_ONCE = 1024  # images
 COMPARED_AT_ONCE = 2**24  # numbers: 64 MB
-# Names of what is scored beside the benchmarks; of the background protocol /validation and /test.
-VALIDATION = "validation"
-VERIFICATION, BACKGROUND_VERIFICATION = "verification", "background-verification"
 BACKGROUND_SEED = 21  # of its validation and test pairs
 
 Hits = list[Bool[np.ndarray, "_ _"]]
@@ -117,7 +122,7 @@ def find_mistakes(
     scorer: Scorer,
     images: UInt8[np.ndarray, "n h w"],
     episodes: Episodes,
-    right: UInt8[np.ndarray, "episodes queries"],
+    right: Bool[np.ndarray, "episodes queries"],
     n_most: int,
 ) -> UInt8[np.ndarray, "mistakes 3 h w"]:
     """Show wrong answers, spread over the list: the query, the class that was answered and the right one.
@@ -125,7 +130,7 @@ def find_mistakes(
     images: what the episodes' image numbers count. right: what `score_episodes` gave for this list; only the
     episodes of which a mistake is shown are answered again. Of classes with several shots the first is shown.
     """
-    wrong = np.argwhere(right == 0)
+    wrong = np.argwhere(~right)
     places = np.linspace(0, len(wrong) - 1, min(n_most, len(wrong))).round().astype(int)
     if not len(places):
         return images[:0, None].repeat(3, 1)

@@ -43,7 +43,7 @@ from oneshot.classify.scoring import NetworkScorer, encode_packed, score_list
 from oneshot.errors import ParameterError, shorten
 from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.drawings import unpack_rows
-from oneshot.params import CLASSIFICATION, SIAMESE, EpisodeNumbers, Params
+from oneshot.params import BACKGROUND, CLASSIFICATION, SIAMESE, WITH_VALIDATION, EpisodeNumbers, Params
 from oneshot.training.distributed import World
 from oneshot.training.fit import fit
 from oneshot.training.measure import check_budget, measure_training
@@ -96,7 +96,7 @@ RECIPES = {
         lambda protocols: protocols.validation,
         exact=True,
     ),
-    "background": Teaching(
+    BACKGROUND: Teaching(
         lambda numbers: Constant(numbers.lr), lambda protocols: protocols.background, exact=True
     ),
     "own": Teaching(
@@ -105,7 +105,7 @@ RECIPES = {
         scaled=True,
     ),
     "contrastive": CONTRASTIVE,
-    "contrastive_40": replace(
+    WITH_VALIDATION: replace(
         CONTRASTIVE, validation=None, classes=lambda protocols: protocols.training_and_validation
     ),
     "protonet": Teaching(
@@ -235,7 +235,7 @@ def fit_episodes(numbers: EpisodeNumbers, classes: Classes, source: str) -> Epis
 
 
 def choose_plan_speed(device: str, parts: str, plan: ClassificationPlan) -> Speed:
-    """Choose as `choose_speed` does, but 10 bits, on a CPU 23, where the recipe cannot do with bfloat16's 7."""
+    """Choose as `choose_speed` does, but TF32, on a CPU float32, where bfloat16 is too coarse."""
     speed = choose_speed(device, parts)
     if parts == "auto" and speed.bf16 and plan.teaching.exact:
         return replace(speed, bf16=False, tf32=speed.device_type == "cuda")

@@ -5,8 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.classify.benchmarks import asks_validation_alphabets
-from oneshot.params import WITH_VALIDATION
-from oneshot.published import read_facts
+from oneshot.params import BACKGROUND, WITH_VALIDATION
+from oneshot.published import (
+    BACKGROUND_VERIFICATION,
+    SELECTION,
+    SELECTION_LIST,
+    VALIDATION,
+    VALIDATION_LIST,
+    VERIFICATION,
+    read_facts,
+)
 from oneshot.records.results import SUMMARISE, Scores, load_scores
 from oneshot.records.run import (
     CURVE,
@@ -25,7 +33,7 @@ from oneshot.records.run import (
 
 TOLERANCE = 1e-9  # of figures: another SciPy may compute the last digits otherwise
 # Benchmarks that select, and what results call them.
-SELECTING = {"within-alphabet-validation": "validation", "within-alphabet-validation-10000": "selection"}
+SELECTING = {VALIDATION_LIST: VALIDATION, SELECTION_LIST: SELECTION}
 
 
 def check_run(folder: Path) -> Run:
@@ -147,10 +155,10 @@ def check_protocols(run: Run, body: ClassificationBody, name: str) -> list[str]:
         if seen := sorted(key for key in body.protocols if asks_validation_alphabets(key)):
             raise RecordError(f"{name} was scored on alphabets that it was trained on: {', '.join(seen)}.")
     pairs = {key: about["sha256"] for key, about in facts["pairs"].items() if key != "layout"}
-    if "verification" not in body.not_computed:
-        required.add("verification")
-    if run.recipe == "background":
-        required |= {key for key in pairs if key.startswith("background-")}
+    if VERIFICATION not in body.not_computed:
+        required.add(VERIFICATION)
+    if run.recipe == BACKGROUND:
+        required |= {key for key in pairs if key.startswith(BACKGROUND_VERIFICATION)}
     # Of MNIST only the images that are needed are kept, which the list then numbers from 0.
     sums |= pairs | {"all_runs": facts["all_runs"]["sha256"], "mnist": facts["mnist"]["picked_sha256"]}
     if missing := sorted(required - body.protocols.keys()):

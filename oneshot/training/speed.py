@@ -1,6 +1,6 @@
 """How a network is run, apart from what it computes: device, precision, memory order, compilation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
@@ -13,7 +13,7 @@ from oneshot.errors import TrainingError
 from oneshot.params import SPEED_PARTS
 
 # What "auto" takes; on a CPU with units for bfloat16 that, too, which takes 0.6 to 0.8 of the time there, and
-# ten times as long without them (AMD Zen 3). Compiled code, after minutes of compilation, ran slower than eager.
+# ten times as long without (AMD Zen 3). Compiled code, after minutes of compilation, ran slower than eager.
 BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
 AUTOMATIC_PARTS = {
     "cpu": ("channels_last", "fused"),
@@ -132,8 +132,8 @@ class Speed:
 def choose_automatically(kind: str) -> tuple[str, ...]:
     """Choose the parts that help on a kind of device: cpu, cuda or mps."""
     # PyTorch 2.9 does not say what a CPU has.
-    found = getattr(torch.cpu, "get_capabilities", dict)() if kind == "cpu" else {}
-    has_units = any(found.get(name) for name in BFLOAT16_UNITS)
+    found: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    has_units = kind == "cpu" and any(found.get(name) for name in BFLOAT16_UNITS)
     return (("bf16",) if has_units else ()) + AUTOMATIC_PARTS[kind]
 
 

@@ -15,11 +15,12 @@ from torch import nn
 from oneshot.classify import training as classify_training
 from oneshot.classify.nets.network import Network
 from oneshot.classify.protocols import Protocols, draw_once, find_protocols
-from oneshot.classify.scoring import VERIFICATION, NetworkScorer, describe_everything, find_pairs
+from oneshot.classify.scoring import NetworkScorer, describe_everything, find_pairs
 from oneshot.classify.training import ClassificationPlan
 from oneshot.files import read_json, write_json
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.params import Params, Section
+from oneshot.published import VERIFICATION
 from oneshot.records.classification_evaluator import ProtocolEvaluator
 from oneshot.records.release import Evaluator
 from oneshot.records.run import RecordError

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 
 from oneshot.classify.protocols import (
-    RISING_WAYS,
-    SELECTION_LIST,
-    VALIDATION_LIST,
     find_protocols,
     from_classes,
     omniglot_protocols,
@@ -17,7 +14,7 @@ from oneshot.errors import ParameterError
 from oneshot.omniglot.classes import Classes
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import OtherImages
-from oneshot.published import read_facts
+from oneshot.published import RISING_WAYS, SELECTION_LIST, VALIDATION_LIST, read_facts
 from tests.omniglot.test_own_images import make_folder, split
 
 SIZES = OtherImages(

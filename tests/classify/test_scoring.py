@@ -125,7 +125,7 @@ def test_mistakes_show_the_query_the_class_answered_and_the_right_one(images):
             return torch.zeros(len(queries), len(supports))  # always the first class
 
     episodes = draw(2)
-    right = score_episodes(Alike(), images, episodes).astype(np.uint8)
+    right = score_episodes(Alike(), images, episodes)
     scorer = Alike()
     found = find_mistakes(scorer, images, episodes, right, 7)
     assert found.shape == (7, 3, 3, 3)
@@ -144,7 +144,7 @@ def test_mistakes_show_the_query_the_class_answered_and_the_right_one(images):
     assert len(find_mistakes(Alike(), images, episodes, right, 10_000)) == len(wrong)
     assert find_mistakes(Alike(), images, episodes, np.ones_like(right), 7).shape == (0, 3, 3, 3)
     # What comes out right after all is not shown as a mistake.
-    assert len(find_mistakes(Alike(), images, episodes, 1 - right, 10_000)) == 0
+    assert len(find_mistakes(Alike(), images, episodes, ~right, 10_000)) == 0
 
 
 def test_a_tie_goes_to_the_first_class(images):

@@ -35,7 +35,7 @@ from oneshot.params import WITH_VALIDATION, load_params
 from oneshot.training.distributed import World
 from oneshot.training.fit import Stepper
 from oneshot.training.measure import Measured, measure_training
-from oneshot.training.speed import Speed, choose_speed
+from oneshot.training.speed import Speed
 from tests.classify.test_protocols import SIZES
 from tests.conftest import ROOT, refusing
 from tests.fake_runs import Tiny

@@ -1,6 +1,7 @@
 """The stage that evaluates networks trained here and baselines, in a small checkout."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,15 +140,16 @@ def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> Non
     assert {len(sets[split]) for split in SETS} == {n_scenes}
 
 
-@pytest.mark.parametrize("n_scenes", [6, N_RENDERED])
+@pytest.mark.parametrize("n_scenes", [15, N_RENDERED])
 def test_targets_that_are_covered_are_judged_by_their_visible_pixels(scenes: Path, n_scenes: int) -> None:
     size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
     sets, _ = stage.read_test_sets(64, size, "tiny")
+    n_covered = n_scenes * N_COVERED // N_RENDERED  # the same share of those that there are
     for split in COVERED_SPLITS:
-        whole = covered_scenes(64, split)[:n_scenes]
+        whole = covered_scenes(64, split)[:n_covered]
         visible = whole.masks & (whole.labels == 32)
         shown = visible.any((1, 2))
-        assert 0 < shown.sum() <= min(n_scenes, N_COVERED)
+        assert 0 < shown.sum() <= n_covered
         assert visible.sum() < whole.masks.sum()
         assert np.array_equal(sets[split].masks, visible[shown])
         same = whole.characters == whole.target_characters[:, None]
@@ -158,8 +160,9 @@ def test_targets_that_are_covered_are_judged_by_their_visible_pixels(scenes: Pat
 def test_a_network_has_figures_of_covered_targets_of_the_scenes_that_show_theirs(scenes: Path) -> None:
     keep_scene_network("siamese_unet-32", unet())
     found = evaluate_scenes("siamese_unet-32")
+    n_covered = math.ceil(N_EVALUATED / N_RENDERED * N_COVERED)
     for split in COVERED_SPLITS:
-        whole = covered_scenes(32, split)
+        whole = covered_scenes(32, split)[:n_covered]
         n_shown = int((whole.masks & (whole.labels == 16)).any((1, 2)).sum())
         assert found["networks"]["siamese_unet-32"]["figures"][f"32/answer/{split}/iou"]["n"] == n_shown
         assert found["all_ink"]["figures"][f"32/{split}/iou"]["n"] == n_shown
