@@ -37,12 +37,13 @@ def distort(
     """
     side = images.shape[-1]
     half = (side - 1) / 2
+    n = side if moves is None else moves.shape[-1]
     # grid_sample's coordinates go from -1 to 1 between the middles of the outer pixels. Summed up term by
     # term, since affine_grid is a matrix product, which autocast would round to bfloat16: 0.1 pixels.
-    x = torch.linspace(-1, 1, side, device=images.device)
+    x = torch.linspace(-1, 1, n, device=images.device)
     matrix, move = inverses[..., :2, None, None], inverses[..., 2, None, None] / half
     grid = matrix[:, :, 0] * x + matrix[:, :, 1] * x[:, None] + move
-    if moves is not None:
-        grid = grid + F.interpolate(moves, (side, side), mode="bilinear", align_corners=True)
+    if moves is not None:  # an affine map, too, is what linear interpolation makes of its n x n points
+        grid = F.interpolate(grid + moves, (side, side), mode="bilinear", align_corners=True)
     grid = grid.permute(0, 2, 3, 1)
     return F.grid_sample(images[:, None], grid, padding_mode="zeros", align_corners=True)[:, 0]
