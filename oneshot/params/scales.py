@@ -110,7 +110,7 @@ class ClassificationScale(Section):
 
 class Evaluate(Section):
     n_scenes: int = Field(ge=2, le=MOST_IN_A_SET)
-    """Scenes of each test set that are evaluated, the first ones; of covered targets the same share of all."""
+    """Scenes of each test set that are evaluated, the first ones; of covered targets as large a share."""
     batch_size: int = Field(ge=1, le=MOST_IN_A_BATCH)
     """Scenes evaluated at a time."""
     n_masknet_scenes: int = Field(ge=2, le=MOST_IN_A_SET)
