@@ -36,7 +36,7 @@ demo: venv
 
 # The pipeline at the scale of params.yaml. stages.lock puts back a dvc.lock that a killed command has broken.
 repro: venv
-	@echo "The pipeline at the scale of params.yaml; at scale laptop 17 to 26 minutes on two cores."
+	@echo "The pipeline at the scale of params.yaml; at scale laptop some 20 minutes on two cores."
 	python -m stages.lock && dvc repro && python -m stages.lock
 
 # Before every commit: format, lint, types, and the tests that take no longer than a moment.
