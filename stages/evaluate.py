@@ -175,7 +175,8 @@ def read_test_sets(
 ) -> "tuple[dict[str, Scenes], PixelStatistics]":
     """Read the first scenes of every test set, and what normalises them, however few are to be evaluated.
 
-    Of covered targets the same share of those that there are, with the masks that `keep_visible` gives.
+    Of covered targets the same share of those that there are, but as many as are shown, with the masks that
+    `keep_visible` gives.
 
     Raises:
         PartError: fewer scenes were rendered.
@@ -194,7 +195,8 @@ def read_test_sets(
     }
     share = n_scenes / rendered["test-train"].n_scenes
     for split in COVERED_SPLITS:
-        n_covered = math.ceil(share * rendered[split].n_scenes)
+        n_there = rendered[split].n_scenes
+        n_covered = min(n_there, max(math.ceil(share * n_there), SHOWN_SCENES))
         scenes = read_rendered(rendered, clutter_level, split, n_covered)
         sets[split] = keep_visible(scenes, split_recipe(find_split(split), clutter_level))
     return sets, pixel_statistics(known)

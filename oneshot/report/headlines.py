@@ -92,7 +92,7 @@ def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:
         " / ".join(f"{100 * value:.1f}" for value in values)
         for values in (ours["value"], best, covered["value"])
     )
-    levels, n = " / ".join(map(str, best.index)), name_counts(ours["n"])
+    levels, n, n_covered = " / ".join(map(str, best.index)), *map(name_counts, (ours["n"], covered["n"]))
     lead = (
         f"**Segmentation.** The colour matcher that `dvc repro` trains (scale `{scale}`) has an intersection "
         f"over union (IoU) of {figures} % in scenes of {levels} characters ({n}); the best published "
@@ -102,7 +102,8 @@ def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:
         return lead
     return (
         f"{lead}. It profits from how the scenes are made, with flat colours and the target drawn last: "
-        f"where half of the others may cover the target, the IoU of what is visible is {under} %"
+        "where half of the others may cover the target, the IoU of what is visible is "
+        f"{under} % ({n_covered})"
     )
 
 

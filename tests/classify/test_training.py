@@ -242,7 +242,7 @@ def test_pairs_on_published_weights_are_not_computed_in_bfloat16(name, parts, mo
     assert set(speed.parts) & {"bf16", "tf32"} == parts
     assert set(speed.parts) - parts == {"channels_last", "compiled", "fused"}
     assert choose_plan_speed("cuda", "bf16", plan(name)).parts == ("bf16",)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     on_cpu = {"channels_last", "fused"} | parts & {"bf16"}
     assert set(choose_plan_speed("cpu", "auto", plan(name)).parts) == on_cpu
 

@@ -1,7 +1,6 @@
 """The stage that evaluates networks trained here and baselines, in a small checkout."""
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,10 +87,12 @@ def test_a_network_is_evaluated_at_the_levels_in_its_name_with_masks_for_the_pic
             assert np.array_equal(arrays[f"{place}/masks"], masks)
 
 
-def test_a_colour_matcher_leaves_the_groups_of_a_scene_for_the_pictures(scenes: Path) -> None:
+@pytest.mark.parametrize("n_scenes", [2, N_EVALUATED])
+def test_a_colour_matcher_leaves_the_groups_of_a_scene_for_the_pictures(scenes: Path, n_scenes: int) -> None:
     net = ColourMatcher(2).initialise(np.random.default_rng(0))
     keep_scene_network("colour_matcher-4", net)
-    found = evaluate_scenes("colour_matcher-4")["networks"]["colour_matcher-4"]["figures"]
+    metrics = evaluate_scenes("colour_matcher-4", n_scenes=n_scenes)
+    found = metrics["networks"]["colour_matcher-4"]["figures"]
     assert {"4/answer/test-train/iou", "4/largest_colour/test-train/iou"} <= found.keys()
     of_covered = {key.split("/")[1] for key in found if "/covered-" in key}
     assert of_covered == {"answer"}
@@ -140,11 +141,11 @@ def test_few_scenes_are_normalised_like_many(scenes: Path, n_scenes: int) -> Non
     assert {len(sets[split]) for split in SETS} == {n_scenes}
 
 
-@pytest.mark.parametrize("n_scenes", [15, N_RENDERED])
+@pytest.mark.parametrize("n_scenes", [2, 27, N_RENDERED])
 def test_targets_that_are_covered_are_judged_by_their_visible_pixels(scenes: Path, n_scenes: int) -> None:
     size = Evaluate(n_scenes=n_scenes, batch_size=5, n_masknet_scenes=2)
     sets, _ = stage.read_test_sets(64, size, "tiny")
-    n_covered = n_scenes * N_COVERED // N_RENDERED  # the same share of those that there are
+    n_covered = max(n_scenes * N_COVERED // N_RENDERED, stage.SHOWN_SCENES)
     for split in COVERED_SPLITS:
         whole = covered_scenes(64, split)[:n_covered]
         visible = whole.masks & (whole.labels == 32)
@@ -160,9 +161,8 @@ def test_targets_that_are_covered_are_judged_by_their_visible_pixels(scenes: Pat
 def test_a_network_has_figures_of_covered_targets_of_the_scenes_that_show_theirs(scenes: Path) -> None:
     keep_scene_network("siamese_unet-32", unet())
     found = evaluate_scenes("siamese_unet-32")
-    n_covered = math.ceil(N_EVALUATED / N_RENDERED * N_COVERED)
     for split in COVERED_SPLITS:
-        whole = covered_scenes(32, split)[:n_covered]
+        whole = covered_scenes(32, split)[: stage.SHOWN_SCENES]
         n_shown = int((whole.masks & (whole.labels == 16)).any((1, 2)).sum())
         assert found["networks"]["siamese_unet-32"]["figures"][f"32/answer/{split}/iou"]["n"] == n_shown
         assert found["all_ink"]["figures"][f"32/{split}/iou"]["n"] == n_shown
