@@ -102,7 +102,7 @@ def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:
         return lead
     return (
         f"{lead}. It profits from how the scenes are made, with flat colours and the target drawn last: "
-        "where half of the others may cover the target, the IoU of what is visible is "
+        "where others may cover it, the IoU of what is visible is "
         f"{under} % ({n_covered})"
     )
 

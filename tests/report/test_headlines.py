@@ -149,7 +149,7 @@ def test_the_lead_says_what_came_out_beside_the_best_published_figures() -> None
     figures |= scene_figures((4, 256), n=200, splits=("covered-one-shot",), answer=0.25)
     covered = lead_segmentation(segmentation_rows(networks=networks), "laptop")
     assert covered.endswith(
-        "where half of the others may cover the target, the IoU of what is visible is 25.0 / 25.0 % (n = 200)"
+        "where others may cover it, the IoU of what is visible is 25.0 / 25.0 % (n = 200)"
     )
     runs = [selected("own", 0.9, 0.25), selected("contrastive", 0.5, 0.75, None)]
     text = " ".join(write_lead(scenes, classification_rows(*runs), "laptop").split())
