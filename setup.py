@@ -6,8 +6,8 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# Of larger weights, of ablations, further seeds and cells of Koch's table 1 the record alone is shipped, which
-# says their SHA-256.
+# Of larger weights, of ablations, further seeds and cells of Koch's table 1 the record alone is shipped,
+# which says their SHA-256.
 SHIPPED_BYTES = 2 * 2**20
 LEFT_OUT = ("colour_matcher_*", "pairs_*", "*-short*", "*-seed-*")  # by the names of the runs
 
