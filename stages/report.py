@@ -114,10 +114,11 @@ def read_provenance(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def list_commands(runs: list[Run]) -> dict[str, str]:
-    """List the commands of recorded/wanted.yaml that record runs, with the minutes that these runs had."""
+    """List the commands of recorded/wanted.yaml that record runs, with these runs' minutes and speed."""
     from stages.record.plan import WANTED, name_wanted
 
     minutes = {run.name: run.budget_minutes for run in runs}
+    speeds = {run.name: ",".join(run.speed) or "plain" for run in runs}
     commands: dict[str, str] = {}
     if not WANTED.is_file():
         return commands
@@ -126,6 +127,8 @@ def list_commands(runs: list[Run]) -> dict[str, str]:
             continue
         place = words.index("--minutes") if "--minutes" in words else len(words)
         words[place : place + 2] = ["--minutes", f"{minutes[name]:g}"]
+        if not any(word.startswith("speed=") for word in words):
+            words += ["--speed", speeds[name]]
         commands[name] = f"python -m stages.record {shlex.join(words)}"
     return commands
 

@@ -94,7 +94,7 @@ def train_to_the_end(params: Params, task: str, name: str, about: dict[str, Any]
         )
         write_about(task, name, about, trained.trainings)
         seconds = sum(training.seconds for training in trained.trainings)
-        write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device)
+        write_provenance(f"train-{name}", seconds=round(seconds, 1), device=speed.device, speed=speed.name)
         shutil.rmtree(run_folder)  # last: until all is written, the same command goes on from it
 
 

@@ -33,7 +33,7 @@ def distort(
     """Read each pixel of the result at its place in the image, linearly between pixels; outside is 0.
 
     moves: how much further to the right and downwards n x n points, evenly spread over the result, are read,
-    in halves of a side; those between them by linear interpolation.
+    in halves of a side (n >= 2); those between them by linear interpolation.
     """
     side = images.shape[-1]
     half = (side - 1) / 2

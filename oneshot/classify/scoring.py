@@ -125,10 +125,11 @@ def find_mistakes(
     right: Bool[np.ndarray, "episodes queries"],
     n_most: int,
 ) -> UInt8[np.ndarray, "mistakes 3 h w"]:
-    """Show wrong answers, spread over the list: the query, the class that was answered and the right one.
+    """Show up to `n_most` wrong answers, spread over the list: query, class that was answered, right class.
 
     images: what the episodes' image numbers count. right: what `score_episodes` gave for this list; only the
     episodes of which a mistake is shown are answered again. Of classes with several shots the first is shown.
+    Answers that come out right this time, as equal scores can, are left out.
     """
     wrong = np.argwhere(~right)
     places = np.linspace(0, len(wrong) - 1, min(n_most, len(wrong))).round().astype(int)

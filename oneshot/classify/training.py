@@ -66,9 +66,9 @@ class Teaching:
     pairs: where training pairs come from; None: it learns from episodes, which are drawn from classes.
     validation: the trials that select weights and stop training; None: the last weights are kept. scaled:
     initial weights are fitted to the drawings, where a network can be. both_ways: of the loss, see
-    `EpisodeLoss`. whitened: codes are, after training, see `whiten`. exact: not in bfloat16 by itself: with
-    published initial weights the last convolution's numbers differ by 0.003 between drawings around 0.5,
-    where its steps are 0.004.
+    `EpisodeLoss`. whitened: codes are, after training, see `whiten`. exact: "auto" does not choose
+    bfloat16: with Koch's base and published initial weights the last convolution's numbers differ by 0.003
+    between drawings around 0.5, where its steps are 0.004. The small base has the same losses in it.
     """
 
     make_recipe: Callable[[Any], ClassificationRecipe]

@@ -30,13 +30,10 @@ COVERED_SPLITS = ("covered-train", "covered-one-shot")
 RENDERED_SPLITS = (*SET_SPLITS, *COVERED_SPLITS)  # to disk; of train any job is rendered when it is needed
 # Lists of trials and pairs of classification that are not like the others, and what results call them.
 VALIDATION_LIST, SELECTION_LIST = "within-alphabet-validation", "within-alphabet-validation-10000"
-VALIDATION = (
-    "validation"  # as few trials of the validation alphabets as published, which may select a network
-)
-SELECTION = "selection"  # the same, many trials
-VERIFICATION = "verification"
-# Pairs of the protocol on images_background alone: /validation and /test.
-BACKGROUND_VERIFICATION = "background-verification"
+VALIDATION = "validation"  # 20-way trials of the validation alphabets, as few as published
+SELECTION = "selection"  # the same, many trials; either list may select a network
+VERIFICATION = "verification"  # same or different character, of the published test pairs
+BACKGROUND_VERIFICATION = "background-verification"  # of images_background alone: /validation and /test
 BEST_THRESHOLD = "verification/best-threshold"  # the test pairs, at the threshold best on validation pairs
 RISING_WAYS = {"rising-ways": "evaluation", "rising-ways-training": "training"}  # and whose characters
 

@@ -130,7 +130,8 @@ def list_origins(
                 "seed": None if pd.isna(row["seed"]) else int(row["seed"]),
                 "learned from": describe_seen(row) if trained else "nothing",
                 "seconds of training": about.get("seconds"), "machine": about.get("machine"),
-                "device": about.get("device"), "revision": about.get("git_revision"),
+                "device": about.get("device"), "speed": about.get("speed"),
+                "revision": about.get("git_revision"),
             }  # fmt: skip
             training = f"train_{task}@{row['network']} " if trained else ""
             command = f"dvc repro --force --single-item {training}evaluate_{task}"

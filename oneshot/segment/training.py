@@ -304,12 +304,18 @@ def train_once(
                 check_budget(ends - began, share * (ends - began), 0.0, "an unknown speed")
             feed = make_feed(phases)
             batches = feed.repeat(feed.load_first())
-            # The last level's jobs take longest: their rendering starts while the network is compiled.
-            stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
+            rendering = 0.0
+            if speed.device_type == "cpu":  # which renders, too: not while the steps are measured
+                rendering = stock.measure_seconds([(level, 0) for level in phases[-1].clutter_levels])
+            else:
+                # The last level's jobs take longest: their rendering starts while the network is compiled.
+                stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
             measured = measure_training(
                 loss, feed, recipe, batches, seconds=MEASURED_SECONDS if timed or speed.auto else 0.0,
                 budget=share * (ends - began), speed=speed, world=world,
             )  # fmt: skip
+            a_step = 1 / measured.steps_a_second + rendering * feed.batch_size
+            measured = replace(measured, steps_a_second=1 / a_step)
         if measured is not None and timed:
             later = measured.start_seconds if share < 1 else 0.0
             left = share * (ends - time.monotonic() - later)

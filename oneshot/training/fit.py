@@ -100,10 +100,11 @@ def fit(
     (after a resumption first with the points reached before it), and a checkpoint is written, unless the last
     one is younger than `checkpoint_seconds`. On a CPU a resumed run equals an uninterrupted one bit for bit.
     `validate` gives the network's present error after every epoch: in the end the weights that validated best
-    are in place; without it, the last ones. `identity` tells this training from others. Training ends early,
-    with a checkpoint from which the same call goes on, once `stop` says so, or when the next log point would
-    come after `deadline` (of `time.monotonic`). `stepper`: that of `oneshot.training.measure`, if it has
-    measured this training, in place of `speed`.
+    are in place; without it, the last ones. `identity` tells this training from others; it does not hold the
+    precision unless the caller puts it there. Training ends early, with a checkpoint from which the same call
+    goes on, once `stop` says so, or when the next log point would come after `deadline` (of
+    `time.monotonic`). `stepper`: that of `oneshot.training.measure`, if it has measured this training, in
+    place of `speed`.
 
     Raises:
         TrainingError: the loss or a weight is no longer finite, or memory ran out (the last good checkpoint

@@ -12,8 +12,9 @@ from torch.nn.parallel import DistributedDataParallel
 from oneshot.errors import TrainingError
 from oneshot.params import SPEED_PARTS
 
-# What "auto" takes; on a CPU with units for bfloat16 that, too, which takes 0.6 to 0.8 of the time there, and
-# ten times as long without (AMD Zen 3). Compiled code, after minutes of compilation, ran slower than eager.
+# What "auto" takes; on a CPU with units for bfloat16 that, too. With those of AVX-512 it takes 0.6 to 0.8 of
+# the time of one thread and 0.9 of that of two; AMX is untried. Without units it takes ten times as long
+# (AMD Zen 3). Compiled code, after minutes of compilation, ran slower than eager.
 BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
 AUTOMATIC_PARTS = {
     "cpu": ("channels_last", "fused"),
@@ -58,6 +59,11 @@ class Speed:
     def parts(self) -> tuple[str, ...]:
         """Names of what is on."""
         return tuple(part for part in SPEED_PARTS if getattr(self, part))
+
+    @property
+    def name(self) -> str:
+        """Parts joined by commas, as `choose_speed` reads them."""
+        return ",".join(self.parts) or "plain"
 
     @property
     def even(self) -> bool:

@@ -88,18 +88,19 @@ class OngoingRun:
             torch=version("torch"),
             device=name_device(self.speed),
             processes=self.world.size,
-            speed=",".join(self.speed.parts) or "plain",
+            speed=self.speed.name,
         )
         file = self.folder / CONDITIONS
         if file.exists() and any(path.exists() for path in checkpoints.values()):
             kept = read_json(file, Conditions, "delete it to go on nevertheless", RecordError)
             for name, value in conditions:
                 if getattr(kept, name) != value:
-                    may = name in ("code", "torch")  # the checkpoint itself is of one device and speed
-                    nevertheless = f", or its {CONDITIONS} to go on nevertheless" if may else ""
+                    # The checkpoint itself is of one device, and of one number of processes.
+                    others = dict.fromkeys(("code", "torch"), f", or its {CONDITIONS} to go on nevertheless")
+                    others["speed"] = f", or go on with --speed {kept.speed}"
                     raise RecordError(
                         f"the checkpoint in {self.folder} is of another run ({name} {getattr(kept, name)}, "
-                        f"now {value}): delete that folder to start afresh{nevertheless}."
+                        f"now {value}): delete that folder to start afresh{others.get(name, '')}."
                     )
         if self.world.rank == 0:
             write_json(file, conditions.model_dump())

@@ -104,12 +104,12 @@ def test_every_figure_of_a_table_leads_to_its_origin(tmp_path: Path) -> None:
 
 
 def test_what_was_trained_here_has_the_commands_of_its_stages() -> None:
-    origins = list_origins(
-        "segmentation", segmentation_rows(RUN), [RUN], {}, {"masknet-joint": {"seconds": 7.0}}
-    )
+    provenance = {"masknet-joint": {"seconds": 7.0, "speed": "bf16"}}
+    origins = list_origins("segmentation", segmentation_rows(RUN), [RUN], {}, provenance)
     found = origins["here/masknet-joint"]
     assert "train_segmentation@masknet-joint evaluate_segmentation" in found["command"]
-    assert ["seconds of training", "7.0"] in found["facts"]
+    for fact in (["seconds of training", "7.0"], ["speed", "bf16"]):
+        assert fact in found["facts"]
     assert "train_" not in origins["here/all_ink"]["command"]
 
 

@@ -117,6 +117,28 @@ def test_a_failing_renderer_is_heard_by_whoever_takes(open_stock):
     stock.plan([(4, 7)])
     with pytest.raises(ParameterError, match="job 7 cannot be drawn"):
         stock.take(0)
+    with pytest.raises(ParameterError, match="job 7 cannot be drawn"):
+        stock.measure_seconds([(4, 0)])
+
+
+def test_rendering_is_measured_after_what_was_begun_and_before_anything_else(open_stock, monkeypatch):
+    begun, go_on, notes = threading.Event(), threading.Event(), Notes()
+
+    def render(level, job):
+        if not notes.rendered:
+            begun.set()
+            assert go_on.wait(5)
+        return notes(level, job)
+
+    stock = open_stock(render)
+    stock.plan([(4, job) for job in range(9)])
+    assert begun.wait(5)
+    clock = iter([10.0, 10.6])
+    monkeypatch.setattr(time, "thread_time", lambda: next(clock))
+    threading.Timer(0.05, go_on.set).start()
+    assert stock.measure_seconds([(4, 20), (8, 20)]) == pytest.approx(0.1)  # of two jobs of three scenes
+    assert notes.rendered == [(4, 0), (4, 20), (8, 20)]
+    assert not stock.held
 
 
 def test_threads_end_with_the_context(open_stock):

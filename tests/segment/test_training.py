@@ -15,6 +15,7 @@ from oneshot.segment.masknet_losses import DiscriminatorLoss
 from oneshot.segment.nets.siamese_unet import SiameseUNet
 from oneshot.segment.phases import Phase
 from oneshot.segment.recipes import SegmentationRecipe
+from oneshot.segment.render_ahead import Stock
 from oneshot.segment.training import (
     PlannedTraining,
     SegmentationPlan,
@@ -138,6 +139,15 @@ def test_a_budget_cuts_the_phases_to_the_measured_speed(run, set_rate):
     assert cut_to[1] / cut_to[0] == pytest.approx(4, abs=0.4)
     rates = [point.lr for point in report.curve]
     assert rates[-1] < 0.02 * max(rates)  # the schedule ends with the cut phases
+
+
+def test_on_a_cpu_the_time_is_shared_with_rendering(run, set_rate, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Stock, "measure_seconds", lambda stock, visits: asked.append(visits) or 0.01)
+    set_rate(100.0)
+    _, report = run([Phase((4, 8), 4000)], seconds=4.0)
+    assert asked == [[(4, 0), (8, 0)]]
+    assert 75 < sum(n_scenes_of(report)) <= 200
 
 
 def test_a_budget_that_holds_everything_changes_nothing(run, set_rate):

@@ -311,11 +311,17 @@ def test_another_machines_checkpoint_is_refused_and_another_commands_not_met(
     with pytest.raises(RecordError, match=r"is of another run \(torch 1\.0, now .*to go on nevertheless"):
         record(command)
     conditions.write_text(json.dumps(kept | {"speed": "bf16"}))
-    with pytest.raises(RecordError, match=r"\(speed bf16, now .*: delete that folder to start afresh\.$"):
+    with pytest.raises(RecordError, match=r"\(speed bf16, now (.*)\): .* or go on with --speed bf16\.$"):
+        record(command)
+    conditions.write_text(json.dumps(kept | {"device": "another"}))
+    with pytest.raises(RecordError, match=r"\(device another, now .*: delete that folder to start afresh\.$"):
         record(command)
     record(f"{command} -S lr=0.001")
     assert load_run(mine / "again").trainings[0].settings["lr"] == 0.001
-    assert conditions.exists()
+    conditions.write_text(json.dumps(kept | {"speed": "fused"}))
+    shutil.rmtree(mine / "again")
+    record(f"{command} --speed fused")
+    assert not conditions.exists()
 
 
 # -------------------------------------------------------------------------------------------------- MaskNet

@@ -63,10 +63,12 @@ def test_commands_have_the_minutes_that_the_recorded_run_had(monkeypatch: pytest
     commands = list_commands([runs[0].model_copy(update={"budget_minutes": 7.5}), *runs[1:]])
     assert commands.keys() == {"contrastive-long"}  # the other is on no list
     assert "--minutes 7.5 --name contrastive-long" in commands["contrastive-long"]
+    # The list names this run's speed, which is not said twice.
+    assert commands["contrastive-long"].count("speed") == 1
     assert list_commands([runs[0].model_copy(update={"budget_minutes": None})]) == {}
 
 
-def test_commands_without_minutes_get_those_of_the_run_and_unknown_networks_none(
+def test_commands_get_the_minutes_and_speed_of_the_run_where_none_are_listed_and_unknown_networks_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -75,5 +77,5 @@ def test_commands_without_minutes_get_those_of_the_run_and_unknown_networks_none
              {"run": "classification/gone", "set": {"classification.networks.gone.paper": None}}]  # fmt: skip
     write_json(tmp_path / "recorded/wanted.yaml", {"cpu": lines, "gpu": []})
     run = load_run(ROOT / RECORDED / "classification/contrastive-long")
-    words = "classification/contrastive --name contrastive-long --minutes 110"
+    words = "classification/contrastive --name contrastive-long --minutes 110 --speed channels_last,fused"
     assert list_commands([run]) == {"contrastive-long": f"python -m stages.record {words}"}

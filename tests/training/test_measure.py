@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,20 @@ def test_the_fastest_way_is_taken_and_kept_for_the_run(
         assert trained.complete
         assert tried[3:] == [("compiled", "cuda_graphs")]
         assert trained.trainings[0].settings["speed"] == ["compiled", "cuda_graphs"]
+
+
+def test_a_gpu_does_not_go_on_from_a_cpus_checkpoint_in_which_no_way_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measuring, "measure_steps", lambda stepper, *_: Measured(stepper, 1.0, 0.0))
+    asked = iter([True])
+    train = partial(
+        segmentation.train, plan_one([Phase((4,), 12)]), FakeTrainingSet(), folder=tmp_path,
+        stop=lambda: next(asked, False),
+    )  # fmt: skip
+    assert not train().complete
+    with pretending_gpu(), pytest.raises(TrainingError, match=r"another run \(speed "):
+        train(speed=Speed("cuda", auto=True))
 
 
 @pytest.fixture
