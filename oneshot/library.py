@@ -89,11 +89,13 @@ def load_scenes(
     drawings: "Drawings | None" = None,
     n_threads: int = 1,
 ) -> "Scenes":
-    """Render the first scenes of a split (None: all of a validation or test set).
+    """Render the first scenes of a split.
 
-    split: train, val-train, test-train, val-one-shot, test-one-shot; or, of this project, covered-train,
-    covered-one-shot, whose masks show all of the target's ink, covered or not. n_threads: jobs of 2,000
-    scenes that are rendered at a time; the scenes are the same with any number.
+    clutter_level: characters in a scene, the target included; published are 4, 8, 16, 32, 64, 128 and 256.
+    n_scenes: None for all of a validation or test set, for 2,000 of train. split: train, val-train,
+    test-train, val-one-shot, test-one-shot; or, of this project, covered-train, covered-one-shot, whose masks
+    show all of the target's ink, covered or not. n_threads: jobs of 2,000 scenes that are rendered at a time;
+    the scenes are the same with any number.
 
     Raises:
         ParameterError: there is no such split, or fewer scenes in it.
@@ -131,10 +133,10 @@ def choose_n_scenes(split: Split, n_scenes: int | None) -> int:
 def load_network(name: str = DEFAULT_NETWORK) -> "tuple[nn.Module, NetworkInfo]":
     """Load a released segmentation network, on the CPU, ready to evaluate, and what is known of it.
 
-    name: one of `list_networks`; of its record under recorded/segmentation.
+    name: one of `list_networks()`, which is that of its folder in recorded/segmentation.
 
     Raises:
-        WeightsError: no such network is released, its file is not here, or damaged.
+        WeightsError: no such network is released, or its file is missing or damaged.
     """
     from oneshot.segment.nets import NETS
     from oneshot.training.tensors import load_network as load
@@ -145,10 +147,10 @@ def load_network(name: str = DEFAULT_NETWORK) -> "tuple[nn.Module, NetworkInfo]"
 def load_classifier(name: str = DEFAULT_CLASSIFIER) -> "tuple[NetworkScorer, NetworkInfo]":
     """Load a released network for one-shot classification, as a scorer, and what is known of it.
 
-    name: one of `list_classifiers`; of its record under recorded/classification.
+    name: one of `list_classifiers()`, which is that of its folder in recorded/classification.
 
     Raises:
-        WeightsError: no such network is released, its file is not here, or damaged.
+        WeightsError: no such network is released, or its file is missing or damaged.
     """
     from oneshot.classify.nets import NETS
     from oneshot.classify.scoring import NetworkScorer
@@ -167,7 +169,7 @@ def find(scene: Any, target: Any, network: str = DEFAULT_MATCHER) -> "Found":
     Raises:
         ImageFolderError: a file is missing, or no readable image.
         ParameterError: an array has another shape or type, or the target is blank.
-        WeightsError: no such network is released, its file is not here, or damaged.
+        WeightsError: no such network is released, or its file is missing or damaged.
     """
     from oneshot.omniglot.image_folder import take_pixels
     from oneshot.segment.own_scenes import find_target
@@ -194,7 +196,7 @@ def classify(
     Raises:
         ImageFolderError: a folder is not laid out so, or a file is missing, no readable image, or blank.
         ParameterError: an array has another shape or type, or is blank; there is no image, or no threshold.
-        WeightsError: no such network is released, its file is not here, or damaged.
+        WeightsError: no such network is released, or its file is missing or damaged.
     """
     from oneshot.classify.own_drawings import find_rejection, rank_queries
     from oneshot.omniglot.image_folder import list_images, name_classes, take_ink
@@ -241,12 +243,12 @@ def refuse_missing(image: Any) -> None:
 
 
 def list_networks() -> list[str]:
-    """List the names that `load_network` knows."""
+    """List the recorded networks for segmentation; an installed package has the weights of some only."""
     return list_released("segmentation")
 
 
 def list_classifiers() -> list[str]:
-    """List the names that `load_classifier` knows."""
+    """List the recorded networks for classification; an installed package has the weights of some only."""
     return list_released("classification")
 
 
@@ -264,7 +266,7 @@ def list_released(task: "Task") -> list[str]:
 
 
 def find_weights(task: "Task", name: str) -> Path:
-    """Find the weights of a recorded run. Raises WeightsError if they are not here, or others."""
+    """Find the weights of a recorded run. Raises WeightsError if they are missing or not as recorded."""
     from oneshot.files import check_sha256
     from oneshot.records.run import RUN, WEIGHTS, load_run
     from oneshot.training.tensors import WeightsError

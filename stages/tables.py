@@ -240,7 +240,7 @@ def read_groups(shown: Mapping[int, Mapping[str, Shown]]) -> list[RankedGroups]:
 
 
 def read_mistakes(rows: pd.DataFrame) -> np.ndarray:
-    """Read wrong answers of the classifier that is best on the trials that select, recorded ones first."""
+    """Read wrong answers of the classifier that is best on the validation trials, recorded ones first."""
     for kind, file in MISTAKE_FILES.items():
         arrays = read_predictions(file)
         for name in rank_networks(choose(rows, kind=kind, further=False)):

@@ -347,7 +347,7 @@ def main() -> None:
             "a parameter changed": change_parameters(clones, arguments.mutations, chance),
         }
         if not arguments.no_limits:
-            attacks |= {"too little of it": limit_stages(clones), "started twice": run_twice(clones)}
+            attacks |= {"resources limited": limit_stages(clones), "started twice": run_twice(clones)}
         names = ("kills", "faults", "mutations", "seed")
         options = "".join(f" --{name} {getattr(arguments, name)}" for name in names)
         bad = run_attacks(attacks, counts, options)

@@ -29,7 +29,8 @@ class SceneRecipe:
     """Composition of scenes; with a seed and a number of scenes it fixes every bit of a job.
 
     ``characters`` names a character set (train, eval, test); drawers are 0-based and ``drawers[1]`` is
-    excluded; sizes are (width, height). ``clutter_level`` counts the distractors and the target.
+    excluded; sizes are (width, height). ``clutter_level`` counts the distractors and the target, but not the
+    ``n_occluders`` characters that are drawn over it. ``empty_share`` of the scenes lack their target.
     """
 
     clutter_level: int
@@ -92,7 +93,7 @@ def cover(recipe: SceneRecipe) -> SceneRecipe:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Scenes as label map, palette and mask, and their targets: lossless, a third of the images' size.
+    """Scenes as label map, palette and mask, and their targets: lossless, in half the size of the arrays.
 
     ``labels`` is 0 where there is no character, else 1 + the place in the order of drawing: distractors,
     target (label ``clutter_level``), occluders. ``masks`` is the target's ink. ``characters`` holds the
@@ -216,7 +217,8 @@ def render_job(pens: Pens, recipe: SceneRecipe, seed: int, n_scenes: int = JOB_S
     """Render ``n_scenes`` scenes from a fresh stream, the same bits on every machine.
 
     Raises:
-        ParameterError: a glyph does not fit into the scene, a drawing is too small; no seed, or no scenes.
+        ParameterError: a glyph does not fit into the scene, a drawing is too small, seed is not
+            within 0 and 2**32 - 1, or n_scenes below 1.
     """
     if n_scenes < 1:
         raise ParameterError(f"n_scenes is {n_scenes}; it must be at least 1.")

@@ -45,8 +45,10 @@ def add_commands(commands: Commands) -> None:
     other.add_argument("support", type=Path, help="a folder with one sub-folder of images for each class")
     other.add_argument("--network", default=DEFAULT_CLASSIFIER, help=f"default: {DEFAULT_CLASSIFIER}")
     other.add_argument(
-        "--reject-below", type=parse_threshold, metavar="X|auto", help="the score of none of these"
-    )
+        "--reject-below", type=parse_threshold, metavar="X|auto",
+        help="answer that it is none of these if the best score is lower; auto: a threshold chosen on "
+        "validation pairs",
+    )  # fmt: skip
     for command in (one, other):
         command.add_argument("--json", action="store_true", help="print JSON")
         command.add_argument("--picture", type=Path, metavar="OUT.png", help="draw the answer")

@@ -22,9 +22,7 @@ def add_commands(commands: Commands) -> None:
     scenes.add_argument("--clutter-level", type=int, help="characters in a scene, any number")
     scenes.add_argument("--scenes", type=int, help="the first so many (default: all; of train 2,000)")
     network = one.add_argument_group("network", f"needed by {ONNX}")
-    network.add_argument(
-        "--network", metavar="NAME", help="a folder of recorded/segmentation or classification"
-    )
+    network.add_argument("--network", metavar="NAME", help="of a recorded network, such as contrastive-long")
     one.add_argument("--out", type=Path, required=True, help=f"a new folder; of {ONNX} a file")
     one.add_argument("--drawings", type=Path, help=ABOUT_DRAWINGS)
 

@@ -32,11 +32,13 @@ def add_commands(commands: Commands) -> None:
     )
     one.add_argument(
         "--drawers", type=parse_range, default=(0, N_DRAWERS), metavar="FIRST:END",
-        help="0-based, END excluded (default: all); of own characters: images",
+        help="0-based, END excluded (default: all); with --images: which images of a character",
     )  # fmt: skip
-    one.add_argument("--clutter-level", type=int, required=True, help="distractors and the target")
+    one.add_argument(
+        "--clutter-level", type=int, required=True, help="characters, target included, occluders not"
+    )
     one.add_argument("--seed", type=int, required=True, help="of the job's random stream, below 2**32")
-    one.add_argument("--scenes", type=int, default=JOB_SCENES)
+    one.add_argument("--scenes", type=int, default=JOB_SCENES, help="how many (default: %(default)s)")
     one.add_argument("--occluders", type=int, default=0, help="characters above the target")
     one.add_argument("--empty", type=float, default=0.0, help="share of scenes without their target")
     one.add_argument("--scene-size", type=int, nargs=2, default=(96, 96), metavar=("W", "H"))
@@ -62,7 +64,7 @@ def add_commands(commands: Commands) -> None:
     for command, what, n_workers in ((some, "parts", -1), (check, "sets", 1)):
         command.add_argument(
             "--workers", type=int, default=n_workers,
-            help=f"{what} at a time; -1: one for each core, as on every cluster (default: {n_workers})",
+            help=f"{what} at a time; -1: one for each core (default: {n_workers}); a cluster uses all of its",
         )  # fmt: skip
         command.add_argument(
             "--backend", choices=("threads", "dask", "ray"), default="threads", help="what does the work"

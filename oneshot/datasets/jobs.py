@@ -45,7 +45,7 @@ class Jobs:
         return min(self.job_scenes, self.n_scenes - job * self.job_scenes)
 
     def load(self, job: int) -> Scenes:
-        """Render a job, or read it. Raises PartError if its part is damaged or another."""
+        """Render a job, or read it. Raises PartError if its part is damaged or of another job."""
         return self.load_first(job, self.size(job))
 
 
@@ -58,7 +58,7 @@ def open_jobs(
 
     Raises:
         ParameterError: there is no such split, fewer scenes in it, or both drawings and root are given.
-        PartError: the first part under root is missing, damaged or another.
+        PartError: the first part under root is missing, damaged, or of another split or other drawings.
     """
     found = find_split(split)
     recipe = split_recipe(found, clutter_level)

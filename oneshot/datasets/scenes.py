@@ -87,13 +87,14 @@ class ClutteredOmniglot(Dataset[SceneSample]):
     ) -> None:
         """Find the scenes; nothing is rendered yet.
 
-        split: as in `load_scenes`. n_scenes: the first so many; None: all. transform: of the scene;
+        split: as in `load_scenes`. n_scenes: the first so many; None: all, of
+        train 2,000,000. transform: of the scene;
         target_transform: of the target image; transforms: afterwards, of scene, target and mask together.
         drawings: None for Omniglot. root: a folder of rendered parts, to be read instead of rendered.
 
         Raises:
             ParameterError: there is no such split, fewer scenes in it, or n_cached is below 1.
-            PartError: a part is missing, damaged or another.
+            PartError: a part is missing, damaged, or of another split or other drawings.
         """
         if n_cached < 1:
             raise ParameterError(f"n_cached is {n_cached}; at least 1 job must be kept.")
@@ -177,7 +178,7 @@ class ClutteredOmniglotStream(IterableDataset[SceneSample]):
 
         Raises:
             ParameterError: there is no such split, fewer scenes in it, or no such seed, rank or batch size.
-            PartError: a part is missing, damaged or another.
+            PartError: a part is missing, damaged, or of another split or other drawings.
         """
         self.jobs = open_jobs(split, clutter_level, n_scenes, drawings, root)
         self.transforms = Transforms(transform, target_transform, transforms)

@@ -32,7 +32,7 @@ from oneshot.records.run import (
 )
 
 TOLERANCE = 1e-9  # of figures: another SciPy may compute the last digits otherwise
-# Benchmarks that select, and what results call them.
+# Benchmarks of validation, and what results call them.
 SELECTING = {VALIDATION_LIST: VALIDATION, SELECTION_LIST: SELECTION}
 
 

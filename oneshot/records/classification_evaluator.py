@@ -33,7 +33,7 @@ MOST_MOVED = 0.002
 class ProtocolEvaluator:
     """An evaluator of classification networks for `oneshot.records.release`.
 
-    A smaller file is good enough if it moves the selection trials by 0.2 points at most, also where the
+    A smaller file is good enough if it moves the validation trials by 0.2 points at most, also where the
     network was trained on their alphabets; no test has a say in that.
     """
 

@@ -32,15 +32,15 @@ NOTES = (
     "The paper publishes none; its nearest neighbour's 21.7 % is what a cosine reaches on Lake's 20 runs, so "
     "that its one-shot figures may be of those.",
     "Networks of recipe own, and prototypical ones, learn from all 20 drawers of the background alphabets, "
-    "table 1's from 12. What trials select (weights, early stops) is selected on the ten evaluation "
-    "alphabets that are not tested within an alphabet; characters mixed over alphabets, or within one by any "
-    "drawers, and accuracy over N, are of all 20. The split of Vinyals et al. tests the last 423 characters; "
-    "networks here learn from the first 964 of the 1,200 that train there.",
+    "table 1's from 12. The validation trials, which select weights and early stops, are of the ten "
+    "evaluation alphabets that are not tested within an alphabet; characters mixed over alphabets, or "
+    "within one by any drawers, and accuracy over N, are of all 20. The split of Vinyals et al. tests "
+    "the last 423 characters; networks here learn from the first 964 of the 1,200 that train there.",
     "*With validation alphabets*: recipe contrastive_40 learns from those ten evaluation alphabets, too, "
-    "which with the other 30 are the 40 that Koch et al. call background. Nothing selects then, and its "
-    "figures are only of alphabets that it has not seen.",
-    "Intervals take trials for independent. 10,000 trials within alphabets ask the test drawers' 1,528 "
-    "drawings time and again, so that theirs is too narrow.",
+    "which with the other 30 are the 40 that Koch et al. call background. It has no validation trials then, "
+    "and its figures are only of alphabets that it has not seen.",
+    "Intervals assume independent trials. The 10,000 trials within alphabets use the same 1,528 drawings "
+    "again and again, so that their intervals are too narrow.",
 )
 
 

@@ -28,7 +28,7 @@ def draw_costs(
     """Draw IoU of recorded runs, and classifiers' accuracy as they learn, over minutes of training.
 
     scenes, trials: the rows of each task; curves: by a run's name, with `seconds` and `error`. Of classifiers
-    the accuracy is that on the trials that select. Dashed lines are published figures. Left out are variants,
+    the accuracy is that on the validation trials. Dashed lines are published figures. Left out are variants,
     further seeds, runs of an ablation, and those that begin with other weights, whose minutes are not all.
     """
     runs = [run for run in runs if not is_further(run.name) and run.start_from is None]
@@ -73,7 +73,7 @@ def plot_scenes(axis: Axes, rows: pd.DataFrame, runs: Iterable[Run]) -> None:
 def plot_trials(
     axis: Axes, rows: pd.DataFrame, runs: Iterable[Run], curves: Mapping[str, pd.DataFrame]
 ) -> None:
-    """Draw each classifier's accuracy on the trials that select, at every validation, the best so far."""
+    """Draw each classifier's accuracy on the validation trials, at every validation, the best so far."""
     colours = cycle(COLOURS)
     for run in runs:
         curve = curves.get(run.name, pd.DataFrame({"error": [], "seconds": []})).dropna(subset="error")

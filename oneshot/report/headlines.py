@@ -92,7 +92,8 @@ def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:
         " / ".join(f"{100 * value:.1f}" for value in values)
         for values in (ours["value"], best, covered["value"])
     )
-    levels, n, n_covered = " / ".join(map(str, best.index)), *map(name_counts, (ours["n"], covered["n"]))
+    levels, n = " / ".join(map(str, best.index)), name_counts(ours["n"])
+    n_covered = " / ".join(map(str, covered["n"])) if covered["n"].nunique() > 1 else covered["n"].max()
     lead = (
         f"**Segmentation.** The colour matcher that `dvc repro` trains (scale `{scale}`) has an intersection "
         f"over union (IoU) of {figures} % in scenes of {levels} characters ({n}); the best published "
@@ -103,12 +104,12 @@ def lead_segmentation(rows: pd.DataFrame, scale: str) -> str:
     return (
         f"{lead}. It profits from how the scenes are made, with flat colours and the target drawn last: "
         "where others may cover it, the IoU of what is visible is "
-        f"{under} % ({n_covered})"
+        f"{under} % (n = {n_covered})"
     )
 
 
 def lead_classification(rows: pd.DataFrame) -> str:
-    """Compare the recorded classifier that is best on the trials that select with published figures."""
+    """Compare the recorded classifier that is best on the validation trials with published figures."""
     recorded = choose(rows, kind=Kind.RECORDED, further=False)
     recorded = recorded.assign(who=name_owners(recorded)).drop_duplicates(["who", "benchmark"])
     figures = recorded.pivot(index="who", columns="benchmark", values="value")
@@ -148,7 +149,7 @@ def head_segmentation(rows: pd.DataFrame) -> Headline:
     sources = [
         f"{title}: {described}" for title, part in columns.items() if (described := describe_sources(part))
     ]
-    caption = "; ".join(["IoU in %, one-shot characters, with 95 % intervals", *sources])
+    caption = ". ".join(["IoU in %, one-shot characters, with 95 % intervals", *sources])
     return Headline("characters", [*map(str, CLUTTER_LEVELS)], drop_empty(cells), caption)
 
 
@@ -160,17 +161,17 @@ def describe_sources(rows: pd.DataFrame) -> str:
         levels = ", ".join(map(str, found["clutter_level"]))
         if len(found) == 1:  # of one network, whose name says its level
             title = str(title).replace("-N", f"-{levels}")
-        at = "" if len(found) == len(ours) else f" at {levels} characters"
-        words.append(f"{OURS[Kind(str(kind))]}, {title}, {name_counts(found['n'])}{at}")
-    return ", ".join(words)
+        at = "" if len(found) == len(ours) else f"at {levels} characters "
+        words.append(f"{at}{title} ({OURS[Kind(str(kind))]}, {name_counts(found['n'])})")
+    return "; ".join(words)
 
 
 def head_classification(rows: pd.DataFrame) -> Headline:
     """Lay out the README's table of classification: published accuracies, and beside them ours.
 
-    Ours are of the network that is best on the trials that select, of those that have the benchmark; Koch's
-    own base has a column of its own. Those that cannot be ranked are left to docs/results.md. Of other images
-    than Omniglot's, with which nothing published compares, all benchmarks.
+    Ours are of the network that is best on the validation trials, of those that have the benchmark; Koch's
+    architecture has a column of its own. Those that cannot be ranked are left to docs/results.md. Of other
+    images than Omniglot's, with which nothing published compares, all benchmarks.
     """
     rows = choose(rows, further=False)
     rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
@@ -180,14 +181,15 @@ def head_classification(rows: pd.DataFrame) -> Headline:
         known = {name: Benchmark(f"`{name}`") for name in names}
     found = {name: choose(rows, benchmark=name) for name in known if rows["benchmark"].eq(name).any()}
     columns = {title: choose(rows, kind=kind) for kind, title in OURS.items()}
-    columns["Koch's base, ours"] = choose(rows, kind=[*OURS], base=KOCH_BASE)
+    columns["Koch's architecture, ours"] = choose(rows, kind=[*OURS], base=KOCH_BASE)
     ours = {}
     for title, column in columns.items():
         ranked = rank_networks(column)
         ours[title] = [choose_first(choose(column, benchmark=name), ranked) for name in found]
     cells = write_published(known, found)
     cells |= {title: [write_cell([one]) for one in chosen] for title, chosen in ours.items()}
-    named = [text for title, chosen in ours.items() if (text := name_networks(title, chosen))]
+    lines = [known[name].title for name in found]
+    named = [text for title, chosen in ours.items() if (text := name_networks(title, lines, chosen))]
     counts = [name_counts(pd.concat(of_line)["n"]) for of_line in zip(*ours.values(), strict=True)]
     caption = "; ".join(
         ["20-way 1-shot accuracy in %, of verification that of pairs, with 95 % intervals", *named]
@@ -195,7 +197,7 @@ def head_classification(rows: pd.DataFrame) -> Headline:
     if any(counts):
         counted = " / ".join(count.removeprefix("n = ") or NOTHING for count in counts)
         caption += f"; ours over {counted} trials or pairs"
-    return Headline("benchmark", [known[name].title for name in found], drop_empty(cells), caption)
+    return Headline("benchmark", lines, drop_empty(cells), caption)
 
 
 def write_published(
@@ -215,7 +217,7 @@ def write_published(
 
 
 def rank_networks(rows: pd.DataFrame) -> list[str]:
-    """Rank networks, recorded ones by their runs, by the trials that select; those without any come last.
+    """Rank networks, recorded ones by their runs, by the validation trials; those without any come last.
 
     Left out are those that learned from the alphabets of these trials, which cannot rank them.
     """
@@ -244,10 +246,15 @@ def choose_first(rows: pd.DataFrame, ranked: Sequence[str]) -> pd.DataFrame:
     return found[0] if found else rows.iloc[:0]
 
 
-def name_networks(title: str, chosen: Iterable[pd.DataFrame]) -> str:
-    """Say which runs or networks stand in a column."""
-    names = dict.fromkeys(str(name) for found in chosen for name in name_owners(found))
-    return f"{title}: {', '.join(f'`{name}`' for name in names)}" if names else ""
+def name_networks(title: str, lines: Iterable[str], chosen: Iterable[pd.DataFrame]) -> str:
+    """Say which runs or networks stand in a column, and in which lines all but the first one."""
+    places: dict[str, list[str]] = {}
+    for line, found in zip(lines, chosen, strict=True):
+        for name in name_owners(found):
+            places.setdefault(str(name), []).append(line)
+    first, *others = places or [""]
+    words = [f"`{first}`", *(f"`{name}` ({', '.join(places[name])})" for name in others)]
+    return f"{title}: {', '.join(words)}" if first else ""
 
 
 def drop_empty(columns: Mapping[str, list[Cell]]) -> dict[str, list[Cell]]:

@@ -17,11 +17,11 @@ CLUTTER_WORDS = (
 )
 COSTS_WORDS = (
     "*What minutes of training buy: recorded runs that began with random weights, without variants and "
-    "further seeds. Left: IoU at 4, 32 and 256 characters. Right: classifiers on the trials that select, the "
+    "further seeds. Left: IoU at 4, 32 and 256 characters. Right: classifiers on the validation trials, the "
     "best so far at each validation; the published figure is of other alphabets, those that are tested.*"
 )
 MISTAKES_WORDS = (
-    "*Wrong answers, 20-way within an alphabet, of the classifier that is best on the trials that select: "
+    "*Wrong answers, 20-way within an alphabet, of the classifier that is best on the validation trials: "
     "the drawing that was asked, the class that was answered (red), the right one (green).*"
 )
 

@@ -173,7 +173,7 @@ def about_run(run: Run, runs: Sequence[Run]) -> dict[str, Any]:
     """Describe a recorded run in the fields of its rows; runs: all there are."""
     words = ["stopped early"] if not run.complete else []
     if starts_elsewhere(run, runs):
-        words.append("from other weights")
+        words.append("initialised from another run")
     if run.git_revision.endswith("-dirty"):
         words.append("changed code")
     about = {name: getattr(run, name) for name in ABOUT if hasattr(run, name)}

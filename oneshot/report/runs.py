@@ -43,7 +43,7 @@ WORDS = (
 ABLATED = "contrastive"  # recipe
 ABLATION_WORDS = (
     "Settings are shown where runs differ. Compare runs that were trained for as long. The trials are of the "
-    "evaluation alphabets that are not tested: they select, and are no results."
+    "evaluation alphabets that are not tested: they are for choosing, not results."
 )
 
 
@@ -127,7 +127,7 @@ def format_run(row: Mapping[Any, Any]) -> list[str]:
 
 
 def write_ablation(runs: Iterable[Run]) -> list[str]:
-    """Write what runs of one recipe reach on the trials that select, and how their settings differ."""
+    """Write what runs of one recipe reach on the validation trials, and how their settings differ."""
     found = [run for run in runs if run.recipe == ABLATED and SELECTION in run.figures and not run.members]
     if len(found) < 2:
         return []
@@ -148,9 +148,7 @@ def write_ablation(runs: Iterable[Run]) -> list[str]:
     ]
     titles = ("run", *varied, "seed", "episodes seen", "minutes of training", "accuracy in %")
     n_trials = name_counts(run.figures[SELECTION].n for run in found)
-    title = (
-        f"Recipe {ABLATED}: what its parts are worth, on the trials that select (`{SELECTION}`, {n_trials})"
-    )
+    title = f"Ablation of recipe {ABLATED}, on the validation trials (`{SELECTION}`, {n_trials})"
     return write_section(title, lay_table(titles, lines), ABLATION_WORDS)
 
 

@@ -111,9 +111,7 @@ def write_oracles(rows: pd.DataFrame) -> list[str]:
         together = together.assign(line=columns)
         for split, title in SPLIT_TITLES.items():
             table = lay_levels(choose(together, split=split))
-            sections += write_section(
-                f"How much is finding, how much is cutting out: IoU in %, {title}, {source}", table
-            )
+            sections += write_section(f"Errors of MaskNet, by oracles: IoU in %, {title}, {source}", table)
     words = " ".join(f"*{title.capitalize()}*: {DEFINITIONS[name]}." for name, title in ORACLES.items())
     return [*sections, words] if sections else []
 
@@ -144,7 +142,7 @@ def write_matcher_parts(rows: pd.DataFrame) -> list[str]:
         whole = whole.sort_values("answer", key=lambda names: names.map([*titles].index), kind="stable")
         for split, title in SPLIT_TITLES.items():
             table = lay_levels(choose(pd.concat([whole, beside]), split=split))
-            sections += write_section(f"What the colour matcher lives on: IoU in %, {title}, {source}", table)
+            sections += write_section(f"Ablation of the colour matcher: IoU in %, {title}, {source}", table)
     return [*sections, PARTS_WORDS] if sections else []
 
 

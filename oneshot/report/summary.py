@@ -13,7 +13,7 @@ def summarise_networks(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Choose one value for each network, clutter level and test set, or benchmark of the README's table.
 
     Left out are episodes of other ways and shots, rising N-way, MNIST, verification at a probability of 1/2
-    and the trials that select: docs/results.md and metrics/ have all. Of images other than Omniglot's only
+    and the validation trials: docs/results.md and metrics/ have all. Of images other than Omniglot's only
     rising N-way is left out.
 
     By place: NETWORK/LEVEL, with three digits, or NETWORK/BENCHMARK. `dvc metrics show` makes a line of each

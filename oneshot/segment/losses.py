@@ -67,7 +67,7 @@ class MatchingLoss(nn.Module):
 
 
 class Objective(nn.Module):
-    """A network and what its training makes small: called with a batch, it gives the loss.
+    """Training loss of a network: called with a batch, it gives the scalar to minimise.
 
     `code` and `decode` are what the feed makes of rendered scenes, and of those that a batch is of.
     `n_window_jobs`: jobs whose scenes are shuffled together. `n_locations`: random locations that it wants of

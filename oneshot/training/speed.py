@@ -32,8 +32,8 @@ class Speed:
     bf16: convolutions and matrix products in bfloat16; weights, normalisation and losses stay float32.
     channels_last: the channels of a pixel lie side by side, as matrix units want them.
     compiled: torch.compile, for fixed shapes. cuda_graphs: compiled code is recorded and replayed whole.
-    fused: Adam's update is one kernel. tf32: float32 products of GPUs keep 10 of 23 bits, as bf16 implies for
-    what it leaves in float32; for what bfloat16's 7 bits are too few for.
+    fused: Adam's update is one kernel. tf32: float32 products on GPUs are computed in TF32, with 10 bits of
+    23, where bfloat16's 7 are too few; bf16 includes it, for what it leaves in float32.
     auto: whether code is compiled, and replayed as CUDA graphs, is still to be measured (see `others`).
     """
 
@@ -155,7 +155,7 @@ def choose_speed(device: str = "auto", parts: str = "auto") -> Speed:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = device.partition(":")
     if kind not in AUTOMATIC_PARTS or (":" in device and not number.isdecimal()):
-        raise TrainingError(f"device is {device!r}; choose auto, cpu, cuda or mps.")
+        raise TrainingError(f"device is {device!r}; choose auto, cpu, cuda, cuda:N or mps.")
     if kind == "cuda" and not torch.cuda.is_available():
         raise TrainingError(f"device is {device!r}, but PyTorch finds no GPU here; set it to auto or cpu.")
     if kind == "mps" and not torch.backends.mps.is_available():

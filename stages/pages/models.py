@@ -22,7 +22,7 @@ Written by `python -m stages.pages` from `recorded/*/*/run.json`; do not edit.
 
 A card for every network that this project releases. [Results](results.md) compares them with published
 figures, [Reproducing the results](reproducing.md#recorded-runs) says what a record holds and how to make
-one. All networks load by their names, checked against the SHA-256 in their records:
+one. In a checkout, all networks load by their names, checked against the SHA-256 in their records:
 
 ```python
 from oneshot.library import list_classifiers, list_networks, load_classifier, load_network

@@ -53,8 +53,8 @@ def test_the_table_of_segmentation_has_the_papers_networks_twice_and_the_colour_
     assert four["colour matcher"] == "90.0 (88.8 to 92.5)"
     assert cells(table, 64)["colour matcher"] == "–"
     words = " ".join(caption.split())
-    assert "MaskNet (ours): trained here, `masknet-joint`, n = 40" in words
-    assert "colour matcher: recorded, `colour_matcher-own`, 24 feature maps, n = 10,000." in words
+    assert "MaskNet (ours): `masknet-joint` (trained here, n = 40)" in words
+    assert "colour matcher: `colour_matcher-own`, 24 feature maps (recorded, n = 10,000)." in words
 
 
 def test_what_has_seen_most_is_shown_however_good_it_is() -> None:
@@ -66,14 +66,13 @@ def test_what_has_seen_most_is_shown_however_good_it_is() -> None:
     ]
     text = head_segmentation(segmentation_rows(*runs)).write()
     assert cells(text.split("\n\n")[0], 4)["Siamese-U-Net (ours)"] == "25.0 (23.8 to 27.5)"
-    assert "recorded, `siamese_unet-joint-fast`" in text
-    assert "recorded, `siamese_unet-8-fast`, 24 feature maps, n = 10,000 at 8 characters" in " ".join(
-        text.split()
-    )
+    words = " ".join(text.split())
+    assert "(ours): at 4, 32 characters `siamese_unet-joint-fast`, " in words
+    assert "; at 8 characters `siamese_unet-8-fast`, 24 feature maps (recorded, n = 10,000)" in words
 
 
 def selected(name: str, value: float, selection: float, base: str | None = "koch") -> Run:
-    """Make a run whose trials that select say something else than its tests."""
+    """Make a run whose validation trials say something else than its tests."""
     run = class_run(name, value, base or "")
     return run.model_copy(update={"figures": run.figures | make_figures(means(selection, "selection"))})
 
@@ -89,12 +88,14 @@ def test_the_table_of_classification_has_few_lines_and_no_baseline() -> None:
     within = cells(table, "one alphabet")
     assert within["Koch's network, published"] == "92.0"
     assert within["others, published"] == "people 95.5, BPL 95.2"
-    assert within["recorded"] == within["Koch's base, ours"] == "90.0 (88.8 to 92.5)"
+    assert within["recorded"] == within["Koch's architecture, ours"] == "90.0 (88.8 to 92.5)"
     assert within["trained here"] == "87.5 (86.2 to 90.0)"
     assert cells(table, "verification")["Koch's network, published"] == "93.42"
     words = " ".join(caption.split())
-    assert "trained here: `protonet`, `pairs_30000_affine`; recorded: `contrastive_koch`" in words
-    assert "Koch's base, ours: `contrastive_koch`" in words
+    assert (
+        "trained here: `protonet`, `pairs_30000_affine` (verification); recorded: `contrastive_koch`" in words
+    )
+    assert "Koch's architecture, ours: `contrastive_koch`" in words
     assert "ours over 400 / 400 or 10,000 / 400 / 20,000 / – / 10,000 trials or pairs" in words
 
 

@@ -77,7 +77,7 @@ def test_an_ablation_shows_the_settings_that_differ_and_the_trials_that_select()
         class_run("own", 0.9),
     ]
     paragraphs = write_ablation(runs)
-    table = find_table(paragraphs, "Recipe contrastive")
+    table = find_table(paragraphs, "Ablation of recipe contrastive")
     assert titles_of(table) == [
         "run", "distorted", "normalised", "seed", "episodes seen", "minutes of training", "accuracy in %",
     ]  # fmt: skip

@@ -53,7 +53,7 @@ def test_answers_from_fewer_proposals_have_lines_and_oracles_a_table_of_their_ow
 ) -> None:
     own = lines_of(find_table(paragraphs, "MaskNet: IoU, one-shot"))
     assert [title.partition("; ")[2] for title in own if ";" in title] == ["best 4 proposals, n = 40"]
-    oracles = find_table(paragraphs, "cutting out: IoU in %, one-shot characters")
+    oracles = find_table(paragraphs, "by oracles: IoU in %, one-shot characters")
     assert [title.partition(",")[0] for title in lines_of(oracles)] == [
         "Siamese-U-Net", "MaskNet", "location given", "candidates given", "choice given",
     ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_a_colour_matcher_has_a_table_of_what_it_lives_on() -> None:
         "colour_matcher_without_others": variant,
     }
     paragraphs = write_segmentation(segmentation_rows(networks=networks), PUBLISHED)
-    table = find_table(paragraphs, "lives on: IoU in %, one-shot characters")
+    table = find_table(paragraphs, "Ablation of the colour matcher: IoU in %, one-shot characters")
     assert lines_of(table) == [
         "whole, 5,000 scenes, n = 1,000", "cosine alone, n = 1,000",
         "own number alone, n = 1,000", "largest colour, n = 1,000", "every character, n = 1,000",
@@ -154,7 +154,7 @@ def test_an_answer_snapped_to_colours_has_a_line_beside_the_networks_own(paragra
     four = column_of(find_table(found, "Siamese-U-Net: IoU, one-shot"), 4)
     assert four["computed here: `siamese_unet-joint`, n = 1,000"] == "50.0 (48.8 to 52.5)"
     assert four["computed here: `siamese_unet-joint`; snapped to colours, n = 1,000"] == "75.0 (73.8 to 77.5)"
-    for missing in ("Snapped to colours", "lives on", "Covered targets"):
+    for missing in ("Snapped to colours", "Ablation", "Covered targets"):
         assert not any(missing in text for text in paragraphs)
 
 

@@ -289,7 +289,7 @@ def test_stages_evaluate_in_single_precision(monkeypatch):
 @pytest.mark.parametrize(
     ("device", "parts", "message"),
     [
-        ("gpu", "auto", "device is 'gpu'; choose auto, cpu, cuda or mps"),
+        ("gpu", "auto", "device is 'gpu'; choose auto, cpu, cuda, cuda:N or mps"),
         ("cuda:x", "auto", "device is 'cuda:x'; choose"),
         ("cpu:", "auto", "device is 'cpu:'; choose"),
         ("mps", "auto", "device is 'mps', but PyTorch finds no Apple GPU here"),
