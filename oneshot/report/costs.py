@@ -17,6 +17,7 @@ from oneshot.report.segmentation_tables import SHOWN_SPLIT
 
 PUBLISHED_LEVELS = (4, 32, 256)  # whose IoU is published
 PROCESSORS = {False: "o", True: "^"}  # of a GPU or not, and the markers
+STYLES = ("-", ":", "-.")  # of lines; a published figure's is dashed
 NAME_DISTANCE = 1.3  # of two names on the axis of minutes, as a ratio
 NAME_LINE = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0)}
 BENCHMARK = "within-alphabet"
@@ -32,7 +33,7 @@ def draw_costs(
     further seeds, runs of an ablation, and those that begin with other weights, whose minutes are not all.
     """
     runs = [run for run in runs if not is_further(run.name) and run.start_from is None]
-    figure = Figure(figsize=(9.5, 4.8), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 4.8), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     plot_scenes(left, scenes, [run for run in runs if run.task != CLASSIFICATION])
     plot_trials(right, trials, [run for run in runs if run.task == CLASSIFICATION], curves)
@@ -74,16 +75,16 @@ def plot_trials(
     axis: Axes, rows: pd.DataFrame, runs: Iterable[Run], curves: Mapping[str, pd.DataFrame]
 ) -> None:
     """Draw each classifier's accuracy on the validation trials, at every validation, the best so far."""
-    colours = cycle(COLOURS)
+    looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
     for run in runs:
         curve = curves.get(run.name, pd.DataFrame({"error": [], "seconds": []})).dropna(subset="error")
         if curve.empty:
             continue
-        colour, marker = next(colours), PROCESSORS[on_gpu(run)]
+        (style, colour), marker = next(looks), PROCESSORS[on_gpu(run)]
         minutes, percent = curve["seconds"] / 60, 100 * (1 - curve["error"].cummin())
-        axis.plot(minutes, percent, f"{marker}-", color=colour, ms=3, lw=1.2, label=run.name)
+        axis.plot(minutes, percent, f"{marker}{style}", color=colour, ms=3, lw=1.2, label=run.name)
     if axis.lines:
-        axis.legend(loc="lower right", fontsize=7)
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7, frameon=False)
     koch = choose(rows, kind=Kind.PUBLISHED, benchmark=BENCHMARK, title=[*KOCH_NAMES])["value"].astype(float)
     if len(koch):
         draw_published(axis, 100 * koch.max(), "Koch's network, test alphabets", GREY)

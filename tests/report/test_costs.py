@@ -53,8 +53,11 @@ def test_every_usual_run_is_at_its_minutes_with_the_marker_of_what_it_ran_on() -
     assert [text.get_text() for text in legend.get_texts()] == ["contrastive"]
 
 
-def test_many_classifiers_share_colours() -> None:
-    assert len(draw(20).axes[1].lines) == 22
+def test_many_classifiers_share_colours_but_no_two_look_alike() -> None:
+    figure = draw(20)
+    curves = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in curves}) == len(curves) == 21
+    assert len(draw(30).axes[1].lines) == 32  # then they do
 
 
 def test_the_picture_is_the_same_bytes_twice(tmp_path: Path) -> None:
