@@ -88,6 +88,7 @@ def plot_trials(
     koch = choose(rows, kind=Kind.PUBLISHED, benchmark=BENCHMARK, title=[*KOCH_NAMES])["value"].astype(float)
     if len(koch):
         draw_published(axis, 100 * koch.max(), "Koch's network, test alphabets", GREY)
+    axis.set_ylim(top=100)
     axis.set_ylabel("accuracy in %, validation alphabets")
 
 
