@@ -44,7 +44,7 @@ def test_the_command_of_the_page_exports_a_classifier_that_scores_as_pytorch_doe
         match = re.search(r"difference (\S+) of values up to \S+ \(tolerated: (\S+)\)", line)
         assert match
         assert 0 <= float(match[1]) <= float(match[2]) < 0.1
-    name, path = "contrastive-short", tmp_path / "contrastive-long.onnx"
+    name, path = "contrastive-long", tmp_path / "contrastive-long.onnx"
     images = synthetic_drawings.of("eval").unpack()
     queries, supports = images[:5, 3], images[:7, 4]
     scorer, _ = load_classifier(name)
