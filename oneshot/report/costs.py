@@ -17,7 +17,7 @@ from oneshot.report.segmentation_tables import SHOWN_SPLIT
 
 PUBLISHED_LEVELS = (4, 32, 256)  # whose IoU is published
 PROCESSORS = {False: "o", True: "^"}  # of a GPU or not, and the markers
-STYLES = ("-", ":", "-.")  # of lines; a published figure's is dashed
+LINE_STYLES = ("-", ":", "-.")  # of lines; a published figure's is dashed
 NAME_DISTANCE = 1.3  # of two names on the axis of minutes, as a ratio
 NAME_LINE = {"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0)}
 BENCHMARK = "within-alphabet"
@@ -75,7 +75,7 @@ def plot_trials(
     axis: Axes, rows: pd.DataFrame, runs: Iterable[Run], curves: Mapping[str, pd.DataFrame]
 ) -> None:
     """Draw each classifier's accuracy on the validation trials, at every validation, the best so far."""
-    looks = cycle((style, colour) for style in STYLES for colour in COLOURS)
+    looks = cycle((style, colour) for style in LINE_STYLES for colour in COLOURS)
     for run in runs:
         curve = curves.get(run.name, pd.DataFrame({"error": [], "seconds": []})).dropna(subset="error")
         if curve.empty:
