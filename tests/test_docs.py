@@ -79,6 +79,18 @@ def test_every_link_within_the_project_leads_somewhere() -> None:
     assert wrong == []
 
 
+def test_every_link_to_a_heading_names_one_that_is_there() -> None:
+    wrong = []
+    for page in PAGES:
+        for path, anchor in re.findall(r"\]\(([^)\s#:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            target = page.parent / path if path else page
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+            if anchor not in anchors:
+                wrong.append(f"{page.name}: {path}#{anchor}")
+    assert wrong == []
+
+
 def test_the_readme_is_read_in_one_minute() -> None:
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 150

@@ -21,8 +21,8 @@ MODELS_INTRODUCTION = """\
 Written by `python -m stages.pages` from `recorded/*/*/run.json`; do not edit.
 
 A card for every network that this project releases. [Results](results.md) compares them with published
-figures, [Reproducing the results](reproducing.md#recorded-runs) says what a record holds and how to make
-one. In a checkout, all networks load by their names, checked against the SHA-256 in their records:
+figures, [Recorded runs](recording.md) says what a record holds and how to make one. In a checkout, all
+networks load by their names, checked against the SHA-256 in their records:
 
 ```python
 from oneshot.library import list_classifiers, list_networks, load_classifier, load_network
