@@ -46,7 +46,8 @@ def write_results(
     paragraphs = [
         "# Results",
         "Written by the stage `tables`; do not edit.",
-        f"{where}. 95 % intervals in brackets; {NOTHING}: neither published nor computed.",
+        f"{where}. 95 % intervals in brackets; {NOTHING}: neither published nor computed. "
+        "What the figures mean: [protocols](protocols.md).",
         "[Segmentation](#segmentation), [classification](#classification), "
         "[recorded runs and what they cost](#recorded-runs).",
         "## Segmentation",

@@ -56,7 +56,7 @@ def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list
     """Write all tables of segmentation, a paragraph an item."""
     rows = choose(rows, further=False)
     nets = [net for net in dict.fromkeys(rows["net"].dropna()) if net not in VARIANTS]
-    sections = []
+    sections = [NAMES_WORDS]
     for net in nets:
         for metric in METRIC_TITLES:
             for split in SPLIT_TITLES:
@@ -64,7 +64,7 @@ def write_segmentation(rows: pd.DataFrame, published: Mapping[str, Any]) -> list
     if rows["answer"].eq(SNAPPED).any():
         sections.append(SNAPPED_WORDS)
     sections += write_oracles(rows) + write_matcher_parts(rows) + write_covered(rows) + write_same_class(rows)
-    sections += [NAMES_WORDS, f"*Published*: {published['source']}; {published['note']}."]
+    sections.append(f"*Published*: {published['source']}; {published['note']}.")
     if rows["agreement_agrees"].notna().any():
         sections.append(
             "*Agrees*: over the same scenes, the mean IoU of the recorded weights lies within "

@@ -38,14 +38,15 @@ FOR_ALL = """\
 
 - **Intended use**: research and teaching about learning from one example, and comparison with other methods
   on Omniglot and Cluttered Omniglot.
-- **Limits**: they have seen Omniglot's drawings alone, 105 x 105 pixels, of 20 drawers an alphabet. Nothing
-  is known of photographs, of scanned handwriting or of other pens. They are not made to identify a person
-  by handwriting, nor for any decision about people.
+- **Limits**: they have seen Omniglot's drawings alone, 105 x 105 pixels, by 10 drawers of each alphabet
+  (segmentation), 12 (classifiers trained on pairs) or 20 (on episodes). Nothing is known of photographs, of
+  scanned handwriting or of other pens. They are not made to identify a person by handwriting, nor
+  for any decision about people.
 - **Training data**: the 30 background alphabets, see the [data card](data_card.md). Weights of classifiers
-  are chosen by trials on ten evaluation alphabets; recipe `contrastive_40` trains on those, too, and its last
-  weights are kept. All figures but those of *known characters* are of
-  alphabets that were not trained on; *mixed alphabets* and *Vinyals' split* have characters of the ten that
-  chose, too.
+  are chosen by trials on ten evaluation alphabets, but for recipes `background` and `contrastive_40`, which
+  keep the last ones; `contrastive_40` trains on those ten, too. All figures but those of *known
+  characters* are of alphabets that were not trained on; *mixed alphabets* and *Vinyals' split* have
+  characters of the ten that chose, too.
 - **Figures** are of the released file in plain float32, with 95 % intervals over n scenes or trials.
 - **Licence**: {licence}, of code and weights alike.
 """
@@ -98,7 +99,8 @@ def describe_card(run: Run, weights: Path) -> Iterator[tuple[str, str]]:
     yield from describe_figures(run)
     size = weights.stat().st_size / 2**20
     lost = row["most_lost_points"]
-    yield "weights", f"{run.weights.precision}, {size:.1f} MiB; rounding costs {lost:.2f} points at most"
+    costs = f"rounding costs at most {lost:.2f} points" if lost >= 0.005 else "rounding costs nothing"
+    yield "weights", f"{run.weights.precision}, {size:.1f} MiB; {costs}"
     yield "SHA-256 of weights", f"`{run.weights.sha256}`"
     yield "load", f'`{USES[run.task]}("{run.name}")`'
 
@@ -133,7 +135,9 @@ def describe_training(training: Training) -> str:
 
 
 def show_setting(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def describe_figures(run: Run) -> Iterator[tuple[str, str]]:
