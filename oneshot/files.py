@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import shutil
 import zipfile
 import zlib
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+import psutil
 from numpy.typing import ArrayLike
 
 from oneshot.errors import ManifestError, OneshotError, shorten
@@ -41,7 +43,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left_over(path.parent)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    beside = path.with_name(path.name + partial_suffix())
     try:
         with beside.open("wb") as file:
             yield file
@@ -53,26 +55,24 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def partial_suffix() -> str:
+    """Give what ends the name of a file or folder that this process has not finished yet."""
+    return f".{platform.node()}.{os.getpid()}.partial"
+
+
 def remove_left_over(folder: Path) -> None:
-    """Delete what processes were writing into a folder, not yet under its final name, when they died."""
+    """Delete what processes of this machine were writing into a folder when they died.
+
+    Other machines, which may share the folder, are recognised by their names.
+    """
     for path in folder.glob("*.partial"):
-        process = path.name.removesuffix(".partial").rpartition(".")[2]
-        if process.isdecimal() and not is_running(int(process)):
+        name, _, process = path.name.removesuffix(".partial").rpartition(".")
+        ours = name.endswith(f".{platform.node()}") and process.isdecimal()
+        if ours and not psutil.pid_exists(int(process)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-
-
-def is_running(process: int) -> bool:
-    """Return whether there is a process of a number."""
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
 
 
 def write_text(path: Path, text: str) -> None:

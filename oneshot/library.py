@@ -203,10 +203,10 @@ def classify(
 
     if isinstance(queries, str | Path) and Path(queries).is_dir():
         queries = list_images(Path(queries))
-    asked = {}
+    asked = []
     for number, query in enumerate(as_list(queries), 1):
         name = str(query) if isinstance(query, str | Path) else f"query {number}"
-        asked[name] = take_ink(query, name)
+        asked.append((name, take_ink(query, name)))
     named = name_classes(Path(support)) if isinstance(support, str | Path) else support
     shown = {
         name: [take_ink(image, f"support of {name!r}") for image in as_list(images)]
@@ -223,13 +223,15 @@ def classify(
 
 
 def as_list(images: Any) -> list[Any]:
-    """Give a list of images as it is, and a single file or array (h x w, or h x w x 3) in one.
+    """Give a list of images, or an array n x h x w, as it is; a single file or array in a list.
+
+    An array whose last axis has at most 4 elements is taken for one image; which has to be h x w x 3.
 
     Raises:
         ImageFolderError: a file is missing.
     """
     shape: tuple[int, ...] = getattr(images, "shape", ())
-    one = isinstance(images, str | Path) or len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+    one = isinstance(images, str | Path) or len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)
     listed = [images] if one else [*images]
     for image in listed:
         refuse_missing(image)

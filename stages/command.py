@@ -1,4 +1,4 @@
-"""End of a stage: an error that a user can act on becomes one sentence on stderr, without a traceback."""
+"""What every command of stages does: errors as one sentence on stderr, signals, and one process a folder."""
 
 import argparse
 import errno

@@ -217,22 +217,18 @@ def score_level(
     and <level>/groups/<split>/..., the groups of one scene as a colour matcher ranks them. A MaskNet, which
     decodes every scene 144 times, is scored on fewer scenes.
     """
-    from oneshot.segment.evaluate import evaluate_set, segment
+    from oneshot.records.segmentation_evaluator import LevelSets, score_sets
+    from oneshot.segment.evaluate import segment
     from oneshot.segment.evaluate_matcher import rank_groups
-    from oneshot.segment.metrics import has_same_class_distractor
     from oneshot.segment.nets.colour_matcher import ColourMatcher
     from oneshot.segment.nets.masknet import MaskNet
 
     n_scenes = size.n_masknet_scenes if isinstance(net, MaskNet) else size.n_scenes
-    scores: dict[str, np.ndarray] = {}
+    scored = {split: scenes[:n_scenes] for split, scenes in sets.items()}
+    test_sets = {level: LevelSets(scored, statistics)}
+    scores = score_sets(net, test_sets, speed=speed, batch_size=size.batch_size)
     shown: dict[str, np.ndarray] = {}
-    for split, whole in sets.items():
-        scenes = whole[:n_scenes]
-        scores[f"{level}/{split}/same_class"] = has_same_class_distractor(scenes)
-        answers = evaluate_set(net, split, scenes, statistics, batch_size=size.batch_size, speed=speed)
-        for answer, result in answers.items():
-            place = f"{level}/{answer}/{split}"
-            scores[f"{place}/iou"], scores[f"{place}/hits"] = result.iou, result.hits
+    for split, scenes in scored.items():
         some = scenes[:SHOWN_SCENES]
         shown[f"{level}/{OWN_ANSWER}/{split}/masks"] = segment(net, some, statistics, speed=speed)
         if isinstance(net, ColourMatcher):

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,9 +67,11 @@ def test_what_a_killed_process_left_half_written_goes_with_the_next_writing(tmp_
         write_json(tmp_path / "b.json", 1)
         assert len(list(tmp_path.glob("a.csv.*.partial"))) == 1  # somebody still writes it
         process.kill()
-    (tmp_path / f"fetching-x.{process.pid}.partial").mkdir()
+    (tmp_path / f"fetching-x.{platform.node()}.{process.pid}.partial").mkdir()
+    elsewhere = f"c.json.another-machine.{process.pid}.partial"
+    (tmp_path / elsewhere).touch()
     write_json(tmp_path / "b.json", 2)
-    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"b.json", elsewhere}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ class Ranking:
     """Answer to one query: all classes, the most alike first, and their scores.
 
     score_name: what the scores are: a plain cosine in -1..1, or the probability that two drawings are of one
-    class, where half of all pairs are. Neither is calibrated for a number of classes. Of a class with several
-    images it is made of the mean of their scores. rejected: the best score is below `reject_below`.
+    class, where half of all pairs are. Neither is calibrated for a number of classes. A class with
+    several images has the mean of their scores, by prototypical networks the score of their prototype.
+    rejected: the best score is below `reject_below`.
     """
 
     query: str
@@ -34,11 +35,11 @@ class Ranking:
 def rank_queries(
     scorer: NetworkScorer,
     network: str,
-    queries: Mapping[str, UInt8[np.ndarray, "105 105"]],
+    queries: Sequence[tuple[str, UInt8[np.ndarray, "105 105"]]],
     support: Mapping[str, Sequence[UInt8[np.ndarray, "105 105"]]],
     reject_below: float | None,
 ) -> list[Ranking]:
-    """Rank the classes for every query, of a network of a name. Images: ink 1, paper 0.
+    """Rank the classes for every query, a name and an image, of a network of a name. Images: ink 1, paper 0.
 
     Raises:
         ParameterError: there is no query, no class, or a class without images.
@@ -47,7 +48,7 @@ def rank_queries(
     if not queries or not support or empty:
         what = f"the class {empty[0]!r}" if empty else "queries" if support else "the support set"
         raise ParameterError(f"there are no images of {what}: give at least one.")
-    asked = scorer.encode(np.stack([*queries.values()]))
+    asked = scorer.encode(np.stack([image for _, image in queries]))
     of_classes = [
         score_queries(scorer, asked, scorer.encode(np.stack([*images])), 1, len(images))
         for images in support.values()
@@ -56,7 +57,7 @@ def rank_queries(
         scores = scorer.net.present(torch.cat(of_classes, 1)).cpu().numpy()
     names = [*support]
     rankings = []
-    for query, found in zip(queries, scores, strict=True):
+    for (query, _), found in zip(queries, scores, strict=True):
         order = np.argsort(-found, kind="stable")
         rankings.append(
             Ranking(

@@ -93,14 +93,14 @@ class NetworkScorer:
 
 
 def score_episodes(
-    scorer: Scorer, images: UInt8[np.ndarray, "n h w"], episodes: Episodes, batch_size: int = BATCH_SIZE
+    scorer: Scorer, images: UInt8[np.ndarray, "n h w"], episodes: Episodes
 ) -> Bool[np.ndarray, "episodes queries"]:
     """Score one list: does each query get the right class, the one whose support images are most alike?
 
     images: what the episodes' image numbers count. Each image that occurs is encoded once.
     A tie goes to the class that stands first in the support set, right or wrong.
     """
-    return score_lists(scorer, images, [episodes], batch_size)[0]
+    return score_lists(scorer, images, [episodes])[0]
 
 
 @torch.no_grad()

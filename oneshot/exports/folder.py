@@ -16,7 +16,7 @@ from oneshot.exports.coco import write_coco
 from oneshot.exports.parquet import write_parquet
 from oneshot.exports.pictures import write_pictures
 from oneshot.exports.source import SceneSource
-from oneshot.files import read_json, remove_left_over, write_json
+from oneshot.files import partial_suffix, read_json, remove_left_over, write_json
 from oneshot.library import choose_n_scenes, fetch_drawings
 from oneshot.omniglot.drawings import Drawings
 from oneshot.published import find_split
@@ -79,8 +79,8 @@ def replacing_folder(folder: Path, identity: dict[str, Any]) -> Iterator[Path]:
     check_place(folder, identity)
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_left_over(folder.parent)
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    earlier = folder.with_name(f"{folder.name}.earlier.{os.getpid()}.partial")
+    beside = folder.with_name(folder.name + partial_suffix())
+    earlier = folder.with_name(f"{folder.name}.earlier{partial_suffix()}")
     try:
         beside.mkdir()
         yield beside

@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from oneshot.errors import ArchiveError, DownloadError
-from oneshot.files import remove_left_over
+from oneshot.files import partial_suffix, remove_left_over
 from oneshot.omniglot.drawings import read_archive
 
 MIRROR_ADVICE = "set OMNIGLOT_MIRROR to a folder or an http address that holds images_background.zip, \
@@ -76,7 +76,7 @@ def fetch_files(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_left_over(folder)
-        with tempfile.TemporaryDirectory(f".{os.getpid()}.partial", "fetching-", folder) as scratch:
+        with tempfile.TemporaryDirectory(partial_suffix(), "fetching-", folder) as scratch:
             for name in wrong:
                 fetched = Path(scratch) / name
                 if mirror is None:

@@ -199,7 +199,7 @@ class Game:
         """Let every classifier choose a class for a query."""
         episodes = self.trials.episodes
         supports = {str(k): [self.trials.images[n]] for k, n in enumerate(episodes.support[episode])}
-        asked = {"query": self.trials.images[episodes.queries[episode, query]]}
+        asked = [("query", self.trials.images[episodes.queries[episode, query]])]
         return {
             title: int(rank_queries(scorer, name, asked, supports, None)[0].classes[0])
             for title, (name, scorer) in self.classifiers.items()
@@ -222,7 +222,7 @@ class Game:
     def rank_own(self, message: OwnTrial) -> Reply:
         """Let every classifier rank own classes for a drawing."""
         support = {one.name: [draw_ink(one.strokes)] for one in message.classes}
-        query = {"query": draw_ink(message.query)}
+        query = [("query", draw_ink(message.query))]
         rankings = [
             {"who": title} | asdict(rank_queries(scorer, name, query, support, None)[0])
             for title, (name, scorer) in self.classifiers.items()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.classify.benchmarks import asks_validation_alphabets
+from oneshot.files import read_whole
 from oneshot.params import BACKGROUND, WITH_VALIDATION
 from oneshot.published import (
     BACKGROUND_VERIFICATION,
@@ -18,6 +19,9 @@ from oneshot.published import (
 from oneshot.records.results import SUMMARISE, Scores, load_scores
 from oneshot.records.run import (
     CURVE,
+    CURVE_COLUMNS,
+    FETCH,
+    OWN_ANSWER,
     RUN,
     SCORES,
     TEST_SPLITS,
@@ -31,6 +35,7 @@ from oneshot.records.run import (
     load_run,
 )
 
+N_TEST_SCENES = 10_000  # of a published test set
 TOLERANCE = 1e-9  # of figures: another SciPy may compute the last digits otherwise
 # Benchmarks of validation, and what results call them.
 SELECTING = {VALIDATION_LIST: VALIDATION, SELECTION_LIST: SELECTION}
@@ -47,11 +52,15 @@ def check_run(folder: Path) -> Run:
     check_revision(run.git_revision)
     check_published(run, str(folder / RUN))
     load_checked(folder)
-    if not (folder / CURVE).is_file():
-        raise RecordError(
-            f"the training curve {folder / CURVE} is missing: fetch it, or record the run again."
-        )
+    check_curve(folder / CURVE)
     return run
+
+
+def check_curve(path: Path) -> None:
+    """Raise RecordError unless a file is a training curve."""
+    lines = read_whole(path, FETCH, RecordError).splitlines()
+    if not lines or lines[0].decode(errors="replace") != ",".join(CURVE_COLUMNS):
+        raise RecordError(f"{path} is no training curve: {FETCH}.")
 
 
 def load_checked(folder: Path) -> tuple[Run, dict[str, Any]]:
@@ -141,6 +150,20 @@ def check_published(run: Run, name: str) -> None:
             f"{name} was evaluated {others} than the published ones ({', '.join(strange)}): it is no result "
             "to keep."
         )
+    if not isinstance(run.body, ClassificationBody):
+        refuse_few_scenes(run, name)
+
+
+def refuse_few_scenes(run: Run, name: str) -> None:
+    """Raise RecordError unless the run was scored on all scenes of every published test set."""
+    for key, figure in run.figures.items():
+        _, answer, *split, metric = key.split("/")
+        is_own = (answer, metric) == (OWN_ANSWER, "iou") and len(split) == 1 and split[0] in TEST_SPLITS
+        if is_own and figure.n < N_TEST_SCENES:
+            raise RecordError(
+                f"{name} was evaluated on {figure.n:,} of the {N_TEST_SCENES:,} scenes of {split[0]}: "
+                "it is no result to keep."
+            )
 
 
 def check_protocols(run: Run, body: ClassificationBody, name: str) -> list[str]:

@@ -1,6 +1,5 @@
 """From a trained network to the file that is released, and that file's own scores: for both tasks."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+from oneshot.files import partial_suffix
 from oneshot.records.results import Scores
 from oneshot.training.tensors import NetworkInfo, Precision, save_network
 
@@ -55,7 +55,7 @@ def release(net: nn.Module, info: NetworkInfo, path: Path, evaluator: Evaluator)
     """
     # Beside the weights that are there, which stay until it is known what takes their place; named so that
     # oneshot.files.remove_left_over deletes it if this process is killed.
-    beside = path.with_name(f"{path.name}.released.{os.getpid()}.partial")
+    beside = path.with_name(f"{path.name}.released{partial_suffix()}")
     try:
         save_network(beside, net, info)
         whole = evaluator.score_file(beside, evaluator.deciding)

@@ -15,11 +15,12 @@ from oneshot.params import WITH_VALIDATION, Section
 Task = Literal["segmentation", "classification"]
 TEST_SPLITS = ("test-train", "test-one-shot")
 OWN_ANSWER = "answer"  # of a segmentation network itself, with none of its work done for it
-# The files in the folder of a run.
-INDEX = "index.json"  # of all records
+INDEX = "index.json"  # in recorded/, of all records
 LIST_ANEW = "bring it back (git checkout), or if that was on purpose run python -m stages.record.adopt"
 FETCH = "fetch it, or make it by python -m stages.record"
+# The files in the folder of a run.
 RUN, CURVE, SCORES, WEIGHTS = "run.json", "curve.csv", "scores.safetensors", "weights.safetensors"
+CURVE_COLUMNS = ("training", "step", "n_seen", "loss", "lr", "error", "seconds")
 
 TestSet = Annotated[str, Field(pattern=r"^(4|8|16|32|64|128|256)/(test|covered)-(train|one-shot)$")]
 Verdict = Literal["yes", "no", "synthetic"]

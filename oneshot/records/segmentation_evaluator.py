@@ -66,7 +66,7 @@ class SceneEvaluator:
 
     def score_file(self, path: Path, selection: TestSets) -> dict[str, np.ndarray]:
         net, _ = load_network(path, NETS)
-        return score_sets(net, selection, device=self.device, batch_size=self.batch_size)
+        return score_sets(net, selection, speed=evaluation_speed(self.device), batch_size=self.batch_size)
 
     def is_as_good(self, whole: Scores, smaller: Scores) -> bool:
         for points in differences(whole, smaller).values():
@@ -119,9 +119,10 @@ def differences(whole: Scores, smaller: Scores) -> dict[str, np.ndarray]:
     return found
 
 
-def score_sets(net: nn.Module, test_sets: TestSets, *, device: str, batch_size: int) -> dict[str, np.ndarray]:
-    """Score a network on test sets in single precision, as `oneshot.records.results` keeps it."""
-    speed = evaluation_speed(device)
+def score_sets(
+    net: nn.Module, test_sets: TestSets, *, speed: Speed, batch_size: int
+) -> dict[str, np.ndarray]:
+    """Score a network on test sets, as `oneshot.records.results` keeps it."""
     scores = {}
     with speed.running():
         for level, sets in test_sets.items():

@@ -21,11 +21,11 @@ from oneshot.report.rows import (
     find_place,
 )
 from oneshot.report.segmentation_tables import SPLIT_TITLES, title_net
+from oneshot.report.tables import SHORT_TITLES
 
 COLOURS = ("#1f9d6b", "#2f7fe0", "#e07b2f", "#8a4fd0", "#c2407a", "#7a7a2a", "#4a9aa8")
 ORACLE_COLOURS = dict(zip(ORACLES, COLOURS[2:], strict=False))
 GREY = "#8a8f9c"
-HERE_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 STYLES = {Kind.PUBLISHED: "*", Kind.RECORDED: "s-", Kind.HERE: "o--"}
 CHARACTER_STYLES = {"evaluation": "-", "training": "--"}
 PUBLISHED_MARK: dict[str, Any] = {"color": "black", "marker": "*", "ms": 9, "ls": "none"}
@@ -65,7 +65,7 @@ def draw_iou_over_clutter(rows: pd.DataFrame) -> Figure:
     return lay_legend(
         figure,
         colours | {"every character marked": GREY},
-        {HERE_TITLES[kind]: STYLES[kind] for kind in kinds},
+        {SHORT_TITLES[kind]: STYLES[kind] for kind in kinds},
     )
 
 
@@ -98,7 +98,7 @@ def draw_oracles(rows: pd.DataFrame) -> Figure:
             published = choose(points, kind=Kind.PUBLISHED, net=net, split=split)
             draw_line(axis, published, "*", colour)
     colours = {title: colour for title, (colour, _) in lines.items()}
-    styles = {"published": "*", HERE_TITLES[Kind(like["kind"])]: "o-", "with a part given": "o--"}
+    styles = {"published": "*", SHORT_TITLES[Kind(like["kind"])]: "o-", "with a part given": "o--"}
     return lay_legend(figure, colours, styles)
 
 

@@ -13,10 +13,10 @@ from oneshot.records.run import OWN_ANSWER
 from oneshot.report.published_rows import BASELINE_TITLES, COLOUR_MATCHER, KOCH_NAMES, NET_TITLES
 from oneshot.report.rows import ALL, Kind, choose, choose_most_trained
 from oneshot.report.segmentation_tables import COVERED_SPLIT, SHOWN_SPLIT, title_net
-from oneshot.report.tables import NOTHING, format_figure, lay_table, name_counts
+from oneshot.report.tables import NOTHING, SHORT_TITLES, format_figure, lay_table, name_counts
 
 MOST_COLUMNS = 120  # of a line of the README
-OURS = {Kind.HERE: "trained here", Kind.RECORDED: "recorded"}
+OURS = (Kind.HERE, Kind.RECORDED)
 SELECTING_TRIALS = (SELECTION, "validation")  # which may choose a network; those with most trials first
 KOCH_BASE = "koch"
 LEAD_BENCHMARKS = ("within-alphabet-10000", "all_runs")
@@ -162,7 +162,7 @@ def describe_sources(rows: pd.DataFrame) -> str:
         if len(found) == 1:  # of one network, whose name says its level
             title = str(title).replace("-N", f"-{levels}")
         at = "" if len(found) == len(ours) else f"at {levels} characters "
-        words.append(f"{at}{title} ({OURS[Kind(str(kind))]}, {name_counts(found['n'])})")
+        words.append(f"{at}{title} ({SHORT_TITLES[Kind(str(kind))]}, {name_counts(found['n'])})")
     return "; ".join(words)
 
 
@@ -175,12 +175,13 @@ def head_classification(rows: pd.DataFrame) -> Headline:
     """
     rows = choose(rows, further=False)
     rows = rows[~rows["network"].isin([*BASELINE_TITLES]) & rows["n_way"].isna()]
-    known = BENCHMARKS
+    known, words = BENCHMARKS, "20-way 1-shot accuracy"
     if choose(rows, kind=Kind.PUBLISHED).empty:
+        words = "accuracy"
         names = [name for name in dict.fromkeys(rows["benchmark"]) if name not in SELECTING_TRIALS]
         known = {name: Benchmark(f"`{name}`") for name in names}
     found = {name: choose(rows, benchmark=name) for name in known if rows["benchmark"].eq(name).any()}
-    columns = {title: choose(rows, kind=kind) for kind, title in OURS.items()}
+    columns = {SHORT_TITLES[kind]: choose(rows, kind=kind) for kind in OURS}
     columns["Koch's architecture, ours"] = choose(rows, kind=[*OURS], base=KOCH_BASE)
     ours = {}
     for title, column in columns.items():
@@ -191,9 +192,7 @@ def head_classification(rows: pd.DataFrame) -> Headline:
     lines = [known[name].title for name in found]
     named = [text for title, chosen in ours.items() if (text := name_networks(title, lines, chosen))]
     counts = [name_counts(pd.concat(of_line)["n"]) for of_line in zip(*ours.values(), strict=True)]
-    caption = "; ".join(
-        ["20-way 1-shot accuracy in %, of verification that of pairs, with 95 % intervals", *named]
-    )
+    caption = "; ".join([f"{words} in %, of verification that of pairs, with 95 % intervals", *named])
     if any(counts):
         counted = " / ".join(count.removeprefix("n = ") or NOTHING for count in counts)
         caption += f"; ours over {counted} trials or pairs"

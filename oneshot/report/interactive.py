@@ -22,7 +22,7 @@ from oneshot.report.published_rows import BASELINE_TITLES, NETWORK_TITLES, VARIA
 from oneshot.report.rows import ALL_INK, Kind, choose, is_further
 from oneshot.report.runs import describe_run, describe_seen
 from oneshot.report.segmentation_tables import COVERED, SPLIT_TITLES, title_net
-from oneshot.report.tables import KIND_TITLES, format_figure, join_words
+from oneshot.report.tables import KIND_TITLES, SHORT_TITLES, format_figure, join_words
 
 WEB = Path(__file__).parent / "web"
 ALL_SPLITS = SPLIT_TITLES | {name: f"{SPLIT_TITLES[like]}, target covered" for name, like in COVERED.items()}
@@ -31,7 +31,6 @@ N_COLUMNS = 10  # of the sheet of drawings
 N_BINS = 10  # of a histogram of IoU
 MOST_POINTS = 120  # of a training curve
 Change = tuple[str, str, float | None, float | None]  # network, what, at a revision and here
-SHORT_NAMES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 
 
 def render_report(
@@ -190,7 +189,7 @@ def chart_iou(rows: pd.DataFrame) -> dict[str, Any]:
         shown = None if net in VARIANTS else choose_source(of_net)
         for title, line in of_net.groupby("title", sort=False):
             words = title_net(str(net)) if kind == Kind.PUBLISHED else str(title).replace("`", "")
-            name = words if net == ALL_INK else f"{words}, {SHORT_NAMES[Kind(str(kind))]}"
+            name = words if net == ALL_INK else f"{words}, {SHORT_TITLES[Kind(str(kind))]}"
             for split, of_split in line.groupby("split", sort=False):
                 views[ALL_SPLITS[str(split)]].append({
                     "name": name, "kind": kind, "on": title == shown, "faint": net == ALL_INK,
@@ -223,17 +222,18 @@ def chart_training(runs: Iterable[Run], recorded: Path) -> dict[str, Any]:
             continue
         curve = pd.read_csv(path)
         for field, words in {"loss": "training loss", "error": "validation error"}.items():
-            found = curve[curve[field].notna() & (curve["n_seen"] > 0)]
-            found = found.iloc[:: 1 + len(found) // MOST_POINTS]
-            if len(found) > 1:
-                origin = f"{Kind.RECORDED}/{run.name}"
+            known = curve[curve[field].notna() & (curve["n_seen"] > 0)]
+            for training, found in known.groupby("training", sort=False):
+                found = found.iloc[:: 1 + len(found) // MOST_POINTS]
+                if len(found) < 2:
+                    continue
                 points = [
-                    [int(x), float(y), None, None, None, origin]
+                    [int(x), float(y), None, None, None, f"{Kind.RECORDED}/{run.name}"]
                     for x, y in zip(found["n_seen"], found[field], strict=True)
                 ]
                 views.setdefault(f"{run.task}: {words}", []).append({
-                    "name": run.name, "kind": Kind.RECORDED, "on": not is_further(run.name),
-                    "points": points,
+                    "name": run.name if len(run.trainings) == 1 else f"{run.name}, {training}",
+                    "kind": Kind.RECORDED, "on": not is_further(run.name), "points": points,
                 })  # fmt: skip
     return {"views": views, "x": "scenes, pairs or episodes seen", "y": "loss, or share of wrong answers",
             "log": True, "top": None}  # fmt: skip

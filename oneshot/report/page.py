@@ -21,8 +21,9 @@ COSTS_WORDS = (
     "best so far at each validation; the published figure is of other alphabets, those that are tested.*"
 )
 MISTAKES_WORDS = (
-    "*Wrong answers, 20-way within an alphabet, of the classifier that is best on the validation trials: "
-    "the drawing that was asked, the class that was answered (red), the right one (green).*"
+    "*Wrong answers of the classifier that is best on the validation trials, in the first list of trials (of "
+    "Omniglot 20-way, within an alphabet): the drawing that was asked, the class that was answered (red), "
+    "the right one (green).*"
 )
 
 

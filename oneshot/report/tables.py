@@ -15,6 +15,7 @@ KIND_TITLES = {
     Kind.HERE: "computed here",
     Kind.PLAYED: "played",
 }
+SHORT_TITLES = {Kind.PUBLISHED: "published", Kind.RECORDED: "recorded", Kind.HERE: "trained here"}
 
 
 def lay_table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

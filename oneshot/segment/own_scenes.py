@@ -33,6 +33,7 @@ LEAST_CONTRAST = 8  # of 256, between ink and background
 # scenes 4 % at most, scaled to three quarters 9 %; from JPEG or anti-aliased 23 % and more (20 scenes each).
 # Not so if little is blended: scenes anti-aliased at 1.5 times the size have 1 to 9 %, and pass for flat.
 MOST_RARE, RARE_PIXELS = 0.15, 8
+MOST_COLOURS = 1_000  # of a flat image: of a large JPEG, each of some ten thousand has many pixels
 ALIKE = 32  # of 256, in every channel: what may be one colour where an image is not flat
 LEAST_ALIKE = 2  # of a pixel's eight neighbours, for it to be of a stroke's core
 CORE_CONTRAST = 0.85  # of the strongest contrast among a pixel and its neighbours
@@ -221,10 +222,11 @@ def read_tiles(
 
 
 def is_flat(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, " 3"]) -> bool:
-    """Say if nearly all ink has colours of many pixels, as in few from JPEG or anti-aliased."""
+    """Say if ink has few colours, nearly all of it those of many pixels, as not from JPEG or anti-aliased."""
     colours, n_pixels = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
     n_pixels = n_pixels[(colours != background).any(1)]
-    return bool(n_pixels[n_pixels < RARE_PIXELS].sum() <= MOST_RARE * n_pixels.sum())
+    n_rare = n_pixels[n_pixels < RARE_PIXELS].sum()
+    return len(n_pixels) <= MOST_COLOURS and bool(n_rare <= MOST_RARE * n_pixels.sum())
 
 
 def flatten_colours(

@@ -68,9 +68,10 @@ class Stepper:
     where memory is too small for a whole one; None: it is not.
     """
 
-    def __init__(self, shared: nn.Module, speed: Speed, part_size: int | None = None) -> None:
+    def __init__(self, shared: nn.Module, speed: Speed) -> None:
         """Prepare to run a module that `World.share` gave, which is to be called once for a loss."""
-        self.shared, self.speed, self.part_size = shared, speed, part_size
+        self.shared, self.speed = shared, speed
+        self.part_size: int | None = None
         self.forward = speed.compile(shared)
 
     def step(self, batch: Any, optimizers: list[Optimizer]) -> Float[Tensor, ""]:

@@ -4,7 +4,6 @@ import argparse
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from oneshot.classify.nets import NETS
@@ -23,7 +22,7 @@ from stages.places import RECORDED, RUNS
 from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
 from stages.record.data import find_drawings, refuse_other_drawings
 from stages.record.form import describe_place, save_curve, write_run
-from stages.record.plan import check_name
+from stages.record.plan import check_name, common_parser
 from stages.record.revision import recorded_revision
 from stages.record.run import prepare_evaluation
 
@@ -31,7 +30,11 @@ NETWORK = "ensemble"  # the name by which tables know it, and its net
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.record.combine", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.record.combine",
+        parents=[common_parser(makes_record=True)],
+        description=__doc__,
+    )
     add = parser.add_argument
     add("name", help="of the new record")
     add("members", nargs="+", metavar="member", help=f"a run under {RECORDED}/{CLASSIFICATION}")
@@ -40,21 +43,14 @@ def main(words: Sequence[str] | None = None) -> None:
         help="distorted copies of each drawing over which a member's codes are averaged (default: none)",
     )  # fmt: skip
     add("--displacement", type=float, default=0.08, help="of these copies, in halves of a side")
-    add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
-    add("--all-runs", type=Path, metavar="FILE", help="Lake's all_runs.zip (default: the pipeline's, if any)")
-    add("--mnist", type=Path, metavar="FOLDER", help="of MNIST's test set (default: the pipeline's, if any)")
-    add("--device", default="auto", help="auto, cpu or cuda")
-    add("--out", type=Path, metavar="FOLDER", help="put the four files here, instead of into recorded/")
-    add("--replace", action="store_true", help="a complete record of this name")
-    add("--revision", help="the commit, where this folder is a copy without Git")
-    add("--allow-dirty", action="store_true", help="a tree that differs from its commit; marked so")
     arguments = parser.parse_args(words)
     check_words(arguments)
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     check_index(RECORDED)
     if not arguments.replace and arguments.out is None:
         refuse_to_replace(place_of(CLASSIFICATION, arguments.name))
-    speed, params = evaluation_speed(arguments.device), load_params(overrides=["scale=paper"])
+    params = load_params(overrides=["scale=paper"])
+    speed = evaluation_speed(arguments.device or params.device)
     runs, net = combine(arguments.members, arguments.copies, arguments.displacement)
     drawings, _ = find_drawings(arguments.drawings, params.scale, params.seed)
     if arguments.out is None:

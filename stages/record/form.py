@@ -12,7 +12,17 @@ from oneshot.files import replacing
 from oneshot.machine import describe_machine, find_processor, installed_version
 from oneshot.records.release import Release
 from oneshot.records.results import SUMMARISE, save_scores
-from oneshot.records.run import CURVE, SCORES, WEIGHTS, Released, Run, Seconds, Training, save_run
+from oneshot.records.run import (
+    CURVE,
+    CURVE_COLUMNS,
+    SCORES,
+    WEIGHTS,
+    Released,
+    Run,
+    Seconds,
+    Training,
+    save_run,
+)
 from oneshot.training.distributed import World
 from oneshot.training.initial_weights import DRAWN_BY
 from oneshot.training.progress import LogPoint, TrainingReport
@@ -21,7 +31,6 @@ from oneshot.training.tensors import file_sha256
 from stages.record.plan import RunPlan
 
 CURVE_POINTS = 1000
-COLUMNS = ("training", "step", "n_seen", "loss", "lr", "error", "seconds")
 
 
 def name_device(speed: Speed) -> str:
@@ -94,7 +103,7 @@ def write_run(
 
 def save_curve(folder: Path, curves: Mapping[str, Sequence[LogPoint]]) -> None:
     """Write a CSV of every k-th point, 1,000 a training, and besides the validations and the last."""
-    lines = [",".join(COLUMNS)]
+    lines = [",".join(CURVE_COLUMNS)]
     for training, points in curves.items():
         apart = -(-len(points) // CURVE_POINTS)
         for number, point in enumerate(points, 1):

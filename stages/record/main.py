@@ -23,6 +23,7 @@ from typing import Any
 from oneshot.errors import ParameterError
 from oneshot.files import replacing
 from oneshot.params import CLASSIFICATION, SEGMENTATION, Params, load_params
+from oneshot.records.check import N_TEST_SCENES
 from oneshot.records.release import release
 from oneshot.records.run import WEIGHTS, RecordError, check_index, list_strange_sets
 from oneshot.training.distributed import World, join_world
@@ -42,7 +43,6 @@ from stages.record.run import OngoingRun, begin_classification, begin_segmentati
 RESERVE_FACTOR = 1.25
 RESERVE_SECONDS = 10.0
 LEAST_SECONDS = 30.0  # of training in a command that goes on, whatever earlier ones have taken
-N_TEST_SCENES = 10_000  # of a published test set
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -156,8 +156,7 @@ def refuse_before_it_is_late(
         return
     check_index(RECORDED)
     refuse_other_drawings(drawings_sha256)
-    is_small = plan.training.task == SEGMENTATION and plan.n_test_scenes < N_TEST_SCENES
-    if is_small and plan.training.scale == "paper":
+    if plan.training.task == SEGMENTATION and plan.n_test_scenes < N_TEST_SCENES:
         raise RecordError(
             f"what is kept in recorded/ is evaluated on all {N_TEST_SCENES:,} scenes of a test set, not on "
             f"{plan.n_test_scenes:,}: leave --test-scenes out, or say where to put the run by --out."

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,12 +31,38 @@ USUAL_BASE = "koch"  # whose runs are named by their network alone
 PLANNERS = {SEGMENTATION: segment_training.plan_training, CLASSIFICATION: classify_training.plan_training}
 
 
+def common_parser(*, makes_record: bool) -> argparse.ArgumentParser:
+    """Build the options that the recorder's commands share, those of making a record among them or not."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add = parser.add_argument
+    add("--device", help="auto, cpu, cuda or mps (default: that of params.yaml)")
+    add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
+    add("--revision", help="the commit, where this folder is a copy without Git")
+    add("--allow-dirty", action="store_true", help="a tree that differs from its commit; marked so")
+    if makes_record:
+        add(
+            "--all-runs",
+            type=Path,
+            metavar="FILE",
+            help="Lake's all_runs.zip (default: the pipeline's, if any)",
+        )
+        add(
+            "--mnist",
+            type=Path,
+            metavar="FOLDER",
+            help="of MNIST's test set (default: the pipeline's, if any)",
+        )
+        add("--out", type=Path, metavar="FOLDER", help="put the four files here, instead of into recorded/")
+        add("--replace", action="store_true", help="a complete record of this name")
+    return parser
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m stages.record",
+        prog="python -m stages.record", parents=[common_parser(makes_record=True)],
         description="Train one network and record it: weights, every score, and all that is known of it. The "
         "same command goes on from where it was stopped.",
-    )
+    )  # fmt: skip
     add = parser.add_argument
     add("network", nargs="?", metavar="TASK/NETWORK", help="such as segmentation/siamese_unet-joint")
     add("--next", action="store_true", help=f"the topmost line of {WANTED} without a complete record")
@@ -52,21 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="of initial weights and of the order of what is trained on")
     add("--name", help="of the record (default: network and recipe, or base)")
     add("--scale", default="paper", help="block of params.yaml that applies (default: paper)")
-    add("--device", help="auto, cpu, cuda or mps")
     add("--speed", metavar="PARTS", help="auto, plain, or parts of oneshot.training.speed joined by commas")
     add(
         "--start-from", type=Path, metavar="WEIGHTS",
         help="another network's weights instead of random ones; of a MaskNet, a Siamese-U-Net's (default: "
         "the recorded one that its section of params.yaml names)",
     )  # fmt: skip
-    add("--drawings", type=Path, metavar="FILE", help="packed drawings (default: the pipeline's)")
-    add("--all-runs", type=Path, metavar="FILE", help="Lake's all_runs.zip (default: the pipeline's, if any)")
-    add("--mnist", type=Path, metavar="FOLDER", help="of MNIST's test set (default: the pipeline's, if any)")
     add("--test-scenes", type=int, metavar="N", help="of each test set (default: all of the scale's)")
-    add("--out", type=Path, metavar="FOLDER", help="put the run's four files here, instead of into recorded/")
-    add("--replace", action="store_true", help="a complete record of this name")
-    add("--revision", help="the commit, where this folder is a copy without Git")
-    add("--allow-dirty", action="store_true", help="record a tree that differs from its commit; marked so")
     return parser
 
 
@@ -219,26 +238,27 @@ def find_next(device: str) -> list[str]:
         place = RECORDED / task / name
         if not (place / RUN).exists() or not load_run(place).complete:
             return words
-    raise ParameterError(f"every run that {WANTED} wants on a {device} has a complete record.")
+    raise ParameterError(
+        f"every run that {WANTED} wants on a {device} has a complete record, or is refused by params.yaml."
+    )
 
 
 def name_wanted(device: str) -> Iterator[tuple[list[str], str, str]]:
     """Give the words of every wanted command on a device, the task and the name of its record.
 
-    Left out are commands that params.yaml does not allow, such as of a network that it no longer has.
+    Commands that params.yaml refuses, such as of a network that it no longer has, are left out, with a
+    line on stderr.
     """
     for words in read_wanted(device):
         arguments = build_parser().parse_args(words)
         task, _, network = arguments.network.partition("/")
         try:
             params = read_params(arguments)
-            yield (
-                words,
-                task,
-                arguments.name or name_run(PLANNERS[task](params, network, arguments.seed), params.seed),
-            )
-        except ParameterError:
+            name = arguments.name or name_run(PLANNERS[task](params, network, arguments.seed), params.seed)
+        except ParameterError as error:
+            print(f"left out: {arguments.network}, which {WANTED} wants: {error}", file=sys.stderr)
             continue
+        yield words, task, name
 
 
 def read_wanted(device: str) -> list[list[str]]:

@@ -1,13 +1,10 @@
 """Add scores to recorded segmentation runs, by their weights: of test sets and answers that came later."""
 
 import argparse
-import platform
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from oneshot.omniglot.drawings import Drawings
 from oneshot.params import SEGMENTATION, load_params
@@ -32,21 +29,22 @@ from oneshot.training.tensors import load_network
 from stages.command import run as run_stage
 from stages.places import RECORDED
 from stages.record.data import find_drawings, render_levels
-from stages.record.form import name_device
+from stages.record.form import describe_place
+from stages.record.plan import common_parser
 from stages.record.revision import recorded_revision
 from stages.record.run import CPU_BATCH_SIZE
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m stages.record.rescore", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.record.rescore",
+        parents=[common_parser(makes_record=False)],
+        description=__doc__,
+    )
     parser.add_argument("name", nargs="+", help=f"of a run under {RECORDED}/{SEGMENTATION}")
-    parser.add_argument("--drawings", type=Path, metavar="FILE", help="packed (default: the pipeline's)")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--revision", help="the commit, where this folder is a copy without Git")
-    parser.add_argument("--allow-dirty", action="store_true", help="a tree that differs from its commit")
     arguments = parser.parse_args(words)
     params = load_params()
-    speed = evaluation_speed(arguments.device)
+    speed = evaluation_speed(arguments.device or params.device)
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     drawings, _ = find_drawings(arguments.drawings, params.scale, params.seed)
     for name in arguments.name:
@@ -69,7 +67,7 @@ def rescore(folder: Path, drawings: Drawings, speed: Speed, revision: str) -> li
     for level in run.segmentation.levels:
         n_scenes = max(len(values) for key, values in recorded.items() if key.startswith(f"{level}/"))
         test_sets, of_level = render_levels(drawings, [level], n_scenes)
-        found = score_sets(net, test_sets, device=speed.device, batch_size=CPU_BATCH_SIZE)
+        found = score_sets(net, test_sets, speed=speed, batch_size=CPU_BATCH_SIZE)
         refuse_other_scores(run, recorded, found)
         scores |= {key: values for key, values in found.items() if key not in recorded}
         verdicts |= of_level
@@ -94,13 +92,8 @@ def refuse_other_scores(
 
 
 def describe_scoring(added: Sequence[str], speed: Speed, revision: str) -> LaterScores:
-    return LaterScores(
-        scores=tuple(added),
-        device=name_device(speed),
-        versions={"python": platform.python_version(), "torch": torch.__version__},
-        git_revision=revision,
-        date=datetime.now(UTC).date().isoformat(),
-    )
+    place = {name: value for name, value in describe_place(speed).items() if name in LaterScores.model_fields}
+    return LaterScores(scores=tuple(added), git_revision=revision, **place)
 
 
 def save_rescored(

@@ -19,7 +19,9 @@ from stages.command import run as run_stage
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.record.thresholds", description=__doc__)
     parser.add_argument("name", nargs="*", help="of a recorded classifier (default: all)")
-    parser.add_argument("--drawings", type=Path, metavar="FILE", help="packed (default: the pipeline's)")
+    parser.add_argument(
+        "--drawings", type=Path, metavar="FILE", help="packed drawings (default: a checkout's, else fetched)"
+    )
     arguments = parser.parse_args(words)
     drawings = fetch_drawings(arguments.drawings)
     pairs = draw_set(

@@ -48,6 +48,18 @@ def test_queries_are_ranked_alike_as_files_arrays_ink_and_light_on_dark(
         assert -1 <= ranking.scores[-1] <= ranking.scores[0] <= 1.0001
 
 
+def test_a_query_that_is_asked_twice_is_answered_twice(support: Path) -> None:
+    path = support / "class 0" / "0.png"
+    assert [ranking.query for ranking in classify([path, path], support)] == [str(path)] * 2
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 4])
+def test_an_array_with_other_channels_than_three_is_refused(n_channels: int, support: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 30, n_channels), np.uint8)
+    with refusing(ParameterError, "query 1"):
+        classify(image, support)
+
+
 def test_a_class_may_be_given_by_arrays_and_the_order_of_classes_changes_nothing(
     synthetic_drawings: Drawings,
 ) -> None:
@@ -63,7 +75,7 @@ def test_a_class_may_be_given_by_arrays_and_the_order_of_classes_changes_nothing
 def test_scores_of_other_networks_say_what_they_are(kind: type, synthetic_drawings: Drawings) -> None:
     scorer = NetworkScorer(kind().initialise(np.random.default_rng(0)))
     ink = synthetic_drawings.unpack()
-    (found,) = rank_queries(scorer, "some", {"q": ink[0, 0]}, {"a": [*ink[0, :2]], "b": [ink[1, 0]]}, None)
+    (found,) = rank_queries(scorer, "some", [("q", ink[0, 0])], {"a": [*ink[0, :2]], "b": [ink[1, 0]]}, None)
     assert found.score_name == kind.score_name
     assert all(0 <= score <= 1 if kind is KochSmall else score <= 0 for score in found.scores)
 

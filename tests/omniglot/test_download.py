@@ -3,6 +3,7 @@
 import errno
 import gc
 import http.server
+import platform
 import shutil
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def test_a_mirror_folder_is_copied(download, upstream):
 def test_what_a_killed_download_left_is_removed(download, upstream):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = download.folder / f"fetching-x.{dead.pid}.partial"
+    left = download.folder / f"fetching-x.{platform.node()}.{dead.pid}.partial"
     left.mkdir()
     (left / "images_background.zip").touch()
     download.fetch(upstream)

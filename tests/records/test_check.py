@@ -1,14 +1,16 @@
 """A recorded run against the published facts: what may be kept."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oneshot.published import read_facts
-from oneshot.records.check import check_published, check_run
+from oneshot.records.check import check_curve, check_published, check_run
 from oneshot.records.run import RecordError
 from tests.conftest import ROOT
-from tests.fake_runs import SHA256, fake_classification_run, fake_run
+from tests.fake_runs import SHA256, fake_classification_run, fake_run, fake_scores
 
 DRAWINGS = read_facts("omniglot")["drawings"]["sha256"]
 
@@ -37,7 +39,7 @@ def test_what_the_project_has_recorded_is_whole(path: Any) -> None:
 
 
 def test_published_scenes_and_lists_are_kept() -> None:
-    check_published(fake_run(drawings_sha256=DRAWINGS), "run")
+    check_published(fake_run(drawings_sha256=DRAWINGS, scores=fake_scores((32,), 0.6, 10_000)), "run")
     check_published(own(published_protocols()), "run")
     alone = published_protocols()
     del alone["verification"]
@@ -84,6 +86,22 @@ def test_other_scenes_are_refused(verdicts: dict[str, str]) -> None:
     body = run.segmentation.model_copy(update={"test_sets_as_published": verdicts})
     with pytest.raises(RecordError, match=r"on other scenes than the published ones \(32/test-one-shot\)"):
         check_published(run.model_copy(update={"body": body}), "run")
+
+
+def test_a_run_on_few_scenes_is_refused() -> None:
+    run = fake_run(drawings_sha256=DRAWINGS, scores=fake_scores((32,), 0.6, 10_000))
+    own_iou = "32/answer/test-one-shot/iou"
+    few = run.figures | {own_iou: replace(run.figures[own_iou], n=9_999)}
+    with pytest.raises(RecordError, match="evaluated on 9,999 of the 10,000 scenes of test-one-shot"):
+        check_published(run.model_copy(update={"figures": few}), "run")
+
+
+def test_a_file_that_is_no_training_curve_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    for content in (b"", b"step,loss\n1,2\n", b"\xff\xfe"):
+        path.write_bytes(content)
+        with pytest.raises(RecordError, match=r"curve\.csv is no training curve"):
+            check_curve(path)
 
 
 def test_other_lists_and_missing_ones_are_refused() -> None:

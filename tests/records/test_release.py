@@ -24,6 +24,7 @@ from oneshot.segment import nets as segment_nets
 from oneshot.segment.batches import PixelStatistics
 from oneshot.segment.evaluate import evaluate_answers
 from oneshot.segment.nets.siamese_unet import SiameseUNet
+from oneshot.training.speed import Speed
 from oneshot.training.tensors import NetworkInfo, load_network, save_network
 from tests.conftest import ROOT
 from tests.fake_runs import Tiny
@@ -116,7 +117,7 @@ def test_what_a_killed_process_leaves_is_deleted_by_the_next(
 ) -> None:
     def die(evaluator: SceneEvaluator, path: Path, selection: Any) -> None:
         assert [*tmp_path.iterdir()] == [path]
-        monkeypatch.setattr(files, "is_running", lambda process: process != os.getpid())
+        monkeypatch.setattr(files.psutil, "pid_exists", lambda process: process != os.getpid())
         files.remove_left_over(tmp_path)
         raise ProcessLookupError(list(tmp_path.iterdir()))
 
@@ -131,7 +132,7 @@ def write(net: nn.Module, folder: Path) -> Path:
 
 
 def test_every_level_is_normalised_by_its_own_statistics(net: SiameseUNet) -> None:
-    found = score_sets(net, TEST_SETS, device="cpu", batch_size=5)["8/answer/test-train/iou"]
+    found = score_sets(net, TEST_SETS, speed=Speed(), batch_size=5)["8/answer/test-train/iou"]
     scenes = TEST_SETS[8].scenes["test-train"]
     own, others = (evaluate_answers(net, scenes, statistics)["answer"] for statistics in (OTHERS, STATISTICS))
     np.testing.assert_allclose(found, own.iou, atol=1e-6)

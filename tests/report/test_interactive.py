@@ -103,6 +103,19 @@ def test_every_figure_of_a_table_leads_to_its_origin(tmp_path: Path) -> None:
     assert origin["command"] == "python -m stages.record x"
 
 
+def test_each_of_a_masknets_trainings_is_a_line(tmp_path: Path) -> None:
+    run = scene_run("masknet-4-fast", (4,), 0.5)
+    folder = tmp_path / "segmentation" / run.name
+    folder.mkdir(parents=True)
+    seen = {"proposals": (100, 200, 300), "discriminator": (100, 200)}
+    lines = [f"{name},{k},{n},0.5,0.1,,{k}" for name, counts in seen.items() for k, n in enumerate(counts, 1)]
+    (folder / "curve.csv").write_text("\n".join(["training,step,n_seen,loss,lr,error,seconds", *lines]))
+    chart = chart_training([run], tmp_path)
+    found = {line["name"]: [point[0] for point in line["points"]]
+             for line in chart["views"]["segmentation: training loss"]}  # fmt: skip
+    assert found == {f"masknet-4-fast, {name}": [*counts] for name, counts in seen.items()}
+
+
 def test_what_was_trained_here_has_the_commands_of_its_stages() -> None:
     provenance = {"masknet-joint": {"seconds": 7.0, "speed": "bf16"}}
     origins = list_origins("segmentation", segmentation_rows(RUN), [RUN], {}, provenance)

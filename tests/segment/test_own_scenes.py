@@ -1,5 +1,6 @@
 """Answers on images of any size: those of scenes wherever scenes lie, by every kind of network."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,18 @@ def test_scenes_are_flat_and_smoothed_ones_are_made_flat_again(scenes: Scenes) -
     assert len(np.unique(flat.reshape(-1, 3), axis=0)) <= 2 * len(np.unique(scene.reshape(-1, 3), axis=0))
     true = np.asarray(Image.fromarray(scene).resize((220, 220), Image.Resampling.NEAREST)).any(2)
     assert (flat.any(2) & true).sum() / (flat.any(2) | true).sum() > 0.8
+
+
+def test_a_large_jpeg_is_not_flat_though_its_colours_have_many_pixels(scenes: Scenes) -> None:
+    content = io.BytesIO()
+    Image.fromarray(enlarge(scenes.images()[0], 25)).save(content, "JPEG", quality=90)
+    scene = np.asarray(Image.open(content))
+    _, n_pixels = np.unique(scene[scene.any(2)], axis=0, return_counts=True)
+    assert n_pixels[n_pixels < 8].sum() < 0.15 * n_pixels.sum()  # by which alone it would be flat
+    assert not is_flat(scene, find_background(scene))
+    true = np.kron(find(scenes.images()[0], scenes.targets()[0]).mask, np.ones((25, 25), np.bool_))
+    found = find(scene, scenes.targets()[0]).mask
+    assert (found & true).sum() / (found | true).sum() > 0.5
 
 
 def test_targets_are_found_in_scenes_that_were_smoothed(scenes: Scenes) -> None:

@@ -436,7 +436,7 @@ def test_what_would_refuse_the_record_refuses_it_before_the_training(
     sha256 = load_run(mine / "segmentation").drawings_sha256
     monkeypatch.setattr("stages.record.data.read_facts", lambda name: {"drawings": {"sha256": sha256}})
     with pytest.raises(RecordError, match="evaluated on all 10,000 scenes of a test set, not on 6"):
-        record(f"{SMALL['segmentation']} --scale paper")
+        record(SMALL["segmentation"])
     for task, command in SMALL.items():
         with pytest.raises(RecordError, match=f"{task} is there already"):
             record(f"{command} --out {task}")
@@ -723,8 +723,12 @@ def test_the_next_run_is_the_topmost_without_a_complete_record(
         main.parse(["classification/own", "--next"])
     gone = [{"run": "segmentation/gone", "set": {}}, {"run": "clasification/own", "set": {}}]
     Path("recorded/wanted.yaml").write_text(json.dumps({"cpu": gone[:1], "gpu": gone[1:]}))
-    with pytest.raises(ParameterError, match=r"every run that .* wants on a cpu has a complete record"):
+    capsys.readouterr()
+    with pytest.raises(
+        ParameterError, match=r"every run .* has a complete record, or is refused by params\.yaml"
+    ):
         main.parse(["--next", "--device", "cpu"])
+    assert "left out: segmentation/gone" in capsys.readouterr().err
     with pytest.raises(ParameterError, match="wants 'clasification/own', which is no TASK/NETWORK"):
         plan.find_next("gpu")
 

@@ -34,7 +34,7 @@ def old(synthetic_drawings: Drawings, tmp_path_factory: pytest.TempPathFactory) 
     net = SiameseUNet(2).initialise(np.random.default_rng(0))
     halves = {name: tensor.half().float() for name, tensor in net.state_dict().items()}
     net.load_state_dict(halves)
-    scores = score_sets(net, sets, device="cpu", batch_size=4)
+    scores = score_sets(net, sets, speed=Speed(), batch_size=4)
     scores = {key: values for key, values in scores.items() if "/snapped/" not in key}
     run = fake_run("siamese_unet-4", scores=scores)
     return put_run(folder, run, scores, net, {"feature_maps": 2}) and folder / "segmentation" / run.name
