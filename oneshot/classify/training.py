@@ -46,7 +46,7 @@ from oneshot.omniglot.drawings import unpack_rows
 from oneshot.params import BACKGROUND, CLASSIFICATION, SIAMESE, WITH_VALIDATION, EpisodeNumbers, Params
 from oneshot.training.distributed import World
 from oneshot.training.fit import fit
-from oneshot.training.measure import check_budget, measure_training
+from oneshot.training.measure import Measured, check_budget, measure_training
 from oneshot.training.plan import TrainingPlan
 from oneshot.training.progress import LogPoint, Trained, TrainingReport, checkpoint_of, read_progress
 from oneshot.training.speed import Speed, choose_speed
@@ -275,7 +275,7 @@ def train(
     if kept is not None and speed.auto:
         speed = speed.decided(kept.identity.get("speed", ()))
     timed = seconds is not None and kept is None
-    stepper = None
+    measured = None
     if timed or speed.device_type == "cuda":  # on a GPU also for what fits into its memory
         budget = math.inf if seconds is None else seconds
         if timed:
@@ -285,41 +285,52 @@ def train(
             loss, feed, recipe, batches, budget=budget, speed=speed, world=World(),
             seconds=min(MEASURED_AT_MOST, budget / 10) if timed or speed.auto else 0.0,
         )  # fmt: skip
-        stepper = measured.stepper
-        speed = stepper.speed
+        speed = measured.stepper.speed
     validate = make_validation(plan, net, protocols, speed)
-    if seconds is not None:
-        if kept is not None:
-            feed.n_steps = kept.n_steps
-        else:
-            a_validation = validation_seconds(validate, speed)
-            a_step = 1 / measured.steps_a_second + a_validation * feed.batch_size / feed.n_epoch
-            last = (1 + len(WITHIN_SHARES)) * a_validation if plan.teaching.whitened else 0.0
-            left = STEPS_MARGIN * (seconds - (time.monotonic() - started) - last)
-            check_budget(seconds, left, a_step, f"{a_step:.2g} s a step")
-            feed.n_steps = min(feed.n_steps, int(left / a_step))
+    if kept is not None and seconds is not None:
+        feed.n_steps = kept.n_steps
+    elif measured is not None and seconds is not None:
+        a_validation = validation_seconds(validate, speed)
+        feed.n_steps = count_steps(plan, feed, measured, a_validation, seconds, time.monotonic() - started)
     identity = recipe.describe() | {
         "feed": feed.about(), "n_epochs": plan.amount.n_epochs, "timed": seconds is not None,
     }  # fmt: skip
-    if stepper is not None and speed.device_type == "cuda":
+    if measured is not None and speed.device_type == "cuda":
         identity["speed"] = list(speed.parts)
     progress = fit(
         loss, feed, recipe, checkpoint=checkpoint, identity=identity, validate=validate,
         log_every=plan.log_every, checkpoint_seconds=plan.checkpoint_seconds, deadline=deadline,
-        on_log=partial(on_log, plan.training), stop=stop, speed=speed, stepper=stepper,
+        on_log=partial(on_log, plan.training), stop=stop, speed=speed,
+        stepper=None if measured is None else measured.stepper,
     )  # fmt: skip
     stopped = not progress.complete and stop()  # then it goes on later
     if plan.teaching.whitened and isinstance(net, CosineNet) and not stopped:
         within = measure_within(net, plan.teaching.classes(protocols), protocols.bits, speed)
-        if validate is None:
-            net.whiten(within, UNSELECTED_SHARE)
-        else:
-            with speed.running():
-                whiten(net, within, validate)
+        whiten(net, within, validate, speed)
     chosen = {"speed": progress.identity["speed"]} if "speed" in progress.identity else {}
     report = TrainingReport.of(plan.training, plan.settings | chosen, progress)
     info = plan.describe_weights(progress.n_seen, net.settings)
     return Trained(net, info, [report], progress.complete)
+
+
+def count_steps(
+    plan: ClassificationPlan,
+    feed: EpochFeed,
+    measured: Measured,
+    a_validation: float,
+    seconds: float,
+    spent: float,
+) -> int:
+    """Count the steps that fit into the seconds of which some are spent, with the validations between them.
+
+    Raises:
+        ParameterError: not even one step does.
+    """
+    a_step = 1 / measured.steps_a_second + a_validation * feed.batch_size / feed.n_epoch
+    last = (1 + len(WITHIN_SHARES)) * a_validation if plan.teaching.whitened else 0.0
+    left = STEPS_MARGIN * (seconds - spent - last)
+    check_budget(seconds, left, a_step, f"{a_step:.2g} s a step")
+    return min(feed.n_steps, int(left / a_step))
 
 
 @torch.no_grad()
@@ -337,16 +348,28 @@ def measure_within(
     return deviations.T @ deviations / len(deviations)
 
 
-def whiten(net: CosineNet, within: Float[Tensor, "n_code n_code"], validate: Callable[[], float]) -> None:
-    """Whiten codes by the share of `WITHIN_SHARES` that validates best; leave them if none helps."""
+def whiten(
+    net: CosineNet,
+    within: Float[Tensor, "n_code n_code"],
+    validate: Callable[[], float] | None,
+    speed: Speed,
+) -> None:
+    """Whiten codes by the share of `WITHIN_SHARES` that validates best; leave them if none helps.
+
+    Without validation they are whitened by `UNSELECTED_SHARE`.
+    """
+    if validate is None:
+        net.whiten(within, UNSELECTED_SHARE)
+        return
     plain, best = deepcopy(net.code.state_dict()), deepcopy(net.code.state_dict())
-    least = validate()
-    for share in WITHIN_SHARES:
-        net.code.load_state_dict(plain)
-        net.whiten(within, share)
-        error = validate()
-        if error < least:
-            least, best = error, deepcopy(net.code.state_dict())
+    with speed.running():
+        least = validate()
+        for share in WITHIN_SHARES:
+            net.code.load_state_dict(plain)
+            net.whiten(within, share)
+            error = validate()
+            if error < least:
+                least, best = error, deepcopy(net.code.state_dict())
     net.code.load_state_dict(best)
 
 

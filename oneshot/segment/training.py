@@ -5,7 +5,7 @@ A Siamese-U-Net has one training, a MaskNet two, one after another.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -302,20 +302,11 @@ def train_once(
         if timed or speed.device_type == "cuda":  # on a GPU also for what fits into its memory
             if timed:
                 check_budget(ends - began, share * (ends - began), 0.0, "an unknown speed")
-            feed = make_feed(phases)
-            batches = feed.repeat(feed.load_first())
-            rendering = 0.0
-            if speed.device_type == "cpu":  # which renders, too: not while the steps are measured
-                rendering = stock.measure_seconds([(level, 0) for level in phases[-1].clutter_levels])
-            else:
-                # The last level's jobs take longest: their rendering starts while the network is compiled.
-                stock.plan([(max(phases[-1].clutter_levels), job) for job in range(n_jobs)])
-            measured = measure_training(
-                loss, feed, recipe, batches, seconds=MEASURED_SECONDS if timed or speed.auto else 0.0,
+            seconds = MEASURED_SECONDS if timed or speed.auto else 0.0
+            measured = measure_with_rendering(
+                loss, make_feed(phases), recipe, phases[-1].clutter_levels, n_jobs, seconds=seconds,
                 budget=share * (ends - began), speed=speed, world=world,
             )  # fmt: skip
-            a_step = 1 / measured.steps_a_second + rendering * feed.batch_size
-            measured = replace(measured, steps_a_second=1 / a_step)
         if measured is not None and timed:
             later = measured.start_seconds if share < 1 else 0.0
             left = share * (ends - time.monotonic() - later)
@@ -334,6 +325,32 @@ def train_once(
             stepper=None if measured is None else measured.stepper,
         )  # fmt: skip
     return progress, deadline
+
+
+def measure_with_rendering(
+    loss: Objective,
+    feed: SceneFeed,
+    recipe: SegmentationRecipe,
+    levels: Sequence[int],
+    n_jobs: int,
+    *,
+    seconds: float,
+    budget: float,
+    speed: Speed,
+    world: World,
+) -> Measured:
+    """Measure a training as `measure_training` does; on a CPU, which renders scenes, too, with that added."""
+    batches, rendering = feed.repeat(feed.load_first()), 0.0
+    if speed.device_type == "cpu":  # apart, not while the steps are measured
+        rendering = feed.stock.measure_seconds([(level, 0) for level in levels])
+    else:
+        # The last level's jobs take longest: their rendering starts while the network is compiled.
+        feed.stock.plan([(max(levels), job) for job in range(n_jobs)])
+    measured = measure_training(
+        loss, feed, recipe, batches, seconds=seconds, budget=budget, speed=speed, world=world
+    )
+    a_step = 1 / measured.steps_a_second + rendering * feed.batch_size
+    return replace(measured, steps_a_second=1 / a_step)
 
 
 def cut_to_time(

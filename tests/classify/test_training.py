@@ -275,7 +275,7 @@ def test_codes_are_whitened_as_it_validates_best_or_not_at_all(synthetic_drawing
         net = CosineNet((4, 4), 16, 8).initialise(np.random.default_rng(0))
         before = net.code.weight.clone()
         left = iter(errors)
-        whiten(net, within, lambda: next(left))
+        whiten(net, within, lambda: next(left), Speed())
         assert next(left, None) is None
         return before, net
 
