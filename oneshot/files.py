@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 from numpy.typing import ArrayLike
 
-from oneshot.errors import ManifestError, OneshotError, shorten
+from oneshot.errors import ManifestError, OneshotError, ParameterError, shorten
 
 T = TypeVar("T")
 
@@ -40,7 +40,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Folders above `path` are made, and what killed processes left half-written beside it goes. A hard-linked
     `path` (DVC's cache) is replaced, never written into.
+
+    Raises:
+        ParameterError: `path` ends in no name, as "." does.
     """
+    if not path.name:
+        raise ParameterError(f"{str(path)!r} is a folder: give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left_over(path.parent)
     beside = path.with_name(path.name + partial_suffix())

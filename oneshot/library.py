@@ -98,10 +98,12 @@ def load_scenes(
     the scenes are the same with any number.
 
     Raises:
-        ParameterError: there is no such split, or fewer scenes in it.
+        ParameterError: there is no such split, or fewer scenes in it, or n_threads is below 1.
     """
     from oneshot.clutter.scenes import JOB_SCENES, concatenate, job_seeds, lay_out, render_job, split_recipe
 
+    if n_threads < 1:
+        raise ParameterError(f"n_threads is {n_threads}; it must be at least 1.")
     found = find_split(split)
     n_scenes = choose_n_scenes(found, n_scenes)
     pens = lay_out(drawings or fetch_drawings(), found.characters)

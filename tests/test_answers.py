@@ -70,6 +70,10 @@ BAD = {
     "no classes": ("classify query.png nowhere", "'nowhere' is no folder"),
     "two folders": ("classify letters query.png letters", "'letters' is a folder"),
     "not a number": ("classify query.png letters --reject-below nan", "reject_below is nan"),
+    "no name of a picture": (
+        "find scene.png target.png --picture .",
+        r"'\.' is a folder: give the name of a file",
+    ),
     "no images": ("classify letters letters", "'letters' has no images right in it"),
 }
 

@@ -21,7 +21,7 @@ from oneshot.library import load_scenes
 from oneshot.omniglot.drawings import Drawings, save_drawings
 from oneshot.published import find_split
 from tests.archives import cut_off
-from tests.conftest import ROOT
+from tests.conftest import ROOT, refusing
 from tests.oracle.scenes_pillow import render_job_plainly
 from tests.scene_cases import assert_equals_oracle
 
@@ -134,6 +134,7 @@ BAD = {
     "too small a scene": (f"{GOOD} --scene-size 10 10", "larger than the scene of 10 x 10"),
     "a share above one": (f"{GOOD} --empty 2", "empty_share is 2.0"),
     "jobs beyond the last": ("write --split val-train --clutter-level 4 --jobs 0:6 --out .", "--jobs 0:6"),
+    "no name of a file": (GOOD.replace("--sha256", "--out ."), "'.' is a folder: give the name of a file"),
     "negative jobs": ("write --split val-train --clutter-level 4 --jobs=-2:1 --out .", "--jobs -2:1"),
 }
 
@@ -169,6 +170,16 @@ def test_an_error_exits_with_status_1_and_no_traceback(tmp_path):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert "none.npz is missing" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["write --split train --clutter-level 4 --out x --drawings x", "verify x"])
+@pytest.mark.parametrize("n_workers", ["0", "-2", "1.5", "two"])
+def test_a_number_of_workers_is_at_least_1_or_minus_1_for_all_cores(words, n_workers, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*words.split(), f"--workers={n_workers}"])
+    assert caught.value.code == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument --workers: '{n_workers}' is no number of workers: give 1 or more, or -1" in sentence
 
 
 @pytest.mark.parametrize(
@@ -232,6 +243,12 @@ def test_load_scenes_crosses_the_borders_of_jobs(synthetic_drawings):
 def test_load_scenes_refuses_impossible_numbers(synthetic_drawings, n_scenes):
     with pytest.raises(ParameterError, match=r"val-train has 10,000 scenes at every clutter level, not "):
         load_scenes("val-train", 4, n_scenes, synthetic_drawings)
+
+
+@pytest.mark.parametrize("n_threads", [0, -1])
+def test_load_scenes_refuses_less_than_a_thread(synthetic_drawings, n_threads):
+    with refusing(ParameterError, f"n_threads is {n_threads}; it must be at least 1"):
+        load_scenes("val-train", 4, 1, synthetic_drawings, n_threads)
 
 
 @pytest.mark.omniglot

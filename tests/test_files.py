@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from oneshot.errors import ManifestError
+from oneshot.errors import ManifestError, ParameterError
 from oneshot.files import find_sha256, load_arrays, load_safetensors, read_json, replacing, write_json
-from tests.conftest import ROOT
+from tests.conftest import ROOT, refusing
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -44,6 +44,12 @@ def test_a_hard_linked_file_is_replaced_and_not_written_into(tmp_path: Path) -> 
 def test_text_is_written_below_new_folders(tmp_path: Path) -> None:
     write_json(tmp_path / "new" / "a.json", {"é": [1]})
     assert (tmp_path / "new" / "a.json").read_text() == '{\n "\\u00e9": [\n  1\n ]\n}\n'
+
+
+@pytest.mark.parametrize("path", [".", "", "/"])
+def test_a_path_that_names_no_file_is_refused(path: str) -> None:
+    with refusing(ParameterError, r"'[./]' is a folder: give the name of a file"), replacing(Path(path)):
+        pass
 
 
 WRITER = """

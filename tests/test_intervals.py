@@ -36,6 +36,33 @@ def test_share_of_hits_has_wilsons_interval():
     assert (mean.value, mean.low, mean.high) == pytest.approx((0.8, middle - half, middle + half), abs=1e-6)
 
 
+def test_equal_values_have_the_interval_of_hits():
+    for value in (0.0, 0.4, 1.0):
+        mean = mean_of_values(np.full(20, value))
+        expected = mean_of_hits(np.arange(20) < 20 * value)
+        assert (mean.value, mean.low, mean.high, mean.n) == pytest.approx(
+            (value, expected.low, expected.high, 20)
+        )
+        assert mean.low < mean.high
+
+
+def test_queries_of_one_episode_count_as_far_as_they_are_independent():
+    generator = np.random.default_rng(0)
+    independent = generator.random((500, 20)) < 0.7
+    alone = mean_of_hits(independent.ravel())
+    together = mean_of_hits(independent)
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    alike = np.repeat(independent[:, :1], 20, axis=1)  # of every episode all right or all wrong
+    found, episodes = mean_of_hits(alike), mean_of_hits(independent[:, 0])
+    assert (found.value, found.n) == (episodes.value, 10_000)
+    assert (found.low, found.high) == pytest.approx((episodes.low, episodes.high), abs=1e-4)
+
+
+def test_an_interval_of_episodes_is_never_narrower_than_that_of_independent_queries():
+    even = np.tile([True, False], (30, 10))  # every episode has as many hits
+    assert mean_of_hits(even) == mean_of_hits(even.ravel())
+
+
 def test_share_of_hits_stays_within_0_and_1_where_all_hit():
     mean = mean_of_hits(np.ones(20, bool))
     assert mean.value == mean.high == 1

@@ -255,6 +255,19 @@ def test_synthetic_alphabets_need_their_sizes() -> None:
             "siamese_unet.fast.segmentation uses no weight_decay",
         ),
         (
+            "segmentation.recipes.colour_matcher.own.segmentation.matching_weight=0.1",
+            "colour_matcher.own.segmentation uses no matching_weight",
+        ),
+        (
+            "segmentation.recipes.masknet.fast.discriminator.matching_weight=0.1",
+            "masknet.fast.discriminator uses no matching_weight",
+        ),
+        (
+            "segmentation.networks.siamese_unet-4.smoke="
+            "{n_epochs: null, n_views: 8, phases: {segmentation: [{clutter_levels: [4], n_scenes: 8}]}}",
+            "networks.siamese_unet-4 is no colour matcher, and uses no n_views",
+        ),
+        (
             "segmentation.networks.siamese_unet-4.smoke.phases="
             "{proposals: [{clutter_levels: [4], n_scenes: 8}]}",
             "siamese_unet-4.smoke.phases are of proposals, but recipe published of siamese_unet trains segm",

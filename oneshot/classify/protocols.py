@@ -178,7 +178,8 @@ def from_classes(
             within_alphabets(test, alphabets, n_times, draw(1), n_way, n_way, "within-alphabet")
         ]
     for number, (name, split) in enumerate(zip(RISING_WAYS, ("test", "train"), strict=True), 2):
-        lists[name] = partial(draw_rising, classes[split], n, (OTHER_SEED, number), name)
+        if len(classes[split]) > 1:  # of training, those with two images or more
+            lists[name] = partial(draw_rising, classes[split], n, (OTHER_SEED, number), name)
     pairs = {"train": source_of_classes(training)}
     pairs |= {split: source_of_classes(classes[split]) for split in ("validation", "test")}
     validation = mixed_classes(classes["validation"], n_way, 1, n, draw(4), protocol="validation")

@@ -63,7 +63,7 @@ def add_commands(commands: Commands) -> None:
     check.add_argument("folder", type=Path, nargs="?", default=Path("data/scenes"))
     for command, what, n_workers in ((some, "parts", -1), (check, "sets", 1)):
         command.add_argument(
-            "--workers", type=int, default=n_workers,
+            "--workers", type=parse_n_workers, default=n_workers,
             help=f"{what} at a time; -1: one for each core (default: {n_workers}); a cluster uses all of its",
         )  # fmt: skip
         command.add_argument(
@@ -145,3 +145,10 @@ def parse_range(text: str) -> tuple[int, int]:
         return int(first), int(end)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no range such as 0:10") from None
+
+
+def parse_n_workers(text: str) -> int:
+    """Parse a number from 1 on, or -1."""
+    if text != "-1" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no number of workers: give 1 or more, or -1")
+    return int(text)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,7 +135,13 @@ class ClutteredOmniglot(Dataset[SceneSample]):
         return scenes
 
     def preload(self, n_threads: int = 1) -> None:
-        """Load the first jobs now, as many as are kept: workers that are forked afterwards share them."""
+        """Load the first jobs now, as many as are kept: workers that are forked afterwards share them.
+
+        Raises:
+            ParameterError: n_threads is below 1.
+        """
+        if n_threads < 1:
+            raise ParameterError(f"n_threads is {n_threads}; it must be at least 1.")
         jobs = range(min(len(self.jobs), self.n_cached))
         with ThreadPoolExecutor(n_threads) as threads:  # the kernels release Python's lock
             self.cached = dict(zip(jobs, threads.map(self.jobs.load, jobs), strict=True))
@@ -211,12 +218,13 @@ class ClutteredOmniglotStream(IterableDataset[SceneSample]):
         worker = get_worker_info()
         number, n_workers = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch, n_seen = self.position.tolist()
+        size, n_consumers = self.batch_size or 1, self.world_size * n_workers
+        consumers = range(self.rank * n_workers, (self.rank + 1) * n_workers + 1)
+        ends = [self.jobs.n_scenes * k // n_consumers for k in consumers]
+        n_given, turn = count_given([-(-(end - first) // size) for first, end in pairwise(ends)], n_seen)
         # A DataLoader asks its workers in turn, from the first on: that one now takes the next one's part.
-        number = (number + n_seen) % n_workers
-        consumer, n_consumers = self.rank * n_workers + number, self.world_size * n_workers
-        first, end = (self.jobs.n_scenes * k // n_consumers for k in (consumer, consumer + 1))
-        size = self.batch_size or 1
-        first += size * -(-(n_seen - number) // n_workers)
+        number = (number + turn) % n_workers
+        first, end = ends[number] + size * n_given[number], ends[number + 1]
         for scenes in self.cut(self.visits(epoch, first, end), size):
             batch = decode_scenes(scenes)
             sample = batch if self.batch_size else SceneSample(*(tensor[0] for tensor in batch))
@@ -252,6 +260,19 @@ class ClutteredOmniglotStream(IterableDataset[SceneSample]):
 def join_pieces(pieces: Sequence[Scenes]) -> Scenes:
     """Join what jobs gave to a batch: mostly one piece, which needs no copy."""
     return pieces[0] if len(pieces) == 1 else concatenate(pieces)
+
+
+def count_given(n_batches: Sequence[int], n_seen: int) -> tuple[list[int], int]:
+    """Count the batches that each worker has given of the first ``n_seen``, and find whose turn is next.
+
+    A DataLoader asks its workers in turn, and passes over those that have no more. n_batches: of each worker;
+    equal shares of an epoch differ by one batch at most.
+    """
+    n_rounds = min(n_seen // len(n_batches), *n_batches)
+    in_round = [worker for worker, n in enumerate(n_batches) if n > n_rounds]
+    n_in_round = n_seen - n_rounds * len(n_batches)
+    given, waiting = in_round[:n_in_round], in_round[n_in_round:]
+    return [n_rounds + (worker in given) for worker in range(len(n_batches))], waiting[0] if waiting else 0
 
 
 def find_rank(rank: int | None, world_size: int | None) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def replacing_folder(folder: Path, identity: dict[str, Any]) -> Iterator[Path]:
     identity: what it will hold, written into it as EXPORT.
 
     Raises:
-        ParameterError: in its place is something else than an empty folder or the same export.
+        ParameterError: in its place is something else than an empty folder or the same export alone.
     """
     folder = Path(os.path.abspath(folder))  # without its ".."
     check_place(folder, identity)
@@ -86,6 +86,7 @@ def replacing_folder(folder: Path, identity: dict[str, Any]) -> Iterator[Path]:
         yield beside
         write_json(beside / EXPORT, identity)
         check_place(folder, identity)  # again: it took a while
+        check_names(folder, beside)
         if folder.exists():
             folder.rename(earlier)
         beside.rename(folder)
@@ -111,3 +112,13 @@ def check_place(folder: Path, identity: dict[str, Any]) -> None:
         same = False
     if not same:
         raise ParameterError(f"{folder} is not empty and does not hold this export: {advice}.")
+
+
+def check_names(folder: Path, new: Path) -> None:
+    """Raise ParameterError if a folder holds files or folders that the new one in its place will not hold."""
+    names, new_names = ({path.relative_to(top) for path in top.rglob("*")} for top in (folder, new))
+    if others := sorted(names - new_names):
+        raise ParameterError(
+            f"{folder / others[0]} is not part of the export that would replace {folder}: move it elsewhere, "
+            "or name a new folder."
+        )

@@ -39,8 +39,8 @@ def read_image_folder(folder: Path) -> ImageFolder:
     """Read every image of every class; without the level of alphabets all classes share the alphabet ''.
 
     Raises:
-        ImageFolderError: the folder is missing or mixes both layouts, a class is empty, or a file is no
-            readable image or blank.
+        ImageFolderError: the folder is missing or mixes both layouts, images lie beside sub-folders, a class
+            is empty, or a file is no readable image or blank.
     """
     alphabets, names, numbers = [], [], []
     images: list[UInt8[np.ndarray, "105 105"]] = []
@@ -81,12 +81,13 @@ def list_classes(folder: Path) -> list[tuple[str, Path, list[Path]]]:
     """List the alphabet, the folder and the image files of every class, in name order.
 
     Raises:
-        ImageFolderError: the folder is missing or mixes both layouts, or a class is empty.
+        ImageFolderError: the folder is missing or mixes both layouts, images lie beside sub-folders, or a
+            class is empty.
     """
     skipped: list[Path] = []
     found = []
     for alphabet, path in _find_classes(folder, skipped):
-        files = [file for file in _visible(path, skipped) if file.is_file()]
+        files = [file for file in _list_images_or_folders(path, skipped) if file.is_file()]
         if not files:
             raise ImageFolderError(f"the class {str(path)!r} has no images: add some, or delete the folder")
         found.append((alphabet, path, files))
@@ -181,26 +182,31 @@ def take_ink(image: Any, what: str) -> UInt8[np.ndarray, "105 105"]:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     pixels = np.asarray(image)
+    paper_is_light = None
     if pixels.ndim == 2 and pixels.size:
         if pixels.dtype == np.bool_ or (pixels.dtype == np.uint8 and pixels.max() <= 1):
             pixels = (255 * (1 - pixels.astype(np.uint8))).astype(np.uint8)
+            paper_is_light = True
         pixels = np.repeat(pixels[..., None], 3, 2)
     grey = np.asarray(Image.fromarray(take_pixels(pixels, what)).convert("L"))
     if np.ptp(grey) < FLATTEST:
         raise ParameterError(f"the {what} is blank: give an image of a character.")
-    return fit_image(grey)
+    return fit_image(grey, paper_is_light)
 
 
-def fit_image(grey: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "105 105"]:
+def fit_image(
+    grey: UInt8[np.ndarray, "h w"], paper_is_light: bool | None = None
+) -> UInt8[np.ndarray, "105 105"]:
     """Fit grey values into 105 x 105 with their aspect kept, in the middle; ink 1, paper 0.
 
-    The paper is light if the border's median is nearer to the lightest pixel than to the darkest, else dark.
+    paper_is_light: None: it is if the border's median is nearer to the lightest pixel than to the darkest.
     The longer side becomes 105 px, antialiased; ink is what then reaches half the strongest contrast with
     the paper, so that strokes thinner than a pixel survive.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
     darkest, lightest = float(grey.min()), float(grey.max())
-    paper_is_light = np.median(border) >= (darkest + lightest) / 2
+    if paper_is_light is None:
+        border = np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])
+        paper_is_light = bool(np.median(border) >= (darkest + lightest) / 2)
     contrast = lightest - grey if paper_is_light else grey - darkest
     height, width = (max(1, round(SIDE * length / max(grey.shape))) for length in grey.shape)
     resized = Image.fromarray(contrast.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
@@ -252,12 +258,14 @@ def _find_classes(folder: Path, skipped: list[Path]) -> list[tuple[str, Path]]:
     """List the alphabet and the folder of every class, in name order."""
     if not folder.is_dir():
         raise ImageFolderError(f"{str(folder)!r} is no folder: give one with a sub-folder for each class")
-    tops = [path for path in _visible(folder, skipped) if path.is_dir()]
+    tops = [path for path in _list_images_or_folders(folder, skipped) if path.is_dir()]
     if not tops:
         raise ImageFolderError(
             f"{str(folder)!r} has no sub-folders: give one with a sub-folder for each class"
         )
-    below = {path: [inner for inner in _visible(path, skipped) if inner.is_dir()] for path in tops}
+    below = {
+        path: [inner for inner in _list_images_or_folders(path, skipped) if inner.is_dir()] for path in tops
+    }
     if not any(below.values()):
         return [("", path) for path in tops]
     for path, inner in below.items():
@@ -267,6 +275,17 @@ def _find_classes(folder: Path, skipped: list[Path]) -> list[tuple[str, Path]]:
                 "everywhere or nowhere"
             )
     return [(path.name, inner) for path in tops for inner in below[path]]
+
+
+def _list_images_or_folders(folder: Path, skipped: list[Path]) -> list[Path]:
+    """List the images or the sub-folders of a folder. Raises ImageFolderError if it holds both."""
+    found = _visible(folder, skipped)
+    files = [path for path in found if not path.is_dir()]
+    if files and len(files) < len(found):
+        raise ImageFolderError(
+            f"{str(files[0])!r} lies beside sub-folders: let every folder hold either images or sub-folders"
+        )
+    return found
 
 
 def _visible(folder: Path, skipped: list[Path]) -> list[Path]:

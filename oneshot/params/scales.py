@@ -50,7 +50,7 @@ class Render(Section):
 
 
 class OtherImages(Section):
-    least_images: int = Field(ge=1, le=1000)
+    least_images: int = Field(ge=2, le=1000)
     """Images that every training class has at least; distorted copies fill up smaller ones."""
     validation_share: float = Field(gt=0, lt=1)
     """Share of alphabets, or of classes where there are fewer than three alphabets, that validate."""

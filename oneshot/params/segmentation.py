@@ -97,15 +97,16 @@ class SegmentationParams(Section):
 
     @field_validator("recipes")
     @classmethod
-    def check_decay(cls, recipes: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a weight decay that the recipe would not use."""
+    def check_used(cls, recipes: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a number that a training would not use."""
         for name, by_recipe in recipes.items():
             for recipe, by_training in by_recipe.items():
                 for training, numbers in by_training.items():
-                    if recipe != "own" and numbers.weight_decay:
-                        raise PydanticCustomError(
-                            "weight_decay", f"{name}.{recipe}.{training} uses no weight_decay"
-                        )
+                    matches = kind_of(name) != "colour_matcher" and training != "discriminator"
+                    unused = {"weight_decay": recipe != "own", "matching_weight": not matches}
+                    for number, is_unused in unused.items():
+                        if is_unused and getattr(numbers, number):
+                            raise PydanticCustomError(number, f"{name}.{recipe}.{training} uses no {number}")
         return recipes
 
     @model_validator(mode="after")
@@ -119,6 +120,9 @@ class SegmentationParams(Section):
                 raise ValueError(
                     f"networks.{name} is a {network.net}, which recipes {network.recipes} do not train"
                 )
+            views = [amount.n_views for amount in (network.smoke, network.laptop, network.paper) if amount]
+            if kind_of(network.recipes) in ("siamese_unet", "masknet") and max(views, default=1) > 1:
+                raise ValueError(f"networks.{name} is no colour matcher, and uses no n_views")
             self.check_end(name, network)
             self.check_start(name, network)
             for recipe, numbers in self.recipes[network.recipes].items():

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from oneshot.classify.benchmarks import asks_validation_alphabets
-from oneshot.files import read_whole
 from oneshot.params import BACKGROUND, WITH_VALIDATION
 from oneshot.published import (
     BACKGROUND_VERIFICATION,
@@ -58,7 +57,9 @@ def check_run(folder: Path) -> Run:
 
 def check_curve(path: Path) -> None:
     """Raise RecordError unless a file is a training curve."""
-    lines = read_whole(path, FETCH, RecordError).splitlines()
+    if not path.is_file():
+        raise RecordError(f"the training curve {path} is missing: fetch it, or record the run again.")
+    lines = path.read_bytes().splitlines()
     if not lines or lines[0].decode(errors="replace") != ",".join(CURVE_COLUMNS):
         raise RecordError(f"{path} is no training curve: {FETCH}.")
 

@@ -70,7 +70,7 @@ def summarise_classification(scores: Scores) -> dict[str, Figure]:
             for n_way, row in enumerate(answers, ways[0]):
                 figures[f"{name}/{n_way}"] = mean_of_hits(row.astype(bool))
         else:
-            figures[name] = mean_of_hits(answers.ravel().astype(bool))
+            figures[name] = mean_of_hits(answers.astype(bool))
     return figures
 
 

@@ -39,8 +39,8 @@ NOTES = (
     "*With validation alphabets*: recipe contrastive_40 learns from those ten evaluation alphabets, too, "
     "which with the other 30 are the 40 that Koch et al. call background. It has no validation trials then, "
     "and its figures are only of alphabets that it has not seen.",
-    "Intervals assume independent trials. The 10,000 trials within alphabets use the same 1,528 drawings "
-    "again and again, so that their intervals are too narrow.",
+    "Intervals are Wilson's, in which queries that share a support set count as far as they are independent. "
+    "They do not say how much figures would change with other alphabets, of which there are ten.",
 )
 
 

@@ -49,6 +49,7 @@ from oneshot.training.distributed import World
 from oneshot.training.fit import to_device
 from oneshot.training.speed import Speed
 
+N_DISTRACTORS = 3  # of a scene, with a target image each, for the matching loss
 Decode = Callable[[Any, Tensor, SceneStatistics, torch.memory_format], Any]
 RenderTargets = Callable[[int, UInt16[np.ndarray, "n k"], int], Targets]  # (level, characters, seed)
 
@@ -77,7 +78,6 @@ class SceneFeed:
         n_window_jobs: int = 4,
         decode: Decode = decode,
         render_targets: RenderTargets | None = None,
-        n_others: int = 3,
         n_locations: int = 0,
         speed: Speed | None = None,
         world: World | None = None,
@@ -105,7 +105,7 @@ class SceneFeed:
         self.speed = speed or Speed()
         self.seconds_waited = 0.0
         # The same number for all levels, so that batches can mix them.
-        self.n_others = min(n_others, min(levels) - 1)
+        self.n_others = min(N_DISTRACTORS, min(levels) - 1)
         windows = plan_windows(
             phases, seed=seed, n_jobs=n_jobs, n_window_jobs=n_window_jobs, n_job_scenes=n_job_scenes
         )

@@ -40,7 +40,7 @@ pixels in the scene.
 - **Source**: {source}.
 - **How it is made**: a generator draws scenes from Omniglot's drawings, job by job ({job_scenes:,} scenes
   of one seed). This project renders the same bits, see [the data set from the
-  shell](formats.md#the-data-set-from-the-shell); nothing but the drawings is downloaded.
+  shell](data_sets.md#the-data-set-from-the-shell); nothing but the drawings is downloaded.
 - **Sums** of all validation and test sets: in [croissant.json](croissant.json), record set `sets`. MD5:
   {md5_from}. SHA-256: {sha256_from}.
 - **Ours**: splits that begin with *covered* are {note}.

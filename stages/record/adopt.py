@@ -47,6 +47,7 @@ def adopt(folder: Path, *, replace: bool = False) -> Run:
     check_index(RECORDED)
     run = check_run(folder)
     place = place_of(run.task, run.name)
+    refuse_shared_name(place)
     if not replace:
         refuse_to_replace(place)
     for name in (WEIGHTS, SCORES, CURVE, RUN):  # the record last: it names the others
@@ -67,6 +68,13 @@ def refuse_to_replace(place: Path) -> None:
             f"{place} is there already ({there.n_parameters:,} parameters, {there.n_seen:,} scenes, pairs or "
             "episodes seen): say --replace, name this one otherwise by --name, or keep it elsewhere by --out."
         )
+
+
+def refuse_shared_name(place: Path) -> None:
+    """Raise RecordError if a record of the other task has this name, by which tables tell runs apart."""
+    others = [path.parent for path in RECORDED.glob(f"*/{place.name}/{RUN}") if path.parent != place]
+    if others:
+        raise RecordError(f"{others[0]} has this name already: give another by --name.")
 
 
 def describe(run: Run) -> str:

@@ -19,7 +19,7 @@ from oneshot.training.speed import evaluation_speed
 from oneshot.training.tensors import NetworkInfo, load_network
 from stages.command import run as run_stage
 from stages.places import RECORDED, RUNS
-from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
+from stages.record.adopt import adopt, describe, place_of, refuse_shared_name, refuse_to_replace
 from stages.record.data import find_drawings, refuse_other_drawings
 from stages.record.form import describe_place, save_curve, write_run
 from stages.record.plan import check_name, common_parser
@@ -47,8 +47,11 @@ def main(words: Sequence[str] | None = None) -> None:
     check_words(arguments)
     revision = recorded_revision(arguments.revision, arguments.allow_dirty)
     check_index(RECORDED)
-    if not arguments.replace and arguments.out is None:
-        refuse_to_replace(place_of(CLASSIFICATION, arguments.name))
+    place = place_of(CLASSIFICATION, arguments.name)
+    if arguments.out is None:
+        refuse_shared_name(place)
+        if not arguments.replace:
+            refuse_to_replace(place)
     params = load_params(overrides=["scale=paper"])
     speed = evaluation_speed(arguments.device or params.device)
     runs, net = combine(arguments.members, arguments.copies, arguments.displacement)

@@ -32,7 +32,7 @@ from oneshot.training.speed import Speed, choose_speed
 from oneshot.training.tensors import save_network
 from stages.command import alone_in, stopping_on_signals
 from stages.places import RECORDED, RUNS
-from stages.record.adopt import adopt, describe, place_of, refuse_to_replace
+from stages.record.adopt import adopt, describe, place_of, refuse_shared_name, refuse_to_replace
 from stages.record.data import find_drawings, refuse_other_drawings
 from stages.record.form import known_facts, save_curve, write_run
 from stages.record.plan import RunPlan, build_parser, find_next, make_plan, read_params, run_folder
@@ -154,6 +154,7 @@ def refuse_before_it_is_late(
         refuse_to_replace(arguments.out or place_of(plan.training.task, plan.name))
     if arguments.out is not None:
         return
+    refuse_shared_name(place_of(plan.training.task, plan.name))
     check_index(RECORDED)
     refuse_other_drawings(drawings_sha256)
     if plan.training.task == SEGMENTATION and plan.n_test_scenes < N_TEST_SCENES:

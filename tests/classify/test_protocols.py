@@ -97,6 +97,14 @@ def test_own_images_are_judged_on_no_copies() -> None:
     assert protocols.source == "own images"
 
 
+def test_without_training_classes_of_two_images_there_is_no_list_of_them() -> None:
+    images = split(make_folder([3] * 10 + [1] * 15, [""] * 25), validation_share=0.2, test_share=0.2)
+    assert len(images.classes("train", copies=False, least_images=2)) < 2
+    protocols = own_protocols(images, SIZES)
+    assert [name for name in RISING_WAYS if name in protocols.lists] == ["rising-ways"]
+    protocols.describe()
+
+
 def test_alphabets_with_too_few_classes_are_left_out_of_episodes_within_one() -> None:
     classes = {
         "train": numbered([2] * 4, ["t"] * 4),

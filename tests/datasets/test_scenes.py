@@ -223,6 +223,23 @@ def test_a_stopped_epoch_goes_on_with_the_batches_that_are_left(
     assert [keys(batch) for batch in loader] == whole[n_seen:]
 
 
+# With workers on fewer cores PyTorch warns.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+@pytest.mark.parametrize(
+    ("n_scenes", "n_ranks", "n_workers", "batch_size"),
+    [(20, 1, 3, 3), (14, 1, 3, 2), (2, 1, 3, 1), (27, 2, 2, 3)],
+)
+def test_a_stopped_epoch_goes_on_after_workers_of_smaller_shares_have_ended(
+    root: Path, n_scenes: int, n_ranks: int, n_workers: int, batch_size: int
+) -> None:
+    for stream in open_ranks(root, n_ranks, n_scenes=n_scenes, batch_size=batch_size):
+        loader = DataLoader(stream, None, num_workers=n_workers, persistent_workers=True)
+        whole = [keys(batch) for batch in loader]
+        for n_seen in range(len(whole) + 2):
+            stream.set_epoch(0, n_seen)
+            assert [keys(batch) for batch in loader] == whole[n_seen:]
+
+
 def test_jobs_that_are_left_out_are_not_loaded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (stream,) = open_ranks(root, 1, batch_size=5)
     stream.set_epoch(0, n_seen=6)
@@ -305,6 +322,8 @@ def test_a_stream_refuses_impossible_numbers(root: Path, changes: dict[str, int]
         ClutteredOmniglotStream("test-one-shot", 4, root=root, **changes)
     with refusing(ParameterError, "n_cached is 0"):
         ClutteredOmniglot("test-one-shot", 4, root=root, n_cached=0)
+    with refusing(ParameterError, "n_threads is 0"):
+        ClutteredOmniglot("test-one-shot", 4, root=root).preload(n_threads=0)
     (stream,) = open_ranks(root, 1)
     with refusing(ParameterError, "give batch_size to the stream"):
         stream.set_epoch(0, 1)

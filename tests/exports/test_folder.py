@@ -228,6 +228,24 @@ def test_the_same_export_is_written_again_and_anything_else_is_left_alone(synthe
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.parametrize("name", ["my_predictions.csv", "image/0000002.png", "mine/notes.txt"])
+def test_the_same_export_is_not_written_over_files_that_were_added(synthetic_drawings, tmp_path, name):
+    out = tmp_path / "x"
+    export_scenes(out, "png", "val-train", 3, 2, synthetic_drawings)
+    added = out / name
+    added.parent.mkdir(exist_ok=True)
+    added.write_text("precious")
+    before = contents(out)
+    with refusing(ParameterError, f"{out}/{name.split('/notes')[0]} is not part of the export"):
+        export_scenes(out, "png", "val-train", 3, 2, synthetic_drawings)
+    assert contents(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+    added.unlink()
+    if not any(added.parent.iterdir()):
+        added.parent.rmdir()
+    export_scenes(out, "png", "val-train", 3, 2, synthetic_drawings)
+
+
 def test_what_came_into_the_place_meanwhile_is_left_alone(synthetic_drawings, tmp_path, monkeypatch):
     def render_slowly(pens, recipe, seed, n_scenes):
         (tmp_path / "x").mkdir()

@@ -17,6 +17,7 @@ from oneshot.omniglot.image_folder import (
     read_image_folder,
     read_own_drawings,
     read_pixels,
+    take_ink,
 )
 from tests.conftest import refusing
 
@@ -52,12 +53,17 @@ def test_a_folder_is_read_class_by_class(folder: Path) -> None:
     assert (own.images[4] == read_image(next((folder / "cat").glob("1.*")))).all()
 
 
-def test_classes_may_be_grouped_by_alphabet(folder: Path) -> None:
+def group(folder: Path) -> Path:
+    """Move the classes into two alphabets."""
     (folder / "insects").mkdir()
     (folder / "pets").mkdir()
     for name, alphabet in (("ant", "insects"), ("bee", "insects"), ("cat", "pets"), ("dog", "pets")):
         (folder / name).rename(folder / alphabet / name)
-    own = read_image_folder(folder)
+    return folder
+
+
+def test_classes_may_be_grouped_by_alphabet(folder: Path) -> None:
+    own = read_image_folder(group(folder))
     assert own.classes.alphabets == ("insects", "insects", "pets", "pets")
     episodes = within_alphabets(own.classes, ["pets"], 5, np.random.default_rng(0), n_way=2, n_queries=2)
     assert episodes.needed().min() >= 3
@@ -96,6 +102,17 @@ def test_an_omniglot_drawing_comes_back_as_it_was(synthetic_drawings: Drawings) 
     assert (fit_image((255 * (1 - drawing)).astype(np.uint8)) == drawing).all()
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_ink_that_fills_the_border_of_an_array_stays_ink(dtype: type) -> None:
+    box = np.ones((30, 30), dtype)
+    box[4:-4, 4:-4] = 0
+    fitted = take_ink(box, "box")
+    assert fitted[:10].all()
+    assert not fitted[20:85, 20:85].any()
+    margins = np.pad(box, 20)
+    assert (take_ink(margins, "box") == fit_image((255 * (1 - margins)).astype(np.uint8))).all()
+
+
 def test_a_stroke_thinner_than_a_pixel_survives() -> None:
     grey = np.full((1050, 1050), 255, np.uint8)
     grey[200:800, 504:506] = 0
@@ -115,6 +132,11 @@ def blank(folder: Path) -> None:
     Image.new("L", (20, 20), 200).save(folder / "bee" / "blank.png")
 
 
+def put_sub_folders(folder: Path) -> None:
+    for name in ("ant", "bee", "cat", "dog"):
+        save(folder / name / "old" / "x.png")
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty class": (lambda folder: (folder / "eel").mkdir(), r"class '.*eel' has no images"),
     "text": (lambda folder: (folder / "bee" / "a.png").write_text("x"), r"'.*bee/a\.png' is not a readable"),
@@ -124,7 +146,15 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "blank": (blank, r"'.*bee/blank\.png' is blank"),
     "both layouts": (lambda folder: save(folder / "bugs" / "fly" / "a.png"), r"'.*ant' holds no classes"),
-}
+    "an image beside classes": (lambda folder: save(folder / "a.png"), r"'.*own/a\.png' lies beside sub-f"),
+    "a sub-folder in each class": (put_sub_folders, r"'.*ant/0\.png' lies beside sub-folders: let every"),
+    "an image beside an alphabet's classes": (
+        lambda folder: save(group(folder) / "pets" / "a.png"), r"'.*pets/a\.png' lies beside sub-folders"
+    ),
+    "a sub-folder in an alphabet's class": (
+        lambda folder: save(group(folder) / "pets" / "cat" / "old" / "x.png"), r"'.*cat/0\.\w+' lies beside"
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -443,6 +443,10 @@ def test_what_would_refuse_the_record_refuses_it_before_the_training(
     adopt.adopt(mine / "classification")
     with pytest.raises(RecordError, match=r"recorded/classification/own-tiny is there already"):
         record(SMALL["classification"])
+    with pytest.raises(
+        RecordError, match=r"^recorded/classification/own-tiny has this name already: .* --name"
+    ):
+        record(f"{SMALL['segmentation']} --name own-tiny --test-scenes 10000")
 
 
 def test_a_classifier_is_trained_by_one_process(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
