@@ -98,7 +98,8 @@ def load_scenes(
     the scenes are the same with any number.
 
     Raises:
-        ParameterError: there is no such split, or fewer scenes in it, or n_threads is below 1.
+        ParameterError: there is no such split, or fewer scenes in it; clutter_level is below 1 or above
+            65,535, or n_threads below 1.
     """
     from oneshot.clutter.scenes import JOB_SCENES, concatenate, job_seeds, lay_out, render_job, split_recipe
 
