@@ -17,10 +17,10 @@ from oneshot.published import read_facts
 class Ranking:
     """Answer to one query: all classes, the most alike first, and their scores.
 
-    score_name: what the scores are: a cosine in -1..1, the probability that two drawings are of one class, where
-    half of all pairs are, or minus the squared distance of codes. None is calibrated for a number of classes.
-    A class with several images has the mean of their scores, by prototypical networks the score of their
-    prototype. rejected: the best score is below `reject_below`.
+    score_name: what the scores are: a cosine in -1..1, the probability that two drawings are of one class,
+    where half of all pairs are, or minus the squared distance of codes. None is calibrated for a number of
+    classes. A class with several images has the mean of their scores, by prototypical networks the score of
+    their prototype. rejected: the best score is below `reject_below`.
     """
 
     query: str
