@@ -64,6 +64,8 @@ def test_an_interval_of_episodes_is_never_narrower_than_that_of_independent_quer
 
 
 def test_share_of_hits_stays_within_0_and_1_where_all_hit():
-    mean = mean_of_hits(np.ones(20, bool))
-    assert mean.value == mean.high == 1
-    assert 0.8 < mean.low < 1
+    for n in range(1, 200):
+        every, none = mean_of_hits(np.ones(n, bool)), mean_of_hits(np.zeros(n, bool))
+        assert every.value == every.high == 1
+        assert none.value == none.low == 0
+        assert (every.low, none.high) == pytest.approx((n / (n + 3.8415), 3.8415 / (n + 3.8415)), abs=1e-4)
